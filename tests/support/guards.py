@@ -281,6 +281,12 @@ GUARDS = {
             "scheduling/test_fire.py::test_two_replicas_that_read_the_same_fire_it_once[sqlite]",
         ),
     ),
+    "fire: calendars": Guard(
+        _true("rota.store.scheduling.fire.same_calendars"),
+        (
+            "calendars/test_changes.py::test_what_was_planned_with_days_that_have_changed_does_not_fire[sqlite-days0]",
+        ),
+    ),
     "fire: moved fire time": Guard(
         _true("rota.store.scheduling.fire.same_move"),
         ("scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-move]",),

@@ -6,7 +6,6 @@ from contextlib import AbstractContextManager, contextmanager
 from sqlalchemy import Connection
 
 from rota.db.engine import Database
-from rota.domain.holds.held import Holds
 
 
 class ClientReads:
@@ -23,11 +22,6 @@ class ClientReads:
         """Open a read-only transaction, as `Database.read` does; raises what `turn` raises, and Unavailable."""
         with self._turn(), self._database.read() as opened:
             yield opened
-
-    @property
-    def holds(self) -> Holds:
-        """The holds as this process has read them last."""
-        return self._database.holds
 
     def trouble(self) -> str | None:
         """Return the permanent failure of the database, None if there is none."""

@@ -6,7 +6,7 @@ from typing import Any
 from rota.api.http.formats import show_instant
 from rota.api.tasks.response_models import LastRunOut, WarningOut
 from rota.domain.chains.fan_in import to_finding
-from rota.domain.holds.held import NO_HOLDS, Holds
+from rota.domain.holds.held import Holds
 from rota.domain.http_target.target import redact
 from rota.domain.lint.completion import no_public_url
 from rota.domain.lint.definition import handler_missing, lint_definition, plain_headers
@@ -27,8 +27,8 @@ _LEFT_OUT = Finding(
 )
 
 
-def show_task(task: Task, holds: Holds = NO_HOLDS) -> dict[str, Any]:
-    """Return a task as API.md shows it; `next_fire_at` is when it fires next under these holds."""
+def show_task(task: Task, holds: Holds) -> dict[str, Any]:
+    """Return a task as API.md shows it; `holds` are those that last now."""
     return {
         "id": task.id,
         "name": task.name,
@@ -37,6 +37,7 @@ def show_task(task: Task, holds: Holds = NO_HOLDS) -> dict[str, Any]:
         "status_reason": task.status_reason,
         "status_changed_at": format_instant(task.status_changed_at),
         "status_changed_by": task.status_changed_by,
+        "held_by": _held_by(task, holds),
         "generation": task.generation,
         "next_fire_at": show_instant(next_run_under(task, holds)),
         "last_run": _last_run(task.last_run),
@@ -46,6 +47,13 @@ def show_task(task: Task, holds: Holds = NO_HOLDS) -> dict[str, Any]:
         "updated_at": format_instant(task.updated_at),
         **_unreadable(task),
     }
+
+
+def _held_by(task: Task, holds: Holds) -> list[str]:
+    if not holds:  # nearly always
+        return []
+    definition = task.definition
+    return sorted(each.name for each in holds.of(task.name, definition.queue, definition.tags))
 
 
 def _unreadable(task: Task) -> dict[str, Any]:
@@ -58,13 +66,13 @@ def _unreadable(task: Task) -> dict[str, Any]:
 def show_registration(
     made: Registration,
     now: datetime,
+    holds: Holds,
     *,
     handler_is_live: bool = True,
     has_keys: bool = True,
     has_address: bool = True,
     timeout_given: bool = False,
     look_ahead: bool = True,
-    holds: Holds = NO_HOLDS,
 ) -> dict[str, Any]:
     """Return a task with the outcome of its registration; `timeout_given`: the registration sets a timeout.
 

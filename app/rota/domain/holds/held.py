@@ -39,6 +39,17 @@ class Holds:
         held = (each for each in self.all if each.covers(now))
         return longest(each for each in held if each.selector.matches(name, queue, tags))
 
+    def last_held(
+        self, name: str, queue: str, tags: Collection[str], now: datetime
+    ) -> datetime | None:
+        """Return until when a task was held last, `now` if it is; None: it was not, as far as is kept."""
+        ends = (
+            each.ends_at or now
+            for each in self.all
+            if each.starts_at <= now and each.selector.matches(name, queue, tags)
+        )
+        return max((min(at, now) for at in ends), default=None)
+
     def defers(self, name: str, queue: str, tags: Collection[str], now: datetime) -> bool:
         """Return whether nothing is planned of a task at `now`: it is in a hold that catches up when it ends."""
         return any(

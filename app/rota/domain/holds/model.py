@@ -1,6 +1,6 @@
 """A hold: the tasks that do not fire, from when until when, and what becomes of their fire times. Pure."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -35,6 +35,14 @@ class HoldSelector:
             and (not self.tags or not self.tags.isdisjoint(tags))
         )
 
+    @property
+    def within(self) -> list[str] | None:
+        """The prefixes of names beyond which it selects no task; None: it may select any."""
+        prefixes = self.limit.prefixes
+        if prefixes is None or self.limit.covers(self.name_prefix):
+            return [self.name_prefix] if self.name_prefix else None
+        return sorted(prefixes)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hold:
@@ -58,8 +66,11 @@ class Hold:
 
     def is_within(self, limit: NameLimit) -> bool:
         """Return whether it selects tasks with names within a limit only: a client with that limit may see it."""
-        selector = self.selector
-        return limit.covers(selector.name_prefix) or (
-            selector.limit.prefixes is not None
-            and all(limit.covers(prefix) for prefix in selector.limit.prefixes)
-        )
+        return is_within(self.selector.within, limit)
+
+
+def is_within(prefixes: Sequence[str] | None, limit: NameLimit) -> bool:
+    """Return whether a limit covers all names that begin with one of some prefixes; None: any names."""
+    if prefixes is None:
+        return limit.is_unlimited
+    return all(limit.covers(prefix) for prefix in prefixes)

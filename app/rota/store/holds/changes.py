@@ -14,7 +14,7 @@ from rota.db.command import Command, StaleError, Transaction
 from rota.db.known_holds import known_holds_of
 from rota.db.tables import hold
 from rota.domain.access.names import UNLIMITED, NameLimit
-from rota.domain.effects import HoldsChanged
+from rota.domain.effects import HoldAnnounced, HoldEvent, HoldsChanged
 from rota.domain.fire_time import TICK
 from rota.domain.holds.model import HeldFireTimes, HoldSelector
 from rota.domain.primitives.ids import new_id
@@ -22,6 +22,7 @@ from rota.domain.primitives.instants import format_instant
 from rota.errors import Fault, Invalid
 from rota.store.holds.reading import holds_version, missing_hold
 from rota.store.holds.rows import Row, StoredHold, selector_columns, to_stored
+from rota.store.task_changes import SERVICE
 
 # Holds change one after another on all replicas, so that each change has a version of its own.
 _LOCK = text("LOCK TABLE hold IN SHARE ROW EXCLUSIVE MODE")
@@ -51,6 +52,7 @@ class SetHold(Command[tuple[StoredHold, bool]]):
         row = _find(tx, self.name, self.limit)
         if row is not None and row["ends_at"] is not None and row["ends_at"] <= tx.now:
             _rewrite(tx, row, closed_at=tx.now, updated_at=_stamp(tx))
+            _announce(tx, HoldEvent.ENDED, to_stored(row), SERVICE)
             row = None
         if row is None:
             return self._insert(tx, self._declared(tx, tx.now)), True
@@ -62,7 +64,9 @@ class SetHold(Command[tuple[StoredHold, bool]]):
             _rewrite(tx, row, **close)
             kept = {name: row[name] for name in ("created_at", "created_by")}
             return self._insert(tx, declared | kept | {"updated_at": _stamp(tx)}), False
-        return _rewrite(tx, row, **declared), False
+        changed = _rewrite(tx, row, **declared)
+        _announce(tx, HoldEvent.SET, changed, self.by)
+        return changed, False
 
     def _declared(self, tx: Transaction, start: datetime) -> dict[str, Any]:
         starts_at = self.starts_at or start
@@ -88,6 +92,7 @@ class SetHold(Command[tuple[StoredHold, bool]]):
         made = {"created_at": tx.now, "created_by": self.by} | made
         tx.connection.execute(insert(hold).values(made))
         _note_change(tx)
+        _announce(tx, HoldEvent.SET, to_stored(made), self.by)
         return to_stored(made)
 
 
@@ -106,6 +111,7 @@ class EndHold(Command[StoredHold]):
         row = _find(tx, self.name, self.limit)
         if row is None:
             raise missing_hold(self.name)
+        _announce(tx, HoldEvent.ENDED, to_stored(row), self.by)
         if row["starts_at"] >= tx.now:
             _remove(tx, row)
             return to_stored(row)
@@ -154,6 +160,10 @@ def _note_change(tx: Transaction) -> None:
     """Let what was planned with the holds as they were be planned again."""
     known_holds_of(tx.connection).written = holds_version(tx.connection)
     tx.effects.append(HoldsChanged())
+
+
+def _announce(tx: Transaction, what: HoldEvent, of: StoredHold, by: str) -> None:
+    tx.effects.append(HoldAnnounced(what, of.hold, by))
 
 
 def _stamp(tx: Transaction) -> datetime:

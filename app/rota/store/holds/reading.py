@@ -4,7 +4,9 @@ A statement that is executed anyway takes `VERSION` along, which changes with ev
 reads them only if it has changed. So a pass costs no additional statement, on each replica.
 """
 
-from sqlalchemy import Connection, func, select
+from datetime import datetime
+
+from sqlalchemy import Connection, func, or_, select
 
 from rota.db.known_holds import known_holds_of
 from rota.db.tables import hold
@@ -34,15 +36,30 @@ def find_hold(connection: Connection, name: str, tasks: NameLimit = UNLIMITED) -
 
 
 def list_holds(
-    connection: Connection, after: str, limit: int, tasks: NameLimit = UNLIMITED
+    connection: Connection,
+    after: tuple[str, str] | None,
+    limit: int,
+    tasks: NameLimit = UNLIMITED,
+    *,
+    lasting_after: datetime | None = None,
 ) -> list[StoredHold]:
-    """Return up to `limit` holds by name, from the name `after` on, also those that have ended by themselves.
+    """Return up to `limit` holds by name and id, behind those of `after`.
 
-    `tasks`: only those that select tasks with such names only. There are few holds: all of them are read.
+    `tasks`: only those that select tasks with such names only. `lasting_after`: only those that last, or begin, after
+    that time; without it also those that have ended. There are few holds: all of them are read.
     """
-    listing = select(hold).where(hold.c.name > after, hold.c.closed_at.is_(None))
-    rows = connection.execute(listing.order_by(hold.c.name)).mappings()
-    found = (stored for stored in map(to_stored, rows) if stored.hold.is_within(tasks))
+    listing = select(hold).order_by(hold.c.name, hold.c.id)
+    if after is not None:
+        listing = listing.where(hold.c.name >= after[0])
+    if lasting_after is not None:
+        lasts = or_(hold.c.ends_at.is_(None), hold.c.ends_at > lasting_after)
+        listing = listing.where(hold.c.closed_at.is_(None), lasts)
+    found = (
+        stored
+        for stored in map(to_stored, connection.execute(listing).mappings())
+        if stored.hold.is_within(tasks)
+        and (after is None or (stored.hold.name, stored.hold.id) > after)
+    )
     return [stored for stored, _ in zip(found, range(limit), strict=False)]
 
 
