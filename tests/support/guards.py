@@ -225,7 +225,7 @@ GUARDS = {
     "read: covered tasks": Guard(
         _true(
             "rota.store.task_rows.covers",
-            "rota.store.runs.reading.covers",
+            "rota.store.runs.filters.covers",
             "rota.store.runs.queues.covers",
             "rota.store.runs.queues.of_covered_task",
         ),
