@@ -184,6 +184,9 @@ def id_for(server: Server, method: str, path: str) -> str:
     """Return an id that the reader finds in a list: of a run, of a backfill, or of a key."""
     if path.startswith("/v1/keys"):
         return str(server.call("POST", "/v1/keys", json={"name": "mine", "scopes": ["work"]})["id"])
+    if path.startswith("/v1/bulk"):
+        preview = {"selector": {"task": ["greet"]}, "dry_run": True}
+        return str(server.call("POST", "/v1/runs/rerun", json=preview)["id"])
     if "/backfills/" in path:
         span = {"from": "2026-11-01T08:00:00Z", "to": "2026-11-01T08:00:10Z"}
         begun = server.call("POST", "/v1/tasks/greet/backfill", json=span)

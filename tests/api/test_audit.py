@@ -61,6 +61,12 @@ def backfill_of(api: Api) -> str:
     return str(begun.json()["backfill_id"])
 
 
+def preview_of(api: Api) -> str:
+    run_of(api, "echo")
+    preview = {"selector": {"task": ["t"]}, "dry_run": True}
+    return str(api.post("/v1/runs/rerun", json=preview).json()["id"])
+
+
 def task(api: Api) -> None:
     api.task("t", schedule=DAILY)
 
@@ -113,6 +119,17 @@ CHANGES: dict[tuple[str, str], Changing] = {
     ("POST", "/v1/runs/{id}/rerun"): Changing(
         "run.repeated", {}, lambda api: run_of(api, "echo"), ("run", None)
     ),
+    **{
+        ("POST", f"/v1/runs/{verb}"): Changing(
+            "bulk.begun",
+            {"json": {"selector": {"task": ["t"]}}},
+            lambda api: run_of(api, "echo"),
+            ("bulk", None),
+        )
+        for verb in ("rerun", "cancel", "delete")
+    },
+    ("POST", "/v1/bulk/{id}/confirm"): Changing("bulk.begun", {}, preview_of, ("bulk", None)),
+    ("POST", "/v1/bulk/{id}/cancel"): Changing("bulk.cancelled", {}, preview_of, ("bulk", None)),
     ("PUT", "/v1/tasks/{name}/kv/{key}"): Changing(
         "kv.set", {"json": {"value": "v-secret"}}, task, ("kv", "t")
     ),
@@ -246,7 +263,9 @@ def test_every_route_that_changes_something_leaves_an_entry(
     assert entry["type"] == change.action
     assert data["subject"]["kind"] == kind
     assert data["subject"]["name"] == name or (name is None and data["subject"]["name"])
-    assert data["subject"]["task"] == ("t" if kind in {"task", "run", "backfill", "kv"} else None)
+    assert data["subject"]["task"] == (
+        "t" if kind in {"task", "run", "backfill", "bulk", "kv"} else None
+    )
     assert (data["principal"], data["key_id"]) == ("key:1", None)
     assert data["address"] == "127.0.0.1"
     assert data["request_id"] == answer.headers["x-request-id"] == "the-request"

@@ -126,6 +126,15 @@ class HoldAnnounced:
 
 
 @dataclass(frozen=True, slots=True)
+class NotificationGivenUp:
+    """A notification about a task could not be sent, and is not tried again."""
+
+    task_id: Id
+    kind: str
+    notifies: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """A running run is to be cancelled."""
 
@@ -143,6 +152,8 @@ class OutsideAttemptEnded:
     queue: str
     settlement: Settlement
     seconds: float
+    #: Not read for it.
+    chain_id: Id | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +161,11 @@ class TaskDeleted:
     """A task was deleted; its rows are removed later."""
 
     task_id: Id
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarsChanged:
+    """The days of a calendar have changed: fire times of its tasks may have to be computed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,12 +178,20 @@ class HoldsChanged:
     """A hold was set, changed, ended or removed: tasks and runs that wait for the end of one are looked at again."""
 
 
+@dataclass(frozen=True, slots=True)
+class BulkChanged:
+    """A bulk operation on runs has begun, has come further, or has ended."""
+
+    bulk_id: Id
+
+
 #: Effects that are published as events.
 Event = RunEnded | KvWritten | TaskChanged | TaskDeleted | AlertChanged | HoldAnnounced
 Effect = (
     Event
     | DueSooner
     | SpanExtended
+    | NotificationGivenUp
     | RunsReady
     | KeysFreed
     | RunsConstrained
@@ -175,4 +199,6 @@ Effect = (
     | OutsideAttemptEnded
     | BackfillStarted
     | HoldsChanged
+    | BulkChanged
+    | CalendarsChanged
 )

@@ -22,6 +22,7 @@ from rota.store import idempotency
 from rota.store.alerts.changes import ForgetStale
 from rota.store.alerts.sending import RemoveSent
 from rota.store.audit.retention import RemoveEntries
+from rota.store.bulk.changes import RemoveOldBulks
 from rota.store.completion.finish import Reap, orphans
 from rota.store.events import EventRetention, RemoveEvents
 from rota.store.handlers import ReconcileHandlers, missing_handlers
@@ -109,6 +110,7 @@ class Maintenance:
             self._remove_audit_entries,
             self._remove_sent,
             self._remove_holds,
+            self._remove_bulks,
         )
         for job in (
             self._remove_surplus,
@@ -217,13 +219,17 @@ class Maintenance:
         self._has_forgotten_alerts = True
 
     def _remove_sent(self) -> None:
-        while self._writer.call(RemoveSent(_SENT_ARE_KEPT, BATCH)) == BATCH:
+        while self._writer.call(RemoveSent(_SENT_ARE_KEPT, BATCH)) >= BATCH:
             pass
 
     def _remove_holds(self) -> None:
         with self._database.read() as connection:
             ids = removable_holds(connection, self._clock.now(), _HOLDS_ARE_KEPT, BATCH)
         self._write(RemoveHolds, ids)
+
+    def _remove_bulks(self) -> None:
+        while self._writer.call(RemoveOldBulks(BATCH)):
+            pass
 
     def _rotate_keys(self) -> None:
         resealed = self._key_rotation.sweep()

@@ -11,9 +11,11 @@ from rota.db.types import spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.constraints import evaluation
-from rota.domain.constraints.definitions import PENDING, Constraint, Kv
+from rota.domain.constraints.base import PENDING
+from rota.domain.constraints.definitions import Constraint
 from rota.domain.constraints.descriptions import describe
 from rota.domain.constraints.evaluation import PREFIX, Unmet, places, unmet
+from rota.domain.constraints.kv import Kv
 from rota.domain.explain.model import Awaited, Explanation, Facts, QueueState
 from rota.domain.explain.run import of_run
 from rota.domain.explain.task import explain_at, explain_now, explain_unplannable

@@ -24,7 +24,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rota.clock import Clock
 from rota.db.engine import Database
-from rota.db.sqlite_file import wal_bytes
+from rota.db.engines.sqlite_file import wal_bytes
 from rota.db.tables import alert, notification, run, task
 from rota.db.types import spelled_out
 from rota.domain.runs.status import RunStatus

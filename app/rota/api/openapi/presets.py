@@ -25,6 +25,7 @@ _HTTP = {
     "tags": ["billing"],
 }
 _SELECTED = {"selector": {"name_prefix": "greet"}}
+_FAILED = {"selector": {"task": ["greet"], "status": ["failed"]}}
 _HOUR = {"from": "2026-11-01T08:00:00Z", "to": "2026-11-01T09:00:00Z"}
 
 #: (method, path) -> media type -> summary -> body.
@@ -45,6 +46,12 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         JSON: {
             "another input and priority": {"input": {"name": "Grace"}, "priority": 5},
             "another schedule": {"schedule": {"type": "cron", "expression": "0 9 * * 1-5"}},
+        }
+    },
+    ("put", "/v1/calendars/{name}"): {
+        JSON: {
+            "days on which the office is closed": {"dates": ["2026-12-24", "2026-12-31"]},
+            "the holidays of Berlin": {"holidays": {"country": "DE", "subdivision": "BE"}},
         }
     },
     ("post", "/v1/tasks/batch"): {JSON: {"two tasks": {"items": [_RUN, _HTTP]}}},
@@ -74,6 +81,10 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         ("post", f"/v1/tasks/{verb}"): {JSON: {"see which": {**_SELECTED, "dry_run": True}}}
         for verb in ("cancel", "delete", "run")
     },
+    **{
+        ("post", f"/v1/runs/{verb}"): {JSON: {"see which": {**_FAILED, "dry_run": True}}}
+        for verb in ("rerun", "cancel", "delete")
+    },
     ("post", "/v1/schedules/preview"): {
         JSON: {
             "at nine every weekday in Berlin": {
@@ -88,6 +99,9 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
                 "schedule": {"type": "calendar", "unit": "month", "day": "last", "time": "18:00"}
             },
         }
+    },
+    ("post", "/v1/runs/{id}/rerun"): {
+        JSON: {"with the same input": {}, "with another input": {"input": {"name": "Grace"}}}
     },
     ("post", "/v1/runs/{id}/complete"): {
         JSON: {
@@ -181,10 +195,10 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
 }
 
 #: (path, parameter) -> initial value; none for ids, which each installation has of its own.
-PARAMETERS: dict[tuple[str, str], str] = {}
+PARAMETERS: dict[tuple[str, str], str | bool] = {}
 
 
-def _fill_in(example: dict[str, str], *paths: str) -> None:
+def _fill_in(example: dict[str, str | bool], *paths: str) -> None:
     PARAMETERS.update({(path, name): value for path in paths for name, value in example.items()})
 
 
@@ -196,6 +210,7 @@ _fill_in(
         f"{_TASK}/{verb}"
         for verb in (
             *("pause", "resume", "cancel", "run", "upcoming", "explain", "runs", "ping", "alerts"),
+            *("stats", "badge.svg"),
         )
     ),
     *(
@@ -205,6 +220,9 @@ _fill_in(
     *(f"{_TASK}/kv{rest}" for rest in ("", "/transaction", "/revert", "/export", "/import")),
 )
 _fill_in({"prefix": "seen"}, f"{_TASK}/kv")
+# The requests beside it are to be made; `true` is one click away.
+_fill_in({"dry_run": False}, "/v1/tasks", "/v1/tasks/batch", _TASK)
+_fill_in({"tag": "billing"}, "/v1/upcoming", "/v1/upcoming.ics")
 _fill_in(
     {"name": "greet", "key": "greetings"}, f"{_TASK}/kv/{{key}}", f"{_TASK}/kv/{{key}}/history"
 )

@@ -1,6 +1,7 @@
 """Responses with a task, and of registrations: with the next fire times and warnings, where these are cheap to find."""
 
 from functools import partial
+from typing import Any
 
 from rota.api.http.etags import etag
 from rota.api.http.responses import reply
@@ -64,7 +65,15 @@ def _render(
     created = made.outcome is Registered.CREATED
     if created:
         headers["location"] = f"/v1/tasks/{made.task.name}"
-    shown = show_registration(
+    shown = show_made(services, made, timeout_given=timeout_given, look_ahead=look_ahead)
+    return reply(201 if created else 200, shown, headers)
+
+
+def show_made(
+    services: Services, made: Registration, *, timeout_given: bool, look_ahead: bool = True
+) -> dict[str, Any]:
+    """Return a registration as JSON; see `show_registration`."""
+    return show_registration(
         made,
         services.clock.now(),
         holds_now(services),
@@ -74,4 +83,3 @@ def _render(
         timeout_given=timeout_given,
         look_ahead=look_ahead,
     )
-    return reply(201 if created else 200, shown, headers)
