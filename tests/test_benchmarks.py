@@ -17,6 +17,7 @@ from benchmarks import (
     redis_peer,
     registrations,
     runs,
+    stats,
     workspace,
 )
 from benchmarks.figures import Line, as_markdown
@@ -43,6 +44,10 @@ def test_registrations_are_measured(tmp_path: Path) -> None:
 def test_runs_are_measured(tmp_path: Path) -> None:
     size = runs.Size(rounds=1, rota=50, apscheduler=20, huey=20)
     assert_measured(runs.benchmark(tmp_path, size))
+
+
+def test_statistics_are_measured(tmp_path: Path) -> None:
+    assert_measured(stats.benchmark(tmp_path, stats.Size(tasks=20, runs=200, reads=2), None))
 
 
 def test_firing_is_measured(tmp_path: Path) -> None:
