@@ -61,7 +61,7 @@ def _measured(name: str, url: str, size: Size) -> Iterator[Line]:
 
 
 def _line(what: str, found: Spread) -> Line:
-    return Line(what=what, rota=str(found), ratio=found.p99, unit="ms", aim="at most", limit=50)
+    return Line(what=what, rota=str(found), ratio=found.p50, unit="ms", aim="at most", limit=50)
 
 
 def _numbers(size: Size) -> Iterator[int]:
