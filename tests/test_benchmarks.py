@@ -17,13 +17,14 @@ from benchmarks import (
     redis_peer,
     registrations,
     runs,
-    stats,
     workspace,
 )
 from benchmarks.figures import Line, as_markdown
 from benchmarks.kv_http import TITLES
 from benchmarks.load import Answered
 from benchmarks.peers import redis_server
+from benchmarks.scale import benchmark as scale
+from benchmarks.scale import data
 
 pytestmark = [pytest.mark.slow]
 
@@ -44,10 +45,6 @@ def test_registrations_are_measured(tmp_path: Path) -> None:
 def test_runs_are_measured(tmp_path: Path) -> None:
     size = runs.Size(rounds=1, rota=50, apscheduler=20, huey=20)
     assert_measured(runs.benchmark(tmp_path, size))
-
-
-def test_statistics_are_measured(tmp_path: Path) -> None:
-    assert_measured(stats.benchmark(tmp_path, stats.Size(tasks=20, runs=200, reads=2), None))
 
 
 def test_firing_is_measured(tmp_path: Path) -> None:
@@ -87,6 +84,10 @@ def test_http_runs_are_measured(tmp_path: Path) -> None:
     lines = http_calls.benchmark(tmp_path, size)
     assert_measured(lines)
     assert all(line.peer for line in lines) == (redis_server.executable() is not None)
+
+
+def test_a_large_database_is_measured(tmp_path: Path) -> None:
+    assert_measured(scale.benchmark(tmp_path, data.Size(tasks=20, runs=200, rounds=1)))
 
 
 def test_http_runs_are_reported_without_redis() -> None:

@@ -1,7 +1,7 @@
 """Bulk operations on runs: previews, the runs that they select, and a result for each.
 
 Revision ID: 0018
-Revises: 0016
+Revises: 0017
 """
 
 import sqlalchemy as sa
@@ -10,7 +10,7 @@ from alembic import op
 from rota.db.types import Instant, StoredId
 
 revision = "0018"
-down_revision = "0016"
+down_revision = "0017"
 branch_labels = None
 depends_on = None
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from sqlalchemy import CheckConstraint, insert
+from sqlalchemy import CheckConstraint, delete, insert
 from sqlalchemy.exc import IntegrityError
 
 from rota.db import tables
@@ -12,7 +12,7 @@ from rota.domain.primitives.ids import random_id
 from tests.support.constraints import FOREIGN_KEY, violated
 from tests.support.factories import HOUR, NOON, World, numbered
 
-TASK, RUN = numbered(1), numbered(2)
+TASK, RUN, CALENDAR = numbered(1), numbered(2), numbered(3)
 ROWS: dict[str, dict[str, Any]] = {
     "handler": {"name": "h", "description": "", "isolation": "none", "updated_at": NOON},
     "replica": {
@@ -45,6 +45,20 @@ ROWS: dict[str, dict[str, Any]] = {
         "updated_at": NOON,
     },
     "task_tag": {"tag": "x", "task_id": TASK},
+    "calendar": {
+        "id": CALENDAR,
+        "name": "c",
+        "kind": "dates",
+        "source": "[]",
+        "days": "[]",
+        "version": 1,
+        "revision": CALENDAR,
+        "created_at": NOON,
+        "updated_at": NOON,
+        "updated_by": "me",
+    },
+    "calendar_state": {"id": 1, "revision": CALENDAR},
+    "task_calendar": {"task_id": TASK, "calendar_id": CALENDAR},
     "alert": {"task_id": TASK, "kind": "failures", "raised_at": NOON},
     "notification": {
         "id": numbered(4),
@@ -150,6 +164,17 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "event": {"id": 1, "xid": 0, "at": NOON, "events": "[]"},
     "predecessor": {"task_id": TASK, "name": "p"},
+    "hold": {
+        "id": numbered(7),
+        "name": "freeze",
+        "selector": "{}",
+        "starts_at": NOON,
+        "fire_times": "skip",
+        "created_at": NOON,
+        "created_by": "me",
+        "updated_at": NOON,
+        "updated_by": "me",
+    },
     "queue": {"name": "q", "paused": False, "updated_at": NOON, "updated_by": "me"},
     "backfill": {
         "id": numbered(4),
@@ -223,7 +248,19 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         "notification",
         {"id": numbered(9), "kind": "failures", "sent_at": NOON, "not_before": NOON},
     ),
+    "ck_notification_given_up_is_done": (
+        "notification",
+        {"id": numbered(9), "kind": "failures", "sent_at": NOON, "given_up_at": NOON},
+    ),
     "uq_notification_success": ("notification", {"id": numbered(9)}),
+    "pk_hold": ("hold", {"name": "other"}),
+    "uq_hold_name": ("hold", {"id": numbered(9)}),
+    "ck_hold_fire_times": (
+        "hold",
+        {"id": numbered(9), "name": "other", "fire_times": "nonsense"},
+    ),
+    "ck_hold_span": ("hold", {"id": numbered(9), "name": "other", "ends_at": NOON}),
+    "ck_hold_closed_has_ended": ("hold", {"id": numbered(9), "closed_at": NOON}),
     "ck_queue_concurrency": ("queue", {"name": "other", "concurrency": 0}),
     "ck_backfill_max_concurrent": ("backfill", {"id": numbered(9), "max_concurrent": 0}),
     "ck_bulk_verb": ("bulk", {"id": numbered(9), "verb": "nonsense"}),
@@ -252,6 +289,13 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "ck_unwatched_span_takes_time": ("unwatched_span", {"ends_at": NOON}),
     "pk_alert_watch": ("alert_watch", {"looked_at": NOON + HOUR}),
     "ck_alert_watch_only": ("alert_watch", {"id": 2}),
+    "pk_calendar": ("calendar", {"name": "other"}),
+    "uq_calendar_name": ("calendar", {"id": numbered(9)}),
+    "ck_calendar_kind": ("calendar", {"id": numbered(9), "name": "other", "kind": "nonsense"}),
+    "ck_calendar_days": ("calendar", {"id": numbered(9), "name": "other", "days": None}),
+    "pk_task_calendar": ("task_calendar", {}),
+    "pk_calendar_state": ("calendar_state", {}),
+    "ck_calendar_state_one": ("calendar_state", {"id": 2}),
     "ck_kv_version": ("kv", {"key": "other", "version": 0}),
     "ck_kv_history_version": ("kv_history", {"version": 0}),
     "ck_secret_version": ("secret", {"name": "other", "version": 0}),
@@ -265,6 +309,8 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 FOREIGN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
     "fk_task_handler": ("task", {"id": numbered(9), "name": "u", "handler": "missing"}),
     "fk_task_tag_task_id": ("task_tag", {"task_id": numbered(9)}),
+    "fk_task_calendar_task_id": ("task_calendar", {"task_id": numbered(9)}),
+    "fk_task_calendar_calendar_id": ("task_calendar", {"calendar_id": numbered(9)}),
     "fk_alert_task_id": ("alert", {"task_id": numbered(9)}),
     "fk_notification_task_id": (
         "notification",
@@ -287,6 +333,7 @@ FOREIGN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
 def filled(world: World) -> World:
     """A world with one row in each table."""
     with world.transaction() as tx:
+        tx.connection.execute(delete(tables.calendar_state))
         for name, row in ROWS.items():
             tx.connection.execute(insert(tables.metadata.tables[name]), row)
     return world

@@ -13,7 +13,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
 from rota.engine import bulk_runner
 from rota.engine.bulk_runner import BulkRunner
-from rota.store.bulk import advance
+from rota.store.bulk import advance, reruns
 from rota.store.bulk.changes import BeginBulk
 from rota.store.bulk.rows import find_bulk, list_items, results
 from rota.store.bulk.selection import select_runs
@@ -89,7 +89,7 @@ def test_a_run_that_fails_the_write_is_left_out_and_the_others_are_dealt_with(
 ) -> None:
     first, broken, last = failed(world, 3)
     bulk = begin(world)
-    rerun = advance.rerun
+    rerun = reruns.rerun
 
     def breaking(tx: Transaction, of: Bulk, runs: Any, *rest: Any) -> int:
         if any(each.id == broken for each in runs):
@@ -112,9 +112,7 @@ def test_only_so_many_runs_that_it_has_made_are_unfinished_at_a_time(
     for ended in (0, 1, 2, 3, 4):
         engine.make_pass()
         assert sum(made(world).values()) == min(2 + ended, 5)
-        [claimed, *_] = world.claim(1) or [None]
-        assert claimed is not None
-        world.succeed(claimed)
+        world.succeed(world.claim(1)[0])
 
 
 def test_an_input_that_a_handler_does_not_accept_is_refused(

@@ -5,7 +5,7 @@ from itertools import count
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, update
 
@@ -23,6 +23,7 @@ from rota.engine.maintenance import Maintenance
 from rota.metrics import Metrics
 from rota.store.holds.changes import EndHold, SetHold
 from rota.store.holds.reading import holds_that_matter
+from rota.store.scheduling.held_tasks import deferred_tasks
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, World, foreign_lock
 
 SKIP, CATCH_UP = HeldFireTimes.SKIP, HeldFireTimes.CATCH_UP
@@ -120,7 +121,7 @@ def test_a_held_task_is_not_looked_at_until_the_hold_ends_and_then_catches_up(
 def test_a_hold_without_an_end_defers_until_it_is_ended(world: World, engine: Engine) -> None:
     world.register()
     put(world)
-    engine.step(NOON + DAY, by=HOUR)
+    engine.step(NOON + DAY + SECOND, by=HOUR)
     assert (spans(world), deferred(world)) == ([], ["t"])
 
     end(world)
@@ -172,7 +173,9 @@ def test_a_hold_that_is_shortened_or_extended_ends_when_it_says_now(
 
     put(world, ends_at=NOON + ends_at * MINUTE + SECOND)
     engine.step(NOON + ends_at * MINUTE)
-    assert (spans(world), deferred(world)) == ([], ["t"])
+    (looked_at_next,) = world.read(deferred_tasks, None, 9, with_tags=False)
+    assert spans(world) == []
+    assert looked_at_next.deferred_until > world.now  # else each second takes a look
 
     engine.step(NOON + ends_at * MINUTE + SECOND)
     assert spans(world) == [(ends_at - 1, "held"), (1, None)]
@@ -214,7 +217,7 @@ def test_a_task_that_is_resumed_during_a_hold_fires_after_it(world: World, engin
     """The resumption says what becomes of the pause, the hold what becomes of the rest."""
     world.register()
     world.pause()
-    engine.step(NOON + 2 * MINUTE)
+    engine.step(NOON + 2 * MINUTE + SECOND)
     put(world, ends_at=NOON + 10 * MINUTE + SECOND)
     engine.step(NOON + 5 * MINUTE)
 
@@ -229,9 +232,9 @@ def test_a_task_that_is_resumed_during_a_hold_fires_after_it(world: World, engin
 def test_a_past_time_that_is_registered_after_a_hold_runs_at_once(
     world: World, engine: Engine
 ) -> None:
-    put(world, "ended", fire_times=SKIP, ends_at=NOON + HOUR)
-    world.clock.advance(2 * HOUR)
-    past = {"type": "once", "at": (NOON + MINUTE).isoformat()}
+    put(world, "ended", fire_times=SKIP, ends_at=NOON + 20 * SECOND)
+    world.clock.advance(30 * SECOND)
+    past = {"type": "once", "at": (NOON + 10 * SECOND).isoformat()}
     world.register("after", schedule=past)
     put(world, "lasts", fire_times=SKIP, selector=HoldSelector(name_prefix="dur"))
     world.clock.advance(SECOND)
@@ -242,16 +245,20 @@ def test_a_past_time_that_is_registered_after_a_hold_runs_at_once(
     assert (spans(world, "after"), spans(world, "during")) == ([(1, None)], [(1, "held")])
 
 
+def _utc(year: int, month: int, day: int) -> datetime:
+    return datetime(year, month, day, tzinfo=UTC)
+
+
 # --- outages, restarts, changes of the clocks
-@pytest.mark.parametrize("is_down", [False, True], ids=["up", "down"])
 @pytest.mark.parametrize("fire_times", list(HeldFireTimes))
-@pytest.mark.parametrize("night", [datetime(2026, 3, 29), datetime(2026, 10, 25)])
+@pytest.mark.parametrize(
+    ("night", "is_down"), [(_utc(2026, 3, 29), False), (_utc(2026, 10, 25), True)]
+)
 def test_each_fire_time_in_a_hold_over_a_dst_change_and_a_restart_has_one_fate(
     world: World, engine: Engine, night: datetime, fire_times: HeldFireTimes, is_down: bool
 ) -> None:
     """Twice in the repeated hour, at the shifted time in the missing one; the service may be down over the end."""
-    night = night.replace(tzinfo=UTC)
-    world.clock.set(night - DAY)
+    world.clock.set(night - 2 * HOUR)
     world.register(
         schedule={
             "type": "cron",
@@ -266,14 +273,14 @@ def test_each_fire_time_in_a_hold_over_a_dst_change_and_a_restart_has_one_fate(
     starts_at, ends_at = night - HOUR, night + 4 * HOUR
     put(world, fire_times=fire_times, starts_at=starts_at, ends_at=ends_at)
 
-    engine.step(night, by=30 * MINUTE)
+    engine.step(night, by=HOUR)
     restarted = Engine(world)
     if is_down:
         world.clock.set(ends_at + HOUR)
-    restarted.step(ends_at + 2 * HOUR, by=30 * MINUTE)
+    restarted.step(ends_at + 2 * HOUR, by=HOUR)
 
     runs = world.runs()
-    times = fire_times_of(of.definition.schedule, of.anchor, night - DAY, world.now)
+    times = fire_times_of(of.definition.schedule, of.anchor, of.anchored_at, world.now)
     held = [at for at in times if starts_at <= at < ends_at]
     assert len(held) == 5
     assert sum(each.count for each in runs) == len(times)
@@ -281,7 +288,7 @@ def test_each_fire_time_in_a_hold_over_a_dst_change_and_a_restart_has_one_fate(
 
 
 def fire_times_of(schedule: Any, anchor: Any, after: datetime, until: datetime) -> list[datetime]:
-    found = []
+    found: list[datetime] = []
     for time in fire_times(schedule, anchor, after):
         if time.at > until:
             return found
@@ -302,7 +309,11 @@ STEPS = st.lists(
 
 @given(STEPS, st.sampled_from(["run_once", "run_all", "skip"]))
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6,
+    deadline=None,
+    # To shrink a failure takes minutes.
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
 def test_over_any_history_of_holds_each_fire_time_has_one_fate_and_none_stays_deferred(
     world: World, steps: list[Any], policy: str
@@ -316,14 +327,14 @@ def test_over_any_history_of_holds_each_fire_time_has_one_fate_and_none_stays_de
         misfire_policy=policy,
         overlap_policy="allow",
     )
-    engine, names = Engine(world), []
+    engine, names = Engine(world), list[str]()
     for step in steps:
         world.clock.advance(SECOND)  # so that nothing happens at a fire time
         match step:
             case ("advance", minutes):
                 world.clock.advance(minutes * MINUTE)
             case (("set" | "set open") as kind, minutes, fire_times):
-                names.append(f"{name}-{len(names)}")
+                names.append(f"{name}-{next(NUMBERS)}")
                 starts_at = world.now + minutes // 3 * MINUTE
                 ends_at = None if kind == "set open" else starts_at + (minutes + 1) * MINUTE
                 given: Any = {"starts_at": starts_at, "ends_at": ends_at, "selector": selector}
@@ -342,7 +353,7 @@ def test_over_any_history_of_holds_each_fire_time_has_one_fate_and_none_stays_de
     runs = world.runs(name)
     times = fire_times_of(of.definition.schedule, of.anchor, of.anchored_at, world.now)
     holds = [each for each in world.read(holds_that_matter).all if each.selector == selector]
-    assert deferred(world) == []
+    assert name not in deferred(world)
     check_that_they_cover(runs, times)
     check_held(set(ran(runs)), times, holds, policy)
 
@@ -461,7 +472,7 @@ def test_a_hold_is_removed_30_days_after_its_end_unless_a_task_has_fire_times_le
     world: World, engine: Engine
 ) -> None:
     """After an outage of two months, what passed during the hold is still known."""
-    world.register(schedule={"type": "cron", "expression": "0 * * * *"})
+    world.register(schedule={"type": "cron", "expression": "0 */6 * * *"})
     put(world, fire_times=SKIP, ends_at=NOON + DAY)
     maintenance = Maintenance(world.database, world.writer, world.clock)
     world.clock.advance(60 * DAY)
@@ -469,7 +480,7 @@ def test_a_hold_is_removed_30_days_after_its_end_unless_a_task_has_fire_times_le
 
     engine.make_pass()
     held = [(each.count, each.reason) for each in world.runs() if each.reason == "held"]
-    assert held == [(23, "held")]
+    assert held == [(3, "held")]
 
     maintenance.clean()
     assert world.read(holds_that_matter).all == ()

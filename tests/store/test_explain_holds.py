@@ -1,6 +1,7 @@
 """Explanations name the hold, its reason and its end."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
@@ -13,8 +14,8 @@ UNTIL_ONE = "until 2026-03-10T13:00:00.000Z"
 NAMED = "hold 'h' (the database moves)"
 
 
-def hold(world: World, fire_times: HeldFireTimes = HeldFireTimes.SKIP, **members: object) -> None:
-    defaults = {"ends_at": NOON + HOUR, "reason": "the database moves"}
+def hold(world: World, fire_times: HeldFireTimes = HeldFireTimes.SKIP, **members: Any) -> None:
+    defaults: dict[str, Any] = {"ends_at": NOON + HOUR, "reason": "the database moves"}
     set_hold(world, fire_times=fire_times, **defaults | members)
 
 
@@ -79,7 +80,7 @@ def test_a_fire_time_ahead_that_lies_within_a_hold_does_not_run_or_is_caught_up(
     world: World,
 ) -> None:
     world.register(schedule=DAILY)
-    span = {"starts_at": NINE - HOUR, "ends_at": NINE + HOUR}
+    span: dict[str, Any] = {"starts_at": NINE - HOUR, "ends_at": NINE + HOUR}
 
     hold(world, **span)
     assert answer(why_at(world, NINE)) == ("skipped", "held")

@@ -281,9 +281,27 @@ GUARDS = {
             "scheduling/test_fire.py::test_two_replicas_that_read_the_same_fire_it_once[sqlite]",
         ),
     ),
+    "fire: calendars": Guard(
+        _true("rota.store.scheduling.fire.same_calendars"),
+        (
+            "calendars/test_changes.py::test_what_was_planned_with_days_that_have_changed_does_not_fire[sqlite-days0]",
+        ),
+    ),
     "fire: moved fire time": Guard(
         _true("rota.store.scheduling.fire.same_move"),
         ("scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-move]",),
+    ),
+    "fire: holds": Guard(
+        _nothing("rota.store.scheduling.fire.is_current", empty=True),
+        (
+            "holds/test_fire.py::test_a_plan_that_does_not_know_the_holds_as_they_are_is_not_committed[sqlite-set]",
+        ),
+    ),
+    "holds: kept for what is unplanned": Guard(
+        _true("rota.store.holds.retention.planned_up_to_its_end"),
+        (
+            "holds/test_fire.py::test_a_hold_is_kept_as_long_as_a_task_has_yet_to_plan_what_is_in_it[sqlite]",
+        ),
     ),
     "fire: overlap": Guard(
         _nothing("rota.store.runs.insertion.lines", {}),

@@ -126,6 +126,15 @@ class HoldAnnounced:
 
 
 @dataclass(frozen=True, slots=True)
+class NotificationGivenUp:
+    """A notification about a task could not be sent, and is not tried again."""
+
+    task_id: Id
+    kind: str
+    notifies: str
+
+
+@dataclass(frozen=True, slots=True)
 class CancelRequested:
     """A running run is to be cancelled."""
 
@@ -143,6 +152,8 @@ class OutsideAttemptEnded:
     queue: str
     settlement: Settlement
     seconds: float
+    #: Not read for it.
+    chain_id: Id | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +161,11 @@ class TaskDeleted:
     """A task was deleted; its rows are removed later."""
 
     task_id: Id
+
+
+@dataclass(frozen=True, slots=True)
+class CalendarsChanged:
+    """The days of a calendar have changed: fire times of its tasks may have to be computed again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +191,7 @@ Effect = (
     Event
     | DueSooner
     | SpanExtended
+    | NotificationGivenUp
     | RunsReady
     | KeysFreed
     | RunsConstrained
@@ -183,4 +200,5 @@ Effect = (
     | BackfillStarted
     | HoldsChanged
     | BulkChanged
+    | CalendarsChanged
 )

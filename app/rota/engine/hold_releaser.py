@@ -32,8 +32,8 @@ _AFTER_A_LOCK = 0.2
 class HoldReleaser(WakeableThread):
     """A thread that looks at the deferred tasks when the holds have changed, and whenever one ends.
 
-    Between these it reads no tasks. Another replica may change holds, so it reads their version every `interval`
-    seconds. A task whose hold goes on stays deferred and is not written.
+    Between these it reads when the first one is due, and nothing else of the tasks. Another replica may change holds,
+    so it reads their version every `interval` seconds. A task whose hold goes on stays deferred and is not written.
     """
 
     def __init__(
@@ -86,9 +86,7 @@ class HoldReleaser(WakeableThread):
         self._looked = None
         complete = True
         for page in self._pages(with_tags=holds.look_at_tags):
-            free = [
-                task for task in page if not holds.defers(task.name, task.queue, task.tags, now)
-            ]
+            free = [task for task in page if _is_free(task, holds, now)]
             if self._stopped.is_set():
                 return False
             complete &= self._release(free)

@@ -219,7 +219,7 @@ class Maintenance:
         self._has_forgotten_alerts = True
 
     def _remove_sent(self) -> None:
-        while self._writer.call(RemoveSent(_SENT_ARE_KEPT, BATCH)) == BATCH:
+        while self._writer.call(RemoveSent(_SENT_ARE_KEPT, BATCH)) >= BATCH:
             pass
 
     def _remove_holds(self) -> None:

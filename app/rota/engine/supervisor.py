@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from rota.domain.effects import (
+    CalendarsChanged,
     CancelRequested,
     DueSooner,
     Effect,
@@ -24,6 +25,7 @@ from rota.engine.alert_checker import AlertChecker
 from rota.engine.attempts.runner import Runner
 from rota.engine.backfiller import Backfiller
 from rota.engine.bulk_runner import BulkRunner
+from rota.engine.calendar_replanner import CalendarReplanner
 from rota.engine.claimer import Claimer
 from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.firing import Firing
@@ -75,6 +77,7 @@ class Engine:
             timedelta(seconds=settings.audit_age),
         )
         self._replanner = Replanner(database, writer, clock)
+        self._calendar_replanner = CalendarReplanner(database, writer, clock)
         self._expiry = LeaseExpiry(
             database,
             writer,
@@ -104,11 +107,13 @@ class Engine:
         self._cleaning = periodic(
             "maintenance", self._maintenance.clean, settings.maintenance_interval
         )
+        self._calendars = periodic("calendars", self._calendar_replanner.check, reap_interval)
         # In the order in which they start; they stop in the reverse order.
         self._threads: tuple[WakeableThread, ...] = (
             periodic("reaping", self._reap, reap_interval),
             self._cleaning,
             periodic("zones", self._replanner.check, reap_interval),
+            self._calendars,
             self._firing,
             self._constraints,
             self._backfiller,
@@ -130,6 +135,7 @@ class Engine:
         self._expiry.forgive()
         self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
         self._replanner.begin()  # before anything fires
+        self._calendar_replanner.begin()
         for thread in self._threads:
             thread.start()
         self._check(0.0)
@@ -172,6 +178,8 @@ class Engine:
                 self._loop.call_soon(self._ended_outside, effect)
             case KeysFreed():
                 self._loop.call_soon(self._claimer.promote_soon, effect.keys)
+            case CalendarsChanged():
+                self._calendars.wake()
             case TaskDeleted():
                 self._cleaning.wake()
             case _:

@@ -17,6 +17,7 @@ from rota.domain.audit.changes import State
 from rota.domain.dry_runs.changes import MemberChange, changes_between
 from rota.domain.kv.operations import SetOnce
 from rota.domain.primitives import json_text
+from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.sealed import SealedText
 from rota.domain.primitives.unset import UNSET
 from rota.domain.tasks.definition import Registered, Task
@@ -86,8 +87,17 @@ def _changes(
         return (*changes_between({}, _stored(tx.connection, made.task)), *written)
     if made.outcome in _AS_IT_WAS:
         return written
-    before, after = (_state(tx.connection, task) for task in (made.before, made.task))
+    sides = made.before, made.task
+    before, after = ({**_state(tx.connection, side), **_moved(side, sides)} for side in sides)
     return (*changes_between(before, after), *written)
+
+
+def _moved(side: Task, sides: tuple[Task, Task]) -> State:
+    """Return the next fire time, if it differs because one was set by hand; else it follows from the schedule."""
+    before, after = sides
+    if before.moved_to_at == after.moved_to_at or side.next_fire_at is None:
+        return {}
+    return {"next_fire_at": format_instant(side.next_fire_at)}
 
 
 def _new_seeds(

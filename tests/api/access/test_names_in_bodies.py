@@ -34,6 +34,7 @@ BODIES: dict[str, set[Path]] = {
     "PUT /v1/queues/{name}": {("name",)},
     # A hold holds no other tasks than its key may see, whatever the queues that it names.
     "PUT /v1/holds/{name}": {("name",), ("selector", "name_prefix"), ("selector", "queues", "*")},
+    "PUT /v1/calendars/{name}": {("name",)},
     # Nothing is looked up for a preview: `jitter` and `flex` depend on the name, and `after` has no fire times.
     "POST /v1/schedules/preview": {("name",), ("schedule", "tasks", "*")},
     # For administrators, who are not limited.

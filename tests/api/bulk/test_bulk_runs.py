@@ -113,7 +113,7 @@ def test_runs_wait_for_room_where_only_so_many_may_be_unfinished(api: Api) -> No
     )
 
     def finished() -> bool:
-        return api.read(f"/v1/bulk/{going_on['id']}")["status"] == "finished"  # type: ignore[no-any-return]
+        return api.read(f"/v1/bulk/{going_on['id']}")["status"] == "finished"
 
     eventually(finished)
     made = [each["new_run"] for each in api.items(f"/v1/bulk/{going_on['id']}/items")]

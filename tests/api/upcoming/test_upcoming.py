@@ -44,10 +44,11 @@ def test_what_runs_next_is_listed_by_time(filled: Api) -> None:
     assert shown["complete_until"] >= items[-2]["at"] or items[-2]["at"] == items[-1]["at"]
     berlin = next(each for each in items if each["task"] == "berlin")
     assert berlin["local"].endswith(("+01:00", "+02:00"))
-    assert {name: berlin[name] for name in ("handler", "queue", "tags")} == {
+    assert {name: berlin[name] for name in ("handler", "queue", "tags", "held")} == {
         "handler": "echo",
         "queue": "mail",
         "tags": [],
+        "held": False,
     }
     upcoming = filled.read("/v1/tasks/half/upcoming?count=10")["items"]
     assert [each["at"] for each in items if each["task"] == "half"] == upcoming
@@ -100,6 +101,28 @@ def test_a_task_that_fires_all_the_time_leaves_room_for_the_others(api: Api) -> 
     names = [str(each["SUMMARY"]) for each in events]
     assert names.count("every-minute") == 100
     assert names.count("daily") == 30
+
+
+@shares_service
+@on_both
+def test_what_lies_in_a_hold_is_marked_and_in_no_calendar(api: Api) -> None:
+    for name in ("held", "free"):
+        api.task(name, schedule=HOURLY, tags=["holding", name])
+    first, second, third = [
+        each["at"] for each in api.read("/v1/upcoming?task=held&limit=3")["items"]
+    ]
+    hold = {"selector": {"tags": ["held"]}, "from": second, "until": third, "fire_times": "skip"}
+    assert api.put("/v1/holds/planned", json=hold).is_success
+
+    items = api.read("/v1/upcoming?tag=holding&limit=6")["items"]
+    events = events_of(api.get("/v1/upcoming.ics?tag=holding&days=1").content)
+    assert api.delete("/v1/holds/planned").is_success
+
+    assert [each["at"] for each in items if each["held"]] == [second]
+    assert [each["task"] for each in items if each["held"]] == ["held"]
+    names = [str(each["SUMMARY"]) for each in events]
+    assert (names.count("held"), names.count("free")) == (23, 24)
+    assert first < second
 
 
 # -------------------------------------------------------------------------------------------------------------- keys

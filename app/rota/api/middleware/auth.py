@@ -106,7 +106,9 @@ class Gate:
         if (meant or self._is_local) and not needs_none:
             await self._stored.be_current()
         if self._is_local and not self._stored.are_there:
-            return _check_local(scope, headers) or self._app
+            return _check_local(scope, headers) or (
+                self._app if needs_none else self._without_key(scope)
+            )
         scope["rota.principal"] = None
         found = self._stored_key(given) if given is not None and meant else _unknown(headers)
         if isinstance(found, Proof):
@@ -136,6 +138,11 @@ class Gate:
         if not stays and not sends_body(headers):
             return self._app
         return Held(self._app, self._stored, proof, _unauthorized, until_read=not stays)
+
+    def _without_key(self, scope: Scope) -> ASGIApp:
+        if not may_stay_open(scope):
+            return self._app
+        return Held(self._app, self._stored, None, _unauthorized)
 
     def _with_reason(self, detail: str, headers: Headers) -> str:
         """Return the detail of a refusal; on loopback, where there may have been no keys before, also why."""

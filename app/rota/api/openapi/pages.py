@@ -45,6 +45,7 @@ _TAGS = [
     {"name": "keys", "description": "API keys: what each may do, and until when."},
     {"name": "alerts", "description": "Alerts that are raised, and notifications of them."},
     {"name": "audit", "description": "Who changed what, when and from where."},
+    {"name": "calendars", "description": "Named calendars of days that schedules leave out."},
     {"name": "queues", "description": "Queues of runs: limits and pauses."},
     {"name": "holds", "description": "Spans of time in which tasks do not fire."},
     {"name": "handlers", "description": "What tasks can call."},

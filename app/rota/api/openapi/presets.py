@@ -48,6 +48,12 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
             "another schedule": {"schedule": {"type": "cron", "expression": "0 9 * * 1-5"}},
         }
     },
+    ("put", "/v1/calendars/{name}"): {
+        JSON: {
+            "days on which the office is closed": {"dates": ["2026-12-24", "2026-12-31"]},
+            "the holidays of Berlin": {"holidays": {"country": "DE", "subdivision": "BE"}},
+        }
+    },
     ("post", "/v1/tasks/batch"): {JSON: {"two tasks": {"items": [_RUN, _HTTP]}}},
     ("post", "/v1/tasks/{name}/pause"): {
         JSON: {"with a reason": {"reason": "the API is being moved"}}
@@ -93,6 +99,9 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
                 "schedule": {"type": "calendar", "unit": "month", "day": "last", "time": "18:00"}
             },
         }
+    },
+    ("post", "/v1/runs/{id}/rerun"): {
+        JSON: {"with the same input": {}, "with another input": {"input": {"name": "Grace"}}}
     },
     ("post", "/v1/runs/{id}/complete"): {
         JSON: {

@@ -110,6 +110,15 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "?force=true.",
         "present": {"tasks": ["sync-contacts"], "count": 1},
     },
+    "calendar-in-use": {
+        "detail": "2 tasks use the calendar 'holidays-berlin': 'digest' and 'invoices'. Take it out of their "
+        "'exclude' first.",
+        "present": {"tasks": ["digest", "invoices"], "count": 2},
+    },
+    "extra-missing": {
+        "detail": "This needs the library 'holidays', which is not installed where the service runs: install it with "
+        "pip install 'rota[calendars]' (the Docker image has it), or give the days as 'dates'."
+    },
     "first-key": {
         "detail": "Nothing needs a key here yet, and everything would once there is one. Make the first one with "
         "`rota key create --name NAME --scope admin` (with SQLite, while the service is stopped), or set ROTA_API_KEY."

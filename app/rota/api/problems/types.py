@@ -128,6 +128,20 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "then their runs fail."
         ),
     ),
+    "calendar-in-use": (
+        409,
+        (
+            "Tasks leave out the days of the calendar; <code>tasks</code> names the first of them, <code>count</code> "
+            "says how many there are. Take it out of their <code>exclude</code> first."
+        ),
+    ),
+    "extra-missing": (
+        409,
+        (
+            "This needs a library that is not installed where the service runs; the detail says how to install it. The "
+            "Docker image has all of them."
+        ),
+    ),
     "first-key": (
         409,
         (

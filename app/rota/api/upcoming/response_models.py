@@ -23,6 +23,13 @@ class ComingRunOut(TypedDict):
     handler: Annotated[str, Field(examples=["http"])]
     queue: Annotated[str, Field(examples=["default"])]
     tags: Annotated[list[str], Field(examples=[["billing"]])]
+    held: Annotated[
+        bool,
+        Field(
+            description="It lies in a hold, as far as holds are set now, so that it does not run at this time.",
+            examples=[False],
+        ),
+    ]
 
 
 class AgendaOut(TypedDict):

@@ -15,14 +15,14 @@ from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
 from rota.api.upcoming.icalendar import MEDIA_TYPE, Event, render_calendar
 from rota.api.upcoming.response_models import AgendaOut, ComingRunOut
+from rota.domain.holds.held import Holds
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.agenda import Agenda, ComingRun, plan_agenda
 from rota.domain.schedules.descriptions import describe as in_english
 from rota.domain.schedules.requested_times import zone_of
 from rota.domain.time_zones.zone import zone
 from rota.errors import Unplannable
-from rota.store.scheduling.coming import due_next
-from rota.store.task_rows import TaskFilter
+from rota.store.scheduling.coming import TasksMeant, due_next
 
 routes: APIRouter = router("/v1", "tasks")
 
@@ -53,10 +53,11 @@ async def list_upcoming(
     now = services.clock.now()
     given = time_of("until", until, None)
     last = min(now + _AHEAD if given is None else given.last, now + _FURTHEST)
-    wanted = TaskFilter(tag=split(tag), limit=caller.tasks)
-    agenda = await services.computing.run(_agenda, services, wanted, split(task), now, last, limit)
+    wanted = TasksMeant(names=split(task), tags=split(tag), limit=caller.tasks)
+    agenda = await services.computing.run(_agenda, services, wanted, now, last, limit)
+    holds = _holds(services, now, last)
     shown: AgendaOut = {
-        "items": [_show(run) for run in agenda.runs],
+        "items": [_show(run, holds) for run in agenda.runs],
         "until": format_instant(last),
         "complete_until": format_instant(agenda.complete_until),
     }
@@ -83,9 +84,9 @@ async def read_calendar(
     password. A task has 100 events at most, all together 1,000.
     """
     now = services.clock.now()
-    wanted = TaskFilter(tag=split(tag), limit=caller.tasks)
+    wanted = TasksMeant(names=split(task), tags=split(tag), limit=caller.tasks)
     body = await services.computing.run(
-        _calendar, services, wanted, split(task), now, now + timedelta(days=days)
+        _calendar, services, wanted, now, now + timedelta(days=days)
     )
     headers = {"content-disposition": 'inline; filename="rota.ics"', "cache-control": "private"}
     return Response(body, headers=headers, media_type=MEDIA_TYPE)
@@ -93,8 +94,7 @@ async def read_calendar(
 
 def _agenda(
     services: Services,
-    wanted: TaskFilter,
-    names: tuple[str, ...],
+    wanted: TasksMeant,
     now: datetime,
     until: datetime,
     limit: int,
@@ -104,7 +104,7 @@ def _agenda(
     number = limit + 1
     while True:
         with services.database.read() as connection:
-            tasks = due_next(connection, wanted, names, until, number)
+            tasks = due_next(connection, wanted, until, number)
         more_from = tasks[-1].next_fire_at if len(tasks) == number else None
         agenda = plan_agenda(tasks, now, until, limit, of_each=of_each, more_from=more_from)
         if len(agenda.runs) == limit or more_from is None or number >= _MOST_TASKS:
@@ -112,7 +112,19 @@ def _agenda(
         number = min(number * _GROWTH, _MOST_TASKS)
 
 
-def _show(run: ComingRun) -> ComingRunOut:
+def _holds(services: Services, now: datetime, until: datetime) -> Holds:
+    """Return the holds that last within a time, from memory: those of another replica are known within a second."""
+    return services.known_holds.latest.between(now, until)
+
+
+def _is_held(run: ComingRun, holds: Holds) -> bool:
+    definition = run.task.definition
+    return bool(holds) and any(
+        each.covers(run.at) for each in holds.of(run.task.name, definition.queue, definition.tags)
+    )
+
+
+def _show(run: ComingRun, holds: Holds) -> ComingRunOut:
     definition = run.task.definition
     return {
         "at": format_instant(run.at),
@@ -121,6 +133,7 @@ def _show(run: ComingRun) -> ComingRunOut:
         "handler": definition.handler,
         "queue": definition.queue,
         "tags": list(definition.tags),
+        "held": _is_held(run, holds),
     }
 
 
@@ -133,18 +146,19 @@ def _local(run: ComingRun) -> datetime:
 
 def _calendar(
     services: Services,
-    wanted: TaskFilter,
-    names: tuple[str, ...],
+    wanted: TasksMeant,
     now: datetime,
     until: datetime,
 ) -> bytes:
-    agenda = _agenda(services, wanted, names, now, until, MOST_EVENTS, MOST_EVENTS_OF_A_TASK)
+    agenda = _agenda(services, wanted, now, until, MOST_EVENTS, MOST_EVENTS_OF_A_TASK)
     said = (
         f"Fire times up to {format_instant(agenda.complete_until)}; of each task the next {MOST_EVENTS_OF_A_TASK} at "
         "most."
     )
     address = services.settings.public_url
-    return render_calendar("Rota", said, (_to_event(run, address) for run in agenda.runs))
+    holds = _holds(services, now, until)
+    due = (run for run in agenda.runs if not _is_held(run, holds))
+    return render_calendar("Rota", said, (_to_event(run, address) for run in due))
 
 
 def _to_event(run: ComingRun, address: str | None) -> Event:

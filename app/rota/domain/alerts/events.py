@@ -42,6 +42,16 @@ def envelope(event: AlertEvent, now: datetime, data: Mapping[str, Any]) -> dict[
     return {"type": f"alert.{event}", "timestamp": format_instant(now), "data": dict(data)}
 
 
+def with_omitted(event: Mapping[str, Any], omitted: int) -> dict[str, Any]:
+    """Return an event that says how many of its kind before it were left out, in its message too."""
+    data = event.get("data")
+    if not isinstance(data, Mapping):  # changed by hand
+        return dict(event)
+    others = "notification before it was" if omitted == 1 else "notifications before it were"
+    message = f"{data.get('message')} ({omitted:,} {others} left out: too many could not be sent.)"
+    return {**event, "data": {**data, "message": message, "omitted": omitted}}
+
+
 def links(public_url: str, task: str, run_id: str | None) -> dict[str, str | None]:
     """Return the addresses of what an event is about; paths, if the service does not know its own address."""
     run = None if run_id is None else f"{public_url}/v1/runs/{run_id}"

@@ -29,6 +29,8 @@ class Action(StrEnum):
     QUEUE_RESET = "queue.reset"
     HOLD_SET = "hold.set"
     HOLD_ENDED = "hold.ended"  # DELETE
+    CALENDAR_DECLARED = "calendar.declared"
+    CALENDAR_REMOVED = "calendar.removed"
     HANDLER_DECLARED = "handler.declared"
     HANDLER_REMOVED = "handler.removed"
     SECRET_DECLARED = "secret.declared"  # noqa: S105  # its name
@@ -49,6 +51,7 @@ class Kind(StrEnum):
     KV = "kv"
     QUEUE = "queue"
     HOLD = "hold"
+    CALENDAR = "calendar"
     HANDLER = "handler"
     SECRET = "secret"  # noqa: S105  # its name
     KEY = "key"

@@ -177,7 +177,8 @@ def _held(facts: Facts) -> tuple[str, str]:
             f"Its queue {queue.name!r} is paused: PUT /v1/queues/{queue.name} lets it go on.",
         )
     if queue is not None and queue.concurrency is not None and queue.running >= queue.concurrency:
-        full = f"{queue.running} of {english.plural(queue.concurrency, 'slot')} are taken"
+        verb = "is" if queue.running == 1 else "are"
+        full = f"{queue.running} of {english.plural(queue.concurrency, 'slot')} {verb} taken"
         message = f"Its queue {queue.name!r} is full ({full}); {_ahead(queue)}."
         return ExplainedReason.QUEUE_FULL, message
     if key is not None and facts.with_key >= key.limit:

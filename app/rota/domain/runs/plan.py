@@ -57,6 +57,10 @@ class DueTask:
     #: The version of all holds that these were chosen from.
     holds_version: HoldsVersion | None = None
     traceparent: str | None = None
+    #: The revision of all calendars that the schedule has its days of; None: it has none.
+    calendars: Id | None = None
+    #: The run that registered it, before its first run.
+    registered_by: Id | None = None
 
     @classmethod
     def of(cls, task: Task, input: str) -> "DueTask":

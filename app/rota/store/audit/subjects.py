@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 from sqlalchemy import ColumnElement, Connection, Table, select, true
 
 from rota.db.command import Transaction
-from rota.db.tables import api_key, handler, hold, queue, secret, task
+from rota.db.tables import api_key, calendar, handler, hold, queue, secret, task
 from rota.domain.audit.actions import Kind
 from rota.domain.audit.changes import State
 from rota.domain.primitives import json_text
@@ -98,6 +98,7 @@ _HOLD = ("selector", "prefixes", "starts_at", "ends_at", "fire_times", "reason")
 #: Table, columns that are compared, and the column that has the name.
 _ROWS: dict[Kind, tuple[Table, tuple[str, ...], str]] = {
     Kind.QUEUE: (queue, ("concurrency", "paused"), "name"),
+    Kind.CALENDAR: (calendar, ("version", "kind", "source", "description"), "name"),
     Kind.HANDLER: (handler, ("description", "input_schema", "timeout"), "name"),
     Kind.SECRET: (secret, ("version", "origins", "tasks", "description", "previous_until"), "name"),
     Kind.HOLD: (hold, _HOLD, "name"),

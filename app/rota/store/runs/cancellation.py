@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, update
 
 from rota.db.command import Transaction
 from rota.db.tables import run
+from rota.db.types import among
 from rota.domain.effects import CancelRequested, DueSooner, RunEnded
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason, FailReason, SkipReason
@@ -34,7 +35,7 @@ def cancel_unfinished(
     tx: Transaction, task_ids: Sequence[Id], reason: CancelReason, *which: ColumnElement[bool]
 ) -> list[Id]:
     """Cancel the waiting runs of tasks, and request the running ones to end; return the running ones."""
-    of_tasks = (run.c.task_id.in_(task_ids), *which)
+    of_tasks = (among(run.c.task_id, task_ids), *which)
     cancel_waiting(tx, reason, *of_tasks)
     return request_end(tx, reason, *of_tasks)
 
@@ -85,7 +86,7 @@ def end_running(tx: Transaction, task_ids: Sequence[Id]) -> None:
         tx,
         RunStatus.CANCELLED,
         CancelReason.TASK_DELETED,
-        run.c.task_id.in_(task_ids),
+        among(run.c.task_id, task_ids),
         run.c.status == RunStatus.RUNNING,
         outcome=AttemptOutcome.CANCELLED,
         holder=None,

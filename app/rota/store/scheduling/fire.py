@@ -9,12 +9,12 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, bindparam, text, update
+from sqlalchemy import ColumnElement, Integer, bindparam, or_, text, update
 
 from rota.db.bulk import Bulk
 from rota.db.command import Command, Transaction
 from rota.db.known_holds import known_holds_of
-from rota.db.tables import task
+from rota.db.tables import calendar_state, task
 from rota.db.types import is_one_of
 from rota.domain.holds.held import HoldsVersion
 from rota.domain.primitives.ids import Id, new_id
@@ -22,6 +22,7 @@ from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import PauseReason
 from rota.domain.runs.plan import DueTask, Plan
 from rota.domain.tasks.definition import TaskStatus
+from rota.store.calendars.present import REVISION
 from rota.store.holds.reading import holds_version as read_version
 from rota.store.runs.insertion import insert_planned
 from rota.store.runs.pause import block_waiting
@@ -149,6 +150,12 @@ def is_current(read: HoldsVersion | None, present: HoldsVersion | None) -> bool:
     return read == present
 
 
+def same_calendars() -> ColumnElement[bool]:
+    """Guard: what was planned with days of calendars that have changed meanwhile is planned again."""
+    planned_with = bindparam("g_calendars", type_=calendar_state.c.revision.type)
+    return or_(planned_with.is_(None), planned_with == REVISION)
+
+
 class _LockedRow(NamedTuple):
     """What the guards of the update are about, of a task that is locked."""
 
@@ -189,9 +196,10 @@ def _is_as_read(due: DueTask, row: _LockedRow) -> bool:
 
 def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
     rows = [_advance_row(command, tx.now) for command in commands]
-    advanced = _advancing(still_active, same_generation, same_fire_time, same_move).execute(
-        tx.connection, rows
-    )
+    with_calendars = any(command.due.calendars is not None for command in commands)
+    guards = [still_active, same_generation, same_fire_time, same_move]
+    guards += [same_calendars] if with_calendars else []
+    advanced = _advancing(*guards).execute(tx.connection, rows)
     if advanced != len(rows):
         raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")
     for command in commands:
@@ -225,6 +233,7 @@ def _advance_row(command: Fire, now: datetime) -> dict[str, Any]:
         "g_generation": command.due.generation,
         "g_next_fire_at": command.due.next_fire_at,
         "g_moved_to_at": command.due.moved_to_at,
+        "g_calendars": command.due.calendars,
         "n_next_fire_at": plan.next_fire_at,
         "n_fired": plan.fired,
         "n_gap_run_id": _open_span_id(command),

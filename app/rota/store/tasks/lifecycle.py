@@ -10,6 +10,7 @@ from rota.domain.policies import CatchUp
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import PreconditionFailed
+from rota.store.calendars.usage import forget_usage
 from rota.store.follow_ups import follow_up
 from rota.store.holds.reading import holds_that_matter
 from rota.store.kv.history_rows import remove_history
@@ -130,6 +131,7 @@ class Purge(Command[bool]):
         if not removed:
             tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == id))
             tx.connection.execute(delete(removed_runs).where(removed_runs.c.task_id == id))
+            forget_usage(tx, id)
             tx.connection.execute(delete(task).where(task.c.id == id))
         return True
 

@@ -135,7 +135,8 @@ def _change(
     reason: str | None = None,
 ) -> list[Id]:
     ids = [each.id for each in tasks]
-    changed = change_status(tx, ids, status, by, reason=reason, updated_at=tx.now)
+    names = {each.id: each.name for each in tasks}
+    changed = change_status(tx, ids, status, by, reason=reason, names=names, updated_at=tx.now)
     if changed != ids:
         raise StaleError("a task was changed by another replica")
     return ids

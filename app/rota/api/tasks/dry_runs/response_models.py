@@ -14,6 +14,8 @@ from rota.domain.time_zones.clock_changes import ClockChange
 
 #: Fire times that each list has at most; in a batch, those of each of its tasks.
 MOST_TIMES, MOST_TIMES_IN_BATCH = 100, 10
+#: Fire times that are compared of each task in a batch.
+MOST_COMPARED_IN_BATCH = 200
 #: Tasks of a batch that are shown.
 MOST_ITEMS = 100
 
@@ -94,7 +96,8 @@ FireTimesOut = TypedDict(
             InstantText,
             Field(
                 description=f"Earlier than `until`, if either schedule has more than {MOST_COMPARED:,} fire times by "
-                "then, or these take too long to find: what comes later is not compared."
+                f"then (in a batch, {MOST_COMPARED_IN_BATCH}), or these take too long to find: what comes later is not "
+                "compared."
             ),
         ],
         "appear": Annotated[

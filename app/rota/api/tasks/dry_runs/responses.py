@@ -10,6 +10,7 @@ from rota.api.http.etags import etag
 from rota.api.http.responses import reply, send
 from rota.api.http.services import Services
 from rota.api.tasks.dry_runs.response_models import (
+    MOST_COMPARED_IN_BATCH,
     MOST_ITEMS,
     MOST_TIMES,
     MOST_TIMES_IN_BATCH,
@@ -28,6 +29,7 @@ from rota.domain.dry_runs.fire_times import MOST_COMPARED, FireTimeDiff, diff_fi
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.unset import UNSET
+from rota.domain.step_budget import FOR_A_PAGE, limited_to
 from rota.domain.tasks.definition import Registered
 from rota.domain.time_zones.clock_changes import clock_change
 from rota.domain.time_zones.zone import zone
@@ -45,8 +47,6 @@ DryRunQuery = Annotated[
         examples=[False],
     ),
 ]
-# Of each task in a batch: there may be many.
-_MOST_COMPARED_IN_BATCH = 1_000
 _NOT_COMPARED = Finding(
     "too_costly",
     "The fire times that would change are left out: they take too long to find within this request.",
@@ -90,6 +90,8 @@ async def dry_run_all(services: Services, caller: Principal, items: Sequence[Reg
 def _show_all(services: Services, would: Sequence[WouldRegister]) -> BatchDryRunOut:
     outcomes = [each.made.outcome for each in would]
     changing = [each for each in would if each.changes or each.made.outcome not in _SAME]
+    with limited_to(FOR_A_PAGE):
+        items = [_show_in_batch(services, each) for each in changing[:MOST_ITEMS]]
     return {
         "created": outcomes.count(Registered.CREATED),
         "updated": outcomes.count(Registered.UPDATED),
@@ -97,7 +99,7 @@ def _show_all(services: Services, would: Sequence[WouldRegister]) -> BatchDryRun
         "kept": outcomes.count(Registered.KEPT),
         "replaced": outcomes.count(Registered.REPLACED),
         "names": [each.made.task.name for each in would],
-        "items": [_show_in_batch(services, each) for each in changing[:MOST_ITEMS]],
+        "items": items,
         "items_omitted": max(len(changing) - MOST_ITEMS, 0),
     }
 
@@ -108,7 +110,7 @@ def _show_in_batch(services: Services, would: WouldRegister) -> DryRunOut:
         would,
         timeout_given=False,
         times=MOST_TIMES_IN_BATCH,
-        most=_MOST_COMPARED_IN_BATCH,
+        most=MOST_COMPARED_IN_BATCH,
     )
 
 
