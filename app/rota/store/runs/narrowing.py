@@ -8,7 +8,7 @@ bound, from an index alone.
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
 
 from rota.db.tables import run, task, task_tag
 from rota.db.types import is_one_of
@@ -68,9 +68,10 @@ def _earliest_excluded(connection: Connection, wanted: RunFilter) -> ColumnEleme
     """
     if wanted.finished_to is None:
         return None
-    early = select(run.c.id).where(
+    # All are counted: for the first one PostgreSQL, which takes a third of all runs for early, would read the table.
+    early = select(func.count()).where(
         run.c.scheduled_for > run.c.finished_at, run.c.finished_at <= wanted.finished_to
     )
-    if connection.execute(early.limit(1)).first() is not None:
+    if connection.execute(early).scalar_one():
         return None
     return run.c.scheduled_for <= wanted.finished_to
