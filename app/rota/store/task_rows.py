@@ -135,7 +135,7 @@ def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: in
 
 def count_tasks(connection: Connection, wanted: TaskFilter) -> Counted:
     """Return how many tasks there are, exactly up to a bound."""
-    found = select(literal_column("1")).select_from(task)
+    found: Select[Any] = select(literal_column("1")).select_from(task)
     return count_rows(connection, found.where(task.c.deleted_at.is_(None), *matching(wanted)))
 
 
