@@ -54,13 +54,16 @@ def upgrade() -> None:
     op.create_index(
         "ix_task_deferred",
         "task",
-        ["deferred_until"],
+        ["deferred_until", "id"],
         sqlite_where=deferred,
         postgresql_where=deferred,
     )
+    held = sa.text("status = 'blocked' AND waiting_on = '[\"hold\"]'")
+    op.create_index("ix_run_held", "run", ["id"], sqlite_where=held, postgresql_where=held)
 
 
 def downgrade() -> None:
+    op.drop_index("ix_run_held", "run")
     op.drop_index("ix_task_deferred", "task")
     _replace_due_index("")
     op.drop_column("task", "deferred_until")

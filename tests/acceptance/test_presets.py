@@ -89,6 +89,7 @@ def after_the_readme(server: Server) -> Server:
         assert ended["status"] == "succeeded", ended
     server.call("PUT", "/v1/queues/mail", json={"concurrency": 2})
     server.call("PUT", "/v1/handlers/thumbnails", json={})
+    server.call("PUT", "/v1/holds/christmas", json={"selector": {"name_prefix": "invoices-"}})
     secret = {"value": "0123456789", "origins": ["https://api.example.com"]}
     server.call("PUT", "/v1/secrets/crm", json=secret)
     return server
@@ -183,6 +184,9 @@ def id_for(server: Server, method: str, path: str) -> str:
     """Return an id that the reader finds in a list: of a run, of a backfill, or of a key."""
     if path.startswith("/v1/keys"):
         return str(server.call("POST", "/v1/keys", json={"name": "mine", "scopes": ["work"]})["id"])
+    if path.startswith("/v1/bulk"):
+        preview = {"selector": {"task": ["greet"]}, "dry_run": True}
+        return str(server.call("POST", "/v1/runs/rerun", json=preview)["id"])
     if "/backfills/" in path:
         span = {"from": "2026-11-01T08:00:00Z", "to": "2026-11-01T08:00:10Z"}
         begun = server.call("POST", "/v1/tasks/greet/backfill", json=span)

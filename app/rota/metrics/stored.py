@@ -39,6 +39,8 @@ class Measures:
     overdue: float
     alerts_by_kind: Mapping[str, int]
     notifications: int
+    #: How many holds last.
+    holds: int
     database_bytes: int
     #: None: the database does not say.
     wal_bytes: int | None
@@ -73,6 +75,7 @@ _GAUGES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
         "Notifications that are to be tried again, since a run that was to send them did not succeed.",
         (),
     ),
+    "holds": ("rota_holds_active", "Holds that last.", ()),
     "database": ("rota_database_size_bytes", "The size of the database.", ()),
     "wal": ("rota_wal_size_bytes", "The size of SQLite's write-ahead log.", ()),
     "up": (
@@ -135,6 +138,7 @@ def _fill(gauges: Mapping[str, GaugeMetricFamily], found: Measures) -> None:
             gauges[key].add_metric((label,), number)
     gauges["overdue"].add_metric((), found.overdue)
     gauges["notifications"].add_metric((), found.notifications)
+    gauges["holds"].add_metric((), found.holds)
     gauges["database"].add_metric((), found.database_bytes)
     if found.wal_bytes is not None:
         gauges["wal"].add_metric((), found.wal_bytes)

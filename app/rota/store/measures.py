@@ -24,13 +24,14 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rota.clock import Clock
 from rota.db.engine import Database
-from rota.db.sqlite_file import wal_bytes
+from rota.db.engines.sqlite_file import wal_bytes
 from rota.db.tables import alert, notification, run, task
 from rota.db.types import spelled_out
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Unavailable
 from rota.metrics.stored import Measures, QueueMeasure, TaskMeasure
+from rota.store.holds.lasting import number_lasting
 from rota.store.runs.claim import earliest_delayed
 
 log = structlog.get_logger(__name__)
@@ -60,7 +61,7 @@ _BY_NAME = {
 _TASKS_BY_STATUS = select(task.c.status, func.count()).where(_NOT_DELETED).group_by(task.c.status)
 _EARLIEST_DUE = (
     select(task.c.next_fire_at)
-    .where(_IS_ACTIVE, task.c.next_fire_at.is_not(None))
+    .where(_IS_ACTIVE, task.c.next_fire_at.is_not(None), task.c.deferred_until.is_(None))
     .order_by(task.c.next_fire_at)
     .limit(1)
 )
@@ -113,6 +114,7 @@ def measure(database: Database, most_tasks: int, now: datetime) -> Measures:
             overdue=_overdue(connection, now),
             alerts_by_kind=_numbers(connection, _ALERTS_BY_KIND),
             notifications=connection.execute(_PENDING).scalar_one(),
+            holds=number_lasting(connection, now),
             database_bytes=connection.execute(size).scalar_one(),
             wal_bytes=wal_bytes(database.url) if database.is_sqlite else None,
         )

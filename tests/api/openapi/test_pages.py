@@ -130,9 +130,17 @@ def test_every_example_of_a_problem_is_one_of_its_type_and_status(
             assert f"`{slug}`: " in operation["responses"][status]["description"]
             assert all(shown[member] for member in ("title", "detail", "request_id")), slug
             seen.add(slug)
-    # The rest is not an operation's: there is no such path, or method, or page.
+    # The rest is not an operation's: there is no such path, or method, or page; or it is that of one of many runs.
     assert PROBLEM_TYPES.keys() - seen <= {
-        *("method-not-allowed", "forbidden", "error", "internal", "lease-lost", "not-found")
+        *(
+            "run-in-use",
+            "method-not-allowed",
+            "forbidden",
+            "error",
+            "internal",
+            "lease-lost",
+            "not-found",
+        )
     }
 
 

@@ -265,10 +265,12 @@ def test_a_connection_that_the_relay_does_not_close_is_gone_when_the_attempt_end
 ) -> None:
     path = certificate(tmp_path, "localhost")
     wrong: dict[str, Any] = {"user": USER, "password": "wrong-password", "host": "localhost"}
-    with serving(_refusing_every_password, tls=server_context(path)) as server:
-        # A connection that is left raises a ResourceWarning when the loop closes.
-        with mailing(server.port, trusted=path, tls=SmtpTls.TLS, **wrong) as bench:
-            outcome = mail(bench)
+    # A connection that is left raises a ResourceWarning when the loop closes.
+    with (
+        serving(_refusing_every_password, tls=server_context(path)) as server,
+        mailing(server.port, trusted=path, tls=SmtpTls.TLS, **wrong) as bench,
+    ):
+        outcome = mail(bench)
 
     assert isinstance(outcome, Fatal), outcome
     assert outcome.error.type == "smtp.auth"

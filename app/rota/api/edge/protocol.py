@@ -21,7 +21,7 @@ from rota.api.edge.heads import body_parser, check, check_trailers, too_large_he
 from rota.api.edge.limits import Limits
 from rota.api.edge.pace import Pace
 from rota.api.edge.refusals import Refusal
-from rota.api.edge.security_headers import for_page, is_page
+from rota.api.edge.security_headers import for_badge, for_page, is_badge, is_page
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 _SLOW_HEAD = "The request line and the headers have not come within {:g} s."
@@ -130,6 +130,8 @@ class EdgeProtocol(HttpToolsProtocol):
         self.headers = []
         if is_page(self.url):
             self.cycle.default_headers = for_page(self.cycle.default_headers)
+        elif is_badge(self.url):
+            self.cycle.default_headers = for_badge(self.cycle.default_headers)
 
     def on_body(self, body: bytes) -> None:
         self._moved = True

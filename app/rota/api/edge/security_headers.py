@@ -15,9 +15,22 @@ HEADERS: Final = (
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
 )
 _CSP: Final = b"content-security-policy"
+_EMBEDDING: Final = b"cross-origin-resource-policy"
 _BEGINNINGS: Final = (b"/docs", b"/problems/")
 # A browser applies all policies that a response has: that of a page itself can only be stricter than this one.
 _OF_PAGES: Final = (_CSP, b"frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+#: A badge is made to be shown by pages of other origins.
+_OF_BADGES: Final = (_EMBEDDING, b"cross-origin")
+
+
+def is_badge(url: bytes) -> bool:
+    """Return whether there is a badge at a URL."""
+    return url.startswith(b"/v1/tasks/") and url.partition(b"?")[0].endswith(b"/badge.svg")
+
+
+def for_badge(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """Return the constant headers without the one that keeps a response from being embedded."""
+    return [_OF_BADGES if each[0] == _EMBEDDING else each for each in headers]
 
 
 def is_page(url: bytes) -> bool:

@@ -35,7 +35,7 @@ _TAGS = [
     {"name": "kv", "description": "The state of a task between its runs."},
     {
         "name": "bulk",
-        "description": "One verb for many tasks, and past fire times run again.",
+        "description": "One verb for many tasks or runs, and past fire times run again.",
     },
     {"name": "events", "description": "What happens, as it happens."},
     {
@@ -47,6 +47,7 @@ _TAGS = [
     {"name": "audit", "description": "Who changed what, when and from where."},
     {"name": "calendars", "description": "Named calendars of days that schedules leave out."},
     {"name": "queues", "description": "Queues of runs: limits and pauses."},
+    {"name": "holds", "description": "Spans of time in which tasks do not fire."},
     {"name": "handlers", "description": "What tasks can call."},
     {"name": "system", "description": "Liveness, readiness, metrics."},
 ]

@@ -63,6 +63,9 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "detail": "Task 'greet' skips on overlap, and its run 01a20bd8-3c05-7058-ab7c-c61199886531 is running.",
         "present": {"run": {"id": "01a20bd8-3c05-7058-ab7c-c61199886531", "status": "running"}},
     },
+    "run-in-use": {
+        "detail": "Task 'report' takes its result once its other predecessors have run; delete it after that."
+    },
     "operation-failed": {
         "detail": "Operation 0 (check) on 'cursor' is not possible: it has version 8. Nothing was written.",
         "errors": [{"pointer": "/operations/0", "detail": "it has version 8"}],

@@ -84,6 +84,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "Wait for it, cancel it, or set the overlap_policy to <code>allow</code>."
         ),
     ),
+    "run-in-use": (
+        409,
+        (
+            "The run is finished, and something still needs it: a task that takes its result once its other "
+            "predecessors have run, or an alert that counts from it. The detail says what."
+        ),
+    ),
     "operation-failed": (
         409,
         (

@@ -21,7 +21,7 @@ from rota.api.http.services import (
 )
 from rota.api.problems.problem import describe
 from rota.api.tasks.request_models import PauseIn, ResumeIn
-from rota.db.command import Command
+from rota.db.command import Command, Transaction
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
 from rota.domain.access.quotas import Counted, quota_of
@@ -30,6 +30,7 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.names import NAME_PREFIX_PATTERN
 from rota.domain.tasks.definition import Tag, TaskStatus
 from rota.store.audit.audited import Made
+from rota.store.audit.registrations import AuditedChange
 from rota.store.audit.subjects import Tasks
 from rota.store.idempotency import Once, Reply
 from rota.store.task_rows import TaskFilter
@@ -194,7 +195,14 @@ def _logged(action: Action, command: DoEach) -> Command[Batch]:
         return command
     if action is Action.RUN_REQUESTED:
         return logged(action, command, made=_each_run, details={"bulk": True})
-    return logged(action, command, Tasks(command.names, definitions=False), details={"bulk": True})
+    tasks = Tasks((), definitions=False)
+    return logged(action, command, tasks, changes_of=_changes, details={"bulk": True})
+
+
+def _changes(_tx: Transaction, batch: Batch) -> Iterator[AuditedChange]:
+    """Yield what a write has changed: no other task, though one may have been registered since it was selected."""
+    for each in batch.changes:
+        yield AuditedChange(*each)
 
 
 def _each_run(batch: Batch) -> Iterator[Made]:

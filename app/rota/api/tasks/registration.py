@@ -17,7 +17,8 @@ from rota.domain.access.principal import Principal
 from rota.domain.constraints.definitions import Reachable
 from rota.domain.hosts.policy import TargetPolicy
 from rota.domain.http_target.auth import OAuth2Auth
-from rota.domain.http_target.target import REDACTED, Target, restore
+from rota.domain.http_target.secret_headers import REDACTED
+from rota.domain.http_target.target import Target, restore
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives import json_text
 from rota.domain.primitives.sealed import SealedText

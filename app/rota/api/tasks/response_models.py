@@ -45,6 +45,10 @@ class TaskOut(TaskDefinition):
     status_reason: str | None
     status_changed_at: Instant
     status_changed_by: str
+    held_by: list[str] = Field(
+        description="The holds that it is in: nothing fires, and runs that wait do not start. Its status is its own.",
+        examples=[["deploy"]],
+    )
     generation: int
     next_fire_at: Instant | None
     last_run: LastRunOut | None
@@ -91,6 +95,13 @@ class TasksOut(BaseModel):
 
     items: list[TaskOut]
     next_cursor: str | None
+    total: int = Field(
+        0, description="With `total=true`: how many tasks the filters leave.", examples=[4212]
+    )
+    total_is_exact: bool = Field(
+        True,
+        description="With `total=true`. False: there are at least so many, and no more were counted.",
+    )
 
 
 class FireTimeOut(TypedDict):

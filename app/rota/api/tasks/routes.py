@@ -9,13 +9,24 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from rota.api.http.access import ReadsTasks, WritesTasks
 from rota.api.http.audit_entries import of_registration, of_task
 from rota.api.http.etags import IfMatch, IfNoneMatch, precondition
-from rota.api.http.pagination import Cursor, Limit, decode_cursor, fitting, paginate, split
+from rota.api.http.pagination import (
+    Cursor,
+    Limit,
+    WithTotal,
+    decode_cursor,
+    fitting,
+    paginate,
+    show_total,
+    split,
+)
 from rota.api.http.request_model import check_name
 from rota.api.http.responses import IdempotencyKey, commit, idempotency_key, reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services, Traceparent
 from rota.api.http.validation import checked_filter
 from rota.api.problems.problem import describe
+from rota.api.tasks.dry_runs.response_models import DryRunOut
+from rota.api.tasks.dry_runs.responses import DryRunQuery, dry_run_one, show_one, try_one
 from rota.api.tasks.merge_patch import apply_patch
 from rota.api.tasks.names import generated_name
 from rota.api.tasks.registration import (
@@ -24,7 +35,7 @@ from rota.api.tasks.registration import (
     check_cost,
     prepare,
 )
-from rota.api.tasks.rendering import render, render_at_once, render_task
+from rota.api.tasks.rendering import holds_now, render, render_at_once, render_task
 from rota.api.tasks.request_models import DeclaredTaskIn, TaskIn
 from rota.api.tasks.response_models import RegistrationOut, TaskOut, TasksOut, UpcomingOut
 from rota.api.tasks.views import show_task, show_upcoming
@@ -34,8 +45,10 @@ from rota.domain.primitives.names import NAME_PREFIX_PATTERN, Name
 from rota.domain.step_budget import FOR_A_PAGE, limited_to
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.access.quotas import within
-from rota.store.task_rows import TaskFilter, find_task, list_sizes, list_tasks
+from rota.store.task_rows import TaskFilter, count_tasks, find_task, list_sizes, list_tasks
+from rota.store.tasks.declaration import Registration
 from rota.store.tasks.lifecycle import Change, Delete
+from rota.store.tasks.registration import Register
 
 routes: APIRouter = router("/v1/tasks", "tasks", RegistrationRoute)
 
@@ -48,7 +61,12 @@ routes: APIRouter = router("/v1/tasks", "tasks", RegistrationRoute)
         "task-exists",
         "unplannable",
         *REGISTERING,
-        also={200: {"model": RegistrationOut, "description": "Kept, updated, replaced."}},
+        also={
+            200: {
+                "model": RegistrationOut | DryRunOut,
+                "description": "Kept, updated, replaced; or what would be done.",
+            }
+        },
     ),
 )
 async def register(
@@ -60,6 +78,7 @@ async def register(
     on_conflict: Annotated[
         OnConflict, Query(description="What to do if the name is taken.")
     ] = OnConflict.REJECT,
+    dry_run: DryRunQuery = False,  # noqa: FBT002
     _key: IdempotencyKey = None,
 ) -> Response:
     """Register a task: a handler to call, an input, a schedule."""
@@ -67,9 +86,12 @@ async def register(
     command = await prepare(services, body, name, caller, on_conflict)
     await check_cost(services, command)
     command = replace(command, traceparent=traceparent)
-    logged = within(caller, Counted.TASKS, of_registration(Action.TASK_REGISTERED, name, command))
     given = _gives_timeout(body)
-    if idempotency_key(request) is None:
+    key = idempotency_key(request)
+    if dry_run:
+        return await dry_run_one(services, caller, command, timeout_given=given)
+    logged = within(caller, Counted.TASKS, of_registration(Action.TASK_REGISTERED, name, command))
+    if key is None:
         made = await services.writer.run(logged)
         return send(await render(services, made, timeout_given=given))
     rendered = partial(render_at_once, services, timeout_given=given)
@@ -88,14 +110,20 @@ def list_all(
     tag: Annotated[
         list[str] | None, Query(description="Tasks that have one of these tags.")
     ] = None,
+    all_tags: Annotated[
+        list[str] | None,
+        Query(description="Tasks that have each of these tags.", examples=[["billing,eu"]]),
+    ] = None,
     handler: Annotated[list[str] | None, Query()] = None,
     queue: Annotated[list[str] | None, Query()] = None,
     name_prefix: Annotated[str, Query(pattern=NAME_PREFIX_PATTERN)] = "",
+    total: WithTotal = False,  # noqa: FBT002  # a parameter of the query
 ) -> Response:
     """List tasks by name. Values of one filter are OR-ed, filters are AND-ed."""
     wanted = TaskFilter(
         status=checked_filter("status", split(status), TaskStatus),
         tag=split(tag),
+        all_tags=split(all_tags),
         handler=split(handler),
         queue=split(queue),
         name_prefix=name_prefix,
@@ -106,15 +134,17 @@ def list_all(
     with services.database.read() as connection:
         limit = max(len(fitting(list_sizes(connection, wanted, after, limit), int)), 1)
         found = list_tasks(connection, wanted, after, limit + 1)
+        counted = show_total(count_tasks(connection, wanted)) if total else {}
     page, following = paginate(found, limit, lambda task: [task.name])
     with limited_to(FOR_A_PAGE):
-        items = [show_task(task) for task in page]
-    return send(reply(200, {"items": items, "next_cursor": following}))
+        holds = holds_now(services)
+        items = [show_task(task, holds) for task in page]
+    return send(reply(200, {"items": items, "next_cursor": following, **counted}))
 
 
 @routes.put(
     "/{name}",
-    response_model=RegistrationOut,
+    response_model=RegistrationOut | DryRunOut,
     responses=describe(
         "not-found",
         "unplannable",
@@ -130,6 +160,7 @@ async def declare(
     traceparent: Traceparent,
     name: Name,
     body: DeclaredTaskIn,
+    dry_run: DryRunQuery = False,  # noqa: FBT002
     _match: IfMatch = None,
     _none_match: IfNoneMatch = None,
 ) -> Response:
@@ -140,21 +171,24 @@ async def declare(
     command = replace(
         command, expected=precondition(request), declared=True, traceparent=traceparent
     )
+    given = _gives_timeout(body)
+    if dry_run:
+        return await dry_run_one(services, caller, command, timeout_given=given)
     logged = within(caller, Counted.TASKS, of_registration(Action.TASK_DECLARED, name, command))
     made = await services.writer.run(logged)
-    return send(await render(services, made, timeout_given=_gives_timeout(body)))
+    return send(await render(services, made, timeout_given=given))
 
 
 @routes.get("/{name}", response_model=TaskOut, responses=describe(404))
 def read(services: Served, _caller: ReadsTasks, name: Name) -> Response:
     """Read a task."""
     with services.database.read() as connection:
-        return send(render_task(find_task(connection, name)))
+        return send(render_task(services, find_task(connection, name)))
 
 
 @routes.patch(
     "/{name}",
-    response_model=RegistrationOut,
+    response_model=RegistrationOut | DryRunOut,
     responses=describe(
         "not-found", "wrong-status", "unplannable", "precondition-failed", *REGISTERING
     ),
@@ -172,13 +206,23 @@ async def patch(
             description="A merge patch (RFC 7396): null resets a member to its default.",
         ),
     ],
+    dry_run: DryRunQuery = False,  # noqa: FBT002
     _match: IfMatch = None,
 ) -> Response:
     """Change some members of a task; `next_fire_at` moves the next fire time, once (null undoes that)."""
-    made = await apply_patch(
-        services, name, body, caller, precondition(request), traceparent=traceparent
-    )
-    return send(await render(services, made, timeout_given=body.get("timeout") is not None))
+    expected, given = precondition(request), body.get("timeout") is not None
+    if dry_run:
+        attempt = partial(try_one, services, caller)
+        would = await apply_patch(services, name, body, caller, expected, attempt)
+        return await show_one(services, would, timeout_given=given)
+
+    async def write(command: Register) -> Registration:
+        command = replace(command, traceparent=traceparent)
+        logged = of_registration(Action.TASK_CHANGED, name, command)
+        return await services.writer.run(within(caller, Counted.TASKS, logged))
+
+    made = await apply_patch(services, name, body, caller, expected, write)
+    return send(await render(services, made, timeout_given=given))
 
 
 @routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404, 412))

@@ -6,6 +6,7 @@ from typing import Any
 from rota.api.http.formats import show_instant
 from rota.api.tasks.response_models import LastRunOut, WarningOut
 from rota.domain.chains.fan_in import to_finding
+from rota.domain.holds.held import Holds
 from rota.domain.http_target.target import redact
 from rota.domain.lint.completion import no_public_url
 from rota.domain.lint.definition import handler_missing, lint_definition, plain_headers
@@ -13,7 +14,7 @@ from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.sealed import SealedText, is_sealed
 from rota.domain.runs.status import RunStatus
-from rota.domain.runs.upcoming import next_run, next_runs
+from rota.domain.runs.upcoming import next_run_under, next_runs
 from rota.domain.tasks.definition import LastRun, Registered, Task
 from rota.errors import TooCostly, Unplannable
 from rota.store.tasks.declaration import Registration
@@ -26,8 +27,8 @@ _LEFT_OUT = Finding(
 )
 
 
-def show_task(task: Task) -> dict[str, Any]:
-    """Return a task as API.md shows it."""
+def show_task(task: Task, holds: Holds) -> dict[str, Any]:
+    """Return a task as API.md shows it; `holds` are those that last now."""
     return {
         "id": task.id,
         "name": task.name,
@@ -36,8 +37,9 @@ def show_task(task: Task) -> dict[str, Any]:
         "status_reason": task.status_reason,
         "status_changed_at": format_instant(task.status_changed_at),
         "status_changed_by": task.status_changed_by,
+        "held_by": _held_by(task, holds),
         "generation": task.generation,
-        "next_fire_at": show_instant(next_run(task)),
+        "next_fire_at": show_instant(next_run_under(task, holds)),
         "last_run": _last_run(task.last_run),
         "last_success_at": show_instant(task.last_success_at),
         "consecutive_failures": task.consecutive_failures,
@@ -45,6 +47,13 @@ def show_task(task: Task) -> dict[str, Any]:
         "updated_at": format_instant(task.updated_at),
         **_unreadable(task),
     }
+
+
+def _held_by(task: Task, holds: Holds) -> list[str]:
+    if not holds:  # nearly always
+        return []
+    definition = task.definition
+    return sorted(each.name for each in holds.of(task.name, definition.queue, definition.tags))
 
 
 def _unreadable(task: Task) -> dict[str, Any]:
@@ -57,6 +66,7 @@ def _unreadable(task: Task) -> dict[str, Any]:
 def show_registration(
     made: Registration,
     now: datetime,
+    holds: Holds,
     *,
     handler_is_live: bool = True,
     has_keys: bool = True,
@@ -70,7 +80,7 @@ def show_registration(
     Without `look_ahead` the next fire times and most warnings are left out;
     with it, this can raise TooCostly.
     """
-    shown = show_task(made.task)
+    shown = show_task(made.task, holds)
     shown["outcome"] = made.outcome
     shown["applied"] = made.applied
     if made.outcome is Registered.KEPT:

@@ -80,6 +80,13 @@ class OnConflict(StrEnum):
     REPLACE = "replace"
 
 
+class BadgeAudience(StrEnum):
+    """Who may see the badge of a task."""
+
+    PRIVATE = "private"  # who may read its runs
+    PUBLIC = "public"  # anyone, without a key
+
+
 class TaskDefinition(BaseModel):
     """What a client declares. Two definitions are the same if they are equal once defaults are filled in."""
 
@@ -171,6 +178,12 @@ class TaskDefinition(BaseModel):
         description="JSON Schemas that values of its kv must fit to be stored, by key or by pattern (`user:*`). An "
         "exact key comes first, then the pattern that says most; `*: false` refuses keys that nothing else matches.",
         examples=[{"cursor": {"type": "integer", "minimum": 0}, "*": False}],
+    )
+    badge: BadgeAudience = Field(
+        BadgeAudience.PRIVATE,
+        description="Who may see its badge (`GET /v1/tasks/{name}/badge.svg`): `private`, keys that may read its runs; "
+        "`public`, anyone, without a key.",
+        examples=["public"],
     )
     delete_after: Duration | None = Field(
         None,

@@ -35,6 +35,7 @@ from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.effects import RunsReady
 from rota.domain.runs.status import RunStatus
 from rota.errors import NotFound
+from rota.store.holds.lasting import is_any_lasting
 from rota.store.task_names import covers, of_covered_task
 
 
@@ -73,11 +74,20 @@ class Queue:
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """The limits of a claim from a queue; `keyed`: runs with a concurrency key can be claimed from it."""
+    """The limits of a claim from a queue.
+
+    `keyed`: runs with a concurrency key can be claimed from it. `holds`: some hold lasts, perhaps of none of its tasks.
+    """
 
     concurrency: int | None
     paused: bool
     keyed: bool
+    holds: bool
+
+    @property
+    def is_selective(self) -> bool:
+        """Whether a claim has to look at each run."""
+        return self.keyed or self.holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,22 +140,29 @@ _KEYED = exists().where(
 
 
 def not_held() -> ColumnElement[bool]:
-    """Guard: the queue (`g_queue`) has no limit, is not paused, and holds no run with a concurrency key."""
+    """Guard: the queue (`g_queue`) has no limit, is not paused, has no run with a key; and no hold lasts."""
     limited = exists().where(_NAMED, or_(_queue.c.paused, _queue.c.concurrency.is_not(None)))
-    return and_(not_(limited), not_(_KEYED), run.c.concurrency_key.is_(None))
+    free = (not_(limited), not_(_KEYED), without_holds())
+    return and_(*free, run.c.concurrency_key.is_(None))
 
 
-_HOLD = select(
+def without_holds() -> ColumnElement[bool]:
+    """Guard: no hold lasts at `g_now`. Looking which tasks one selects is left to claims while one does."""
+    return not_(is_any_lasting())
+
+
+_LIMITS = select(
     select(_queue.c.concurrency).where(_NAMED).scalar_subquery().label("concurrency"),
     select(_queue.c.paused).where(_NAMED).scalar_subquery().label("paused"),
     _KEYED.label("keyed"),
+    is_any_lasting().label("holds"),
 )
 
 
-def queue_limits(connection: Connection, name: str) -> QueueLimits:
+def queue_limits(connection: Connection, name: str, now: datetime) -> QueueLimits:
     """Return the limits of a claim from this queue."""
-    row = connection.execute(_HOLD, {"g_queue": name}).one()
-    return QueueLimits(row.concurrency, bool(row.paused), bool(row.keyed))
+    row = connection.execute(_LIMITS, {"g_queue": name, "g_now": now}).one()
+    return QueueLimits(row.concurrency, bool(row.paused), bool(row.keyed), bool(row.holds))
 
 
 _RUNNING = select(func.count()).where(

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, case, delete, func, select, upd
 
 from rota.db.command import Transaction
 from rota.db.tables import backfill, run, task
-from rota.db.types import spelled_out
+from rota.db.types import among, spelled_out
 from rota.domain.backfills import Backfill, Span
 from rota.domain.primitives.bounded_cache import bounded_cache
 from rota.domain.primitives.bounds import STORED
@@ -88,7 +88,7 @@ def find_backfill(
 
 def end_backfills(tx: Transaction, task_ids: Sequence[Id]) -> None:
     """End the backfills of tasks; their runs are not changed."""
-    unfinished = (backfill.c.task_id.in_(task_ids), backfill.c.finished_at.is_(None))
+    unfinished = (among(backfill.c.task_id, task_ids), backfill.c.finished_at.is_(None))
     tx.connection.execute(
         update(backfill).where(*unfinished).values(next_at=None, finished_at=tx.now)
     )

@@ -116,6 +116,7 @@ def _live_columns(tx: Transaction, of: Task) -> dict[str, Any]:
         "generation": of.generation,
         "anchored_at": of.anchored_at,
         "next_fire_at": of.next_fire_at,
+        "deferred_until": None,  # its name, queue and tags say anew which holds select it
         "fired": of.fired,
         "fires_after_finish": fires_after_finish(of.definition.schedule),
         "has_alerts": has_rules_for_ends(of.definition),
