@@ -44,7 +44,7 @@ def of_held_task(facts: Facts) -> Explanation | None:
     if hold is None or isinstance(facts.task.definition.schedule, Manual):
         return None
     message = (
-        f"It is held by {named(hold)}, until {until(hold)}: nothing fires. {_fate(facts, hold)}."
+        f"It is held by the {named(hold)}, until {until(hold)}: nothing fires. {_fate(facts, hold)}."
     )
     return Explanation(facts.now, False, Verdict.HELD, SkipReason.HELD, message)
 
