@@ -13,6 +13,7 @@ from rota.domain.holds.held import Holds
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.calendar_use import with_no_days
 from rota.domain.schedules.moved_fire_time import NextFire
 from rota.domain.stats.fire_counts import (
     Number,
@@ -122,7 +123,8 @@ def _part_of(row: Any, window: Window, *, counted: bool) -> Number:
     )
     if not counted:
         return estimated(span, window)
-    schedule = read_definition(row.definition).schedule
+    # Which fire times are left out, and so the days of calendars, does not matter here.
+    schedule = with_no_days(read_definition(row.definition).schedule)
     return in_window(span, schedule, Anchor(row.anchored_at, row.name), window)
 
 
@@ -153,7 +155,7 @@ def _waiting(
 
 def _due(row: Any, window: Window, now: datetime) -> Number:
     waits = Unplanned(
-        schedule=read_definition(row.definition).schedule,
+        schedule=with_no_days(read_definition(row.definition).schedule),
         anchor=Anchor(row.anchored_at, row.name),
         next_fire=NextFire.of(row.next_fire_at, row.overrides_at, row.moved_to_at),
         fired=row.fired,
