@@ -257,10 +257,29 @@ GUARDS = {
             "tasks/test_bulk.py::test_only_tasks_in_the_limit_of_a_client_take_the_verb[sqlite-('a-',)]",
         ),
     ),
+    "bulk of runs: covered tasks": Guard(
+        _true("rota.store.runs.reading.covers"),
+        (
+            "bulk/test_bulk_runs.py::test_a_limited_key_selects_sees_and_confirms_only_what_is_of_its_tasks[sqlite]",
+        ),
+    ),
+    "bulk of runs: still matched": Guard(
+        _nothing("rota.store.bulk.batch.conditions", ()),
+        (
+            "bulk/test_bulk_runs.py::test_a_run_that_is_gone_or_of_a_task_that_is_not_selected_any_more_is_left_alone[sqlite]",
+        ),
+    ),
+    "bulk of runs: as it was read": Guard(
+        _nothing("rota.store.bulk.advance.AdvanceBulk._is_ours", empty=True),
+        (
+            "bulk/test_bulk_runs.py::test_a_write_that_another_replica_has_made_is_not_made_again[sqlite]",
+            "bulk/test_bulk_runs.py::test_a_cancelled_operation_leaves_the_runs_alone_that_were_left[sqlite]",
+        ),
+    ),
     "read: covered tasks": Guard(
         _true(
             "rota.store.task_rows.covers",
-            "rota.store.runs.reading.covers",
+            "rota.store.runs.filters.covers",
             "rota.store.runs.queues.covers",
             "rota.store.runs.queues.of_covered_task",
         ),

@@ -22,7 +22,7 @@ from rota.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from rota.store.calendars.changes import PutCalendar, RemoveCalendar, UpdateHolidays
 from rota.store.calendars.reading import find_calendar, list_calendars
 from rota.store.calendars.usage import users_of
-from rota.store.scheduling.calendar_replanning import changed_calendars
+from rota.store.scheduling.calendar_replanning import ReplansEnded, changed_calendars
 from rota.store.scheduling.due import due_tasks
 from rota.store.scheduling.fire import Fire, OvertakenError
 from rota.store.task_rows import find_task
@@ -259,6 +259,17 @@ def test_a_delay_moves_on_when_its_day_becomes_one_of_the_calendar_and_back(worl
 
     assert world.task().next_fire_at == NOON + 2 * DAY
     assert world.read(changed_calendars) == []
+
+
+def test_a_change_during_a_replanning_is_replanned_again(world: World) -> None:
+    put(world, TODAY)
+    put(world, TODAY + DAY)
+    ((id, revision),) = world.read(changed_calendars)
+    put(world, TODAY + 2 * DAY)
+
+    assert not world.do(ReplansEnded(id, revision))
+
+    assert world.read(changed_calendars) != []
 
 
 def test_a_delay_that_is_due_before_it_is_replanned_is_skipped(world: World) -> None:

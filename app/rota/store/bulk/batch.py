@@ -8,6 +8,7 @@ from typing import NamedTuple
 from sqlalchemy import Connection, and_, select, true
 
 from rota.db.tables import run, task
+from rota.db.types import among
 from rota.domain.bulk.model import Bulk, Item, ItemResult, Refusal, refusal
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus
@@ -60,7 +61,7 @@ class Verdicts:
 
 def task_ids(connection: Connection, selected: Sequence[Selected]) -> set[Id]:
     """Return the tasks of runs, as far as these are there."""
-    of = select(run.c.task_id).where(run.c.id.in_([each.run_id for each in selected]))
+    of = select(run.c.task_id).where(among(run.c.id, [each.run_id for each in selected]))
     return set(connection.execute(of).scalars())
 
 
@@ -82,7 +83,7 @@ def read_runs(
             matches.label("matches"),
         )
         .join(task, OF_TASK)
-        .where(run.c.id.in_([each.run_id for each in selected]))
+        .where(among(run.c.id, [each.run_id for each in selected]))
     )
     return {row[0]: PresentRun._make(row) for row in connection.execute(wanted)}
 
