@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from rota.db.bulk import Bulk
 from rota.db.tables import run
+from rota.store.runs import queues
 from rota.store.runs.insertion import COLUMNS
 
 STORE = Path(__file__).parents[1] / "store"
@@ -64,6 +65,13 @@ def _allow_doubles(patch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
 
 def _lease_for_all(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
     patch.setattr("rota.store.runs.leasing.OfCoveredTask", lambda _: sa.true)
+
+
+def _claim_without_looking(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
+    patch.setattr("rota.store.runs.queues.without_holds", sa.true)
+    own = queues.not_held
+    # Another guard, since the statements are made once for each.
+    patch.setattr("rota.store.runs.starting.not_held", lambda: own())  # noqa: PLW0108
 
 
 _REPLANNING = "scheduling/test_replanning.py"
@@ -138,6 +146,33 @@ GUARDS = {
         (
             "alerts/test_checks.py::test_an_outage_does_not_count[sqlite]",
             "alerts/test_checks.py::test_a_clock_that_is_set_forward_raises_nothing[sqlite]",
+        ),
+    ),
+    "claims: which runs are held": Guard(
+        _nothing("rota.store.runs.starting.block_held", frozenset()),
+        (
+            "runs/test_holding.py::test_a_run_of_a_held_task_waits_for_the_hold_and_others_start[sqlite]",
+            "runs/test_holding.py::test_workers_outside_get_no_run_of_a_held_task[sqlite]",
+        ),
+    ),
+    "claims: whether anything is held": Guard(
+        _claim_without_looking,
+        (
+            "runs/test_holding.py::test_a_run_of_a_held_task_waits_for_the_hold_and_others_start[sqlite]",
+            "runs/test_holding.py::test_a_hold_lasts_from_its_start_until_before_its_end[sqlite]",
+        ),
+    ),
+    "alerts: of held tasks": Guard(
+        _nothing("rota.store.alerts.edges.Subject.is_silent", empty=False),
+        (
+            "alerts/test_holds.py::test_a_failure_during_a_hold_raises_nothing_and_the_next_one_does[sqlite]",
+        ),
+    ),
+    "alerts: the time of a hold": Guard(
+        _nothing("rota.domain.holds.held.Holds.last_held", None),
+        (
+            "alerts/test_holds.py::test_a_hold_between_two_looks_counts_as_well[sqlite]",
+            "alerts/test_holds.py::test_an_absence_counts_from_the_end_of_the_hold[sqlite-True]",
         ),
     ),
     "alerts: the time of a pause": Guard(
