@@ -28,6 +28,9 @@ from rota.api.openapi import pages as docs
 from rota.api.problems import problem
 from rota.api.problems import types as problem_types
 from rota.api.runs import completions
+from rota.api.runs import groups as run_groups
+from rota.api.runs import lineage as run_lineage
+from rota.api.runs import lists as run_lists
 from rota.api.runs import logs as run_logs
 from rota.api.runs import routes as run_routes
 from rota.api.secrets import routes as secret_routes
@@ -85,12 +88,15 @@ _ROUTERS = (
     preview.routes,
     explain.routes,
     backfills.routes,
-    run_routes.of_task,
+    run_lists.of_task,
     alerts.of_task,
     alerts.routes,
+    run_lists.routes,
+    run_groups.routes,
     run_routes.routes,
     bulk_run_routes.of_runs,
     bulk_run_routes.routes,
+    run_lineage.routes,
     completions.routes,
     run_logs.routes,
     events.routes,

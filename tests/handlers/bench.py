@@ -152,6 +152,7 @@ class Bench:
             concurrency_key=None,
             constrained=False,
             traceparent=traceparent,
+            chain_id=None,
             definition=TaskDefinition.model_construct(
                 handler=name, schedule=MANUAL, target=target, secret_input=secret_input
             ),

@@ -15,7 +15,7 @@ from rota.db.schema.holds import HoldRow
 from rota.db.schema.kv import KvHistoryRow, KvRow, SealingNoteRow
 from rota.db.schema.replicas import HandlerRow, ReplicaRow, ZoneReleaseRow
 from rota.db.schema.requests import EventRow, IdempotencyRow
-from rota.db.schema.runs import AttemptRow, AttemptTokenRow, RunLogRow, RunRow
+from rota.db.schema.runs import AttemptRow, AttemptTokenRow, RunLinkRow, RunLogRow, RunRow
 from rota.db.schema.secrets import SecretRow
 from rota.db.schema.tasks import BackfillRow, PredecessorRow, QueueRow, TaskRow, TaskTagRow
 
@@ -36,6 +36,7 @@ run = table_of(RunRow)
 attempt = table_of(AttemptRow)
 attempt_token = table_of(AttemptTokenRow)
 run_log = table_of(RunLogRow)
+run_link = table_of(RunLinkRow)
 kv = table_of(KvRow)
 kv_history = table_of(KvHistoryRow)
 sealing_note = table_of(SealingNoteRow)

@@ -126,6 +126,8 @@ class OutsideAttemptEnded:
     queue: str
     settlement: Settlement
     seconds: float
+    #: Not read for it.
+    chain_id: Id | None = None
 
 
 @dataclass(frozen=True, slots=True)

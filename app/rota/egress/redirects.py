@@ -17,6 +17,7 @@ _HARMLESS = frozenset(
         "user-agent",
         "x-rota-task",
         "x-rota-run",
+        "x-rota-chain",
         "x-rota-attempt",
         "x-rota-scheduled-for",
     }

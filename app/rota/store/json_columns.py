@@ -1,5 +1,6 @@
 """JSON documents in columns: errors, progress, lists."""
 
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -75,3 +76,20 @@ def load_list(text: str | None) -> tuple[Any, ...]:
         return tuple(json_text.loads(text))
     except (Invalid, TypeError):
         return ()
+
+
+# The text of an error begins so; the message may be cut off within an escape.
+_MESSAGE = re.compile(
+    r'\{"type":"(?:[^"\\]|\\.)*","message":"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)'
+)
+
+
+def load_message(head: str | None) -> str:
+    """Return the message of an error whose text is cut off; nothing, if it cannot be read."""
+    found = None if head is None else _MESSAGE.match(head)
+    if found is None:
+        return ""
+    try:
+        return str(json_text.loads(f'"{found[1]}"'))
+    except Invalid:
+        return ""

@@ -35,12 +35,24 @@ def of_covered_task(limit: NameLimit, task_id: ColumnElement[Any]) -> ColumnElem
 
 
 def has_tags(
-    task_id: ColumnElement[Any], one_of: Sequence[str], all_of: Sequence[str]
+    task_id: ColumnElement[Any],
+    one_of: Sequence[str],
+    all_of: Sequence[str],
+    *,
+    of_many: bool = False,
 ) -> list[ColumnElement[bool]]:
-    """Return the conditions that a task has one of some tags (if any are given), and each of others."""
+    """Return the conditions that a task has one of some tags (if any are given), and each of others.
+
+    `of_many`: for tags of many tasks, which are looked up for each row, and never the way to find the rows.
+    """
     wanted = [[tag] for tag in all_of]
     if one_of:
         wanted.append(list(one_of))
+    if of_many:
+        return [
+            exists().where(task_tag.c.task_id == task_id, task_tag.c.tag.in_(tags))
+            for tags in wanted
+        ]
     return [
         task_id.in_(select(task_tag.c.task_id).where(task_tag.c.tag.in_(tags))) for tags in wanted
     ]

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal_column, select
 
 from rota.db.byte_lengths import byte_length
-from rota.db.tables import run, task
+from rota.db.tables import run, task, task_tag
 from rota.db.types import is_one_of
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.http_target.target import stored_header
@@ -23,6 +23,7 @@ from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStat
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Conflict, Invalid, NotFound
+from rota.store.counting import Counted, count_rows
 from rota.store.task_names import covers, has_tags, starts_with
 
 
@@ -60,6 +61,9 @@ def check_not_cancelled(found: Known) -> None:
             present=present_task(found),
         )
 
+
+#: Up to how many tasks with a tag are few.
+FEW = 1_000
 
 _TASK = (
     select(
@@ -120,15 +124,43 @@ def missing_task(name: str) -> NotFound:
 
 def list_tasks(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[Task]:
     """Return up to `limit` tasks, by name, from the name `after` on."""
-    listing = _TASK.where(*matching(wanted), task.c.name > after).order_by(task.c.name).limit(limit)
+    listing = _in_order(connection, _TASK, wanted, after).limit(limit)
     return [to_task(row) for row in connection.execute(listing)]
 
 
 def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[int]:
     """Return the sizes of the definitions and inputs, in bytes, of the tasks that `list_tasks` returns."""
     size = byte_length(task.c.definition) + byte_length(task.c.input)
-    listing = _TASK.with_only_columns(size).where(*matching(wanted), task.c.name > after)
-    return list(connection.execute(listing.order_by(task.c.name).limit(limit)).scalars())
+    listing = _in_order(connection, _TASK.with_only_columns(size), wanted, after).limit(limit)
+    return list(connection.execute(listing).scalars())
+
+
+def count_tasks(connection: Connection, wanted: TaskFilter) -> Counted:
+    """Return how many tasks there are, exactly up to a bound."""
+    found: Select[Any] = select(literal_column("1")).select_from(task)
+    return count_rows(connection, found.where(task.c.deleted_at.is_(None), *matching(wanted)))
+
+
+def _in_order(
+    connection: Connection, listing: Select[Any], wanted: TaskFilter, after: str
+) -> Select[Any]:
+    """Return a listing by name. Tasks with a rare tag are sorted; else they are walked through by name."""
+    few = _few_tagged(connection, wanted)
+    listing = listing.where(*matching(wanted, of_many=True), task.c.name > after)
+    if few is None:
+        return listing.order_by(task.c.name)
+    # An expression, so that no index is walked through in its order.
+    by_name = func.coalesce(task.c.name, task.c.name)
+    return listing.where(is_one_of(task.c.id, "g_few").params(g_few=few)).order_by(by_name)
+
+
+def _few_tagged(connection: Connection, wanted: TaskFilter) -> list[Id] | None:
+    """Return the tasks that have one of the tags, if they are few; None: there are many, or no tags are wanted."""
+    for tags in (*([tag] for tag in wanted.all_tags), wanted.tag):
+        tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(tags)).limit(FEW + 1)
+        if tags and len(found := connection.execute(tagged).scalars().all()) <= FEW:
+            return list(found)
+    return None
 
 
 def tasks_by_name(
@@ -261,8 +293,11 @@ def _last_run(row: Any) -> LastRun | None:
     )
 
 
-def matching(wanted: TaskFilter) -> list[ColumnElement[bool]]:
-    """Return the conditions that a task of the filter meets, besides not being deleted."""
+def matching(wanted: TaskFilter, *, of_many: bool = False) -> list[ColumnElement[bool]]:
+    """Return the conditions that a task of the filter meets, besides not being deleted.
+
+    `of_many`: its tags are those of many tasks (`has_tags`).
+    """
     conditions: list[ColumnElement[bool]] = [
         column.in_(accepted)
         for column, accepted in (
@@ -272,7 +307,7 @@ def matching(wanted: TaskFilter) -> list[ColumnElement[bool]]:
         )
         if accepted
     ]
-    conditions.extend(has_tags(task.c.id, wanted.tag, wanted.all_tags))
+    conditions.extend(has_tags(task.c.id, wanted.tag, wanted.all_tags, of_many=of_many))
     if wanted.name_prefix:
         conditions.extend(starts_with(task.c.name, wanted.name_prefix))
     if not wanted.limit.is_unlimited:

@@ -201,6 +201,8 @@ FINDERS = {
     "queue",
     "name_prefix",
     "backfill_id",
+    "chain_id",
+    "all_tags",
     "cursor",
     "last_event_id",
 }
@@ -208,6 +210,7 @@ OTHERS = {
     *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
     # Within the bulk operation that the path names.
     "result",
+    *("error", "finished_from", "finished_to", "total", "by", "window"),
     *("follow", "count", "at", "kind", "principal", "action", "from", "to"),
     # Within the task that the path names.
     *("prefix", "key", "keys", "include", "watch", "initial", "at", "start", "end"),
@@ -234,6 +237,7 @@ def test_every_parameter_that_finds_things_of_tasks_is_known(service: Shared) ->
         ("", ["ours-1", "ours-2"]),
         ("tag=billing", ["ours-1", "ours-2"]),
         ("tag=theirs-tag", []),
+        ("all_tags=billing,theirs-tag", []),
         ("queue=shared", ["ours-2"]),
         ("handler=echo&limit=1", ["ours-1"]),
         ("name_prefix=theirs", []),
@@ -268,6 +272,8 @@ def test_pages_are_full_and_end(service: Shared, path: str) -> None:
         ("", ["ours-2", "ours-1"]),
         ("tag=billing", ["ours-2", "ours-1"]),
         ("tag=theirs-tag", []),
+        ("all_tags=billing,theirs-tag", []),
+        ("all_tags=billing,ours-tag", ["ours-2", "ours-1"]),
         ("task=theirs-1", []),
         ("task=theirs-1,ours-1", ["ours-1"]),
         ("status=queued", ["ours-2"]),
@@ -309,6 +315,43 @@ def test_runs_of_a_backfill_of_others_are_not_listed(service: Shared) -> None:
         assert service.us.runs(query) == []
     finally:
         service.api.delete(f"/v1/tasks/{MARK}-3")
+
+
+def test_runs_of_a_chain_of_others_are_not_listed(service: Shared) -> None:
+    for team, expected in ((MARK, []), ("ours", ["ours-1"])):
+        assert service.us.runs(f"chain_id={service.ended[team]}") == expected
+
+
+def test_totals_do_not_count_what_is_of_others(service: Shared) -> None:
+    for path in ("/v1/tasks", "/v1/runs"):
+        page, seen = service.us.read(f"{path}?total=true&limit=1"), service.us.read(path)["items"]
+        assert (page["total"], page["total_is_exact"]) == (len(seen), True)
+
+
+def test_links_to_runs_of_others_are_not_shown(service: Shared) -> None:
+    after = {"schedule": {"type": "after", "tasks": ["ours-1"]}, "handler": "echo"}
+    service.api.task(f"{MARK}-4", **after)
+    try:
+        ours = service.api.ended(service.api.run("ours-1"))
+        assert eventually(lambda: service.api.items(f"/v1/tasks/{MARK}-4/runs"))
+        path = f"/v1/runs/{ours['id']}"
+        seen, all_of_it = service.us.read(path), service.api.read(path)
+        graph, whole = service.us.read(f"{path}/lineage"), service.api.read(f"{path}/lineage")
+        assert (seen["fed"], [each["task"] for each in all_of_it["fed"]]) == ([], [f"{MARK}-4"])
+        assert ([each["id"] for each in graph["runs"]], graph["links"]) == ([ours["id"]], [])
+        assert (len(whole["runs"]), len(whole["links"])) == (2, 1)
+    finally:
+        service.api.delete(f"/v1/tasks/{MARK}-4")
+
+
+def test_failures_of_others_are_in_no_group(service: Shared) -> None:
+    service.api.task(f"{MARK}-5", handler="refuse", schedule=MANUAL)
+    try:
+        service.api.ended(service.api.run(f"{MARK}-5"))
+        assert service.api.read("/v1/runs/groups")["failures"] == 1
+        assert service.us.read("/v1/runs/groups")["items"] == []
+    finally:
+        service.api.delete(f"/v1/tasks/{MARK}-5")
 
 
 def test_a_run_of_others_is_not_waited_for(service: Shared) -> None:

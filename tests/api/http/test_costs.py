@@ -44,6 +44,7 @@ ROUTES = [
     ("POST", "/v1/secrets/other/rotate"),
     ("POST", "/v1/keys"),
     ("POST", "/v1/keys/aaaaaaaaaaaa/rotate"),
+    ("POST", "/v1/runs/leased/rerun"),
     ("POST", "/v1/runs/leased/complete"),
     ("POST", "/v1/runs/leased/heartbeat"),
     ("PUT", "/v1/tasks/t/kv/key"),

@@ -12,7 +12,8 @@ from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import OnConflict
 from rota.errors import Conflict, NotFound
 from rota.store.runs.claim import ReleaseDelayed
-from rota.store.runs.reading import RunFilter, cancel_requested, find_run, list_runs
+from rota.store.runs.filters import RunFilter
+from rota.store.runs.reading import cancel_requested, find_run, list_runs
 from rota.store.tasks.ping import Ping
 from rota.store.tasks.run_commands import CancelRun, Rerun
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World, once

@@ -10,6 +10,7 @@ from fastapi import Query
 from rota.api.http.validation import invalid_parameter
 from rota.domain.primitives import json_text
 from rota.errors import Invalid
+from rota.store.counting import MOST_COUNTED, Counted
 
 MOST = 200
 #: A page ends before its items have more bytes than this, whatever the limit is.
@@ -21,6 +22,20 @@ Limit = Annotated[int, Query(ge=1, le=MOST, description="How many items at most.
 Cursor = Annotated[
     str | None, Query(max_length=600, description="`next_cursor` of the page before this one.")
 ]
+
+
+WithTotal = Annotated[
+    bool,
+    Query(
+        alias="total",
+        description=f"Also count all items that the filters leave, exactly up to {MOST_COUNTED:,}.",
+    ),
+]
+
+
+def show_total(counted: Counted) -> dict[str, Any]:
+    """Return the members of a page with the number of all items."""
+    return {"total": counted.number, "total_is_exact": counted.is_exact}
 
 
 def encode_cursor(position: list[Any]) -> str:

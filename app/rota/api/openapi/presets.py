@@ -94,6 +94,9 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
             },
         }
     },
+    ("post", "/v1/runs/{id}/rerun"): {
+        JSON: {"with the same input": {}, "with another input": {"input": {"name": "Grace"}}}
+    },
     ("post", "/v1/runs/{id}/complete"): {
         JSON: {
             "a result, and a change of the kv": {

@@ -91,6 +91,13 @@ class TasksOut(BaseModel):
 
     items: list[TaskOut]
     next_cursor: str | None
+    total: int = Field(
+        0, description="With `total=true`: how many tasks the filters leave.", examples=[4212]
+    )
+    total_is_exact: bool = Field(
+        True,
+        description="With `total=true`. False: there are at least so many, and no more were counted.",
+    )
 
 
 class FireTimeOut(TypedDict):

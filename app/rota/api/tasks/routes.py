@@ -9,7 +9,16 @@ from fastapi import APIRouter, Body, Query, Request, Response
 from rota.api.http.access import ReadsTasks, WritesTasks
 from rota.api.http.audit_entries import of_registration, of_task
 from rota.api.http.etags import IfMatch, IfNoneMatch, precondition
-from rota.api.http.pagination import Cursor, Limit, decode_cursor, fitting, paginate, split
+from rota.api.http.pagination import (
+    Cursor,
+    Limit,
+    WithTotal,
+    decode_cursor,
+    fitting,
+    paginate,
+    show_total,
+    split,
+)
 from rota.api.http.request_model import check_name
 from rota.api.http.responses import IdempotencyKey, commit, idempotency_key, reply, send
 from rota.api.http.routing import router
@@ -34,7 +43,7 @@ from rota.domain.primitives.names import NAME_PREFIX_PATTERN, Name
 from rota.domain.step_budget import FOR_A_PAGE, limited_to
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.access.quotas import within
-from rota.store.task_rows import TaskFilter, find_task, list_sizes, list_tasks
+from rota.store.task_rows import TaskFilter, count_tasks, find_task, list_sizes, list_tasks
 from rota.store.tasks.lifecycle import Change, Delete
 
 routes: APIRouter = router("/v1/tasks", "tasks", RegistrationRoute)
@@ -95,6 +104,7 @@ def list_all(
     handler: Annotated[list[str] | None, Query()] = None,
     queue: Annotated[list[str] | None, Query()] = None,
     name_prefix: Annotated[str, Query(pattern=NAME_PREFIX_PATTERN)] = "",
+    total: WithTotal = False,  # noqa: FBT002  # a parameter of the query
 ) -> Response:
     """List tasks by name. Values of one filter are OR-ed, filters are AND-ed."""
     wanted = TaskFilter(
@@ -111,10 +121,11 @@ def list_all(
     with services.database.read() as connection:
         limit = max(len(fitting(list_sizes(connection, wanted, after, limit), int)), 1)
         found = list_tasks(connection, wanted, after, limit + 1)
+        counted = show_total(count_tasks(connection, wanted)) if total else {}
     page, following = paginate(found, limit, lambda task: [task.name])
     with limited_to(FOR_A_PAGE):
         items = [show_task(task) for task in page]
-    return send(reply(200, {"items": items, "next_cursor": following}))
+    return send(reply(200, {"items": items, "next_cursor": following, **counted}))
 
 
 @routes.put(

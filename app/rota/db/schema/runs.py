@@ -16,12 +16,14 @@ from sqlmodel import Field
 from rota.db.schema.base import Row, name_type, one_of, partial
 from rota.db.types import Instant, StoredId
 from rota.domain.primitives.ids import Id
+from rota.domain.runs.lineage import LinkKind
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import FINAL, RunStatus, Trigger
 
 # A postponed attempt has no row: it made no call, and there may be one a minute.
 _KEPT = [outcome for outcome in AttemptOutcome if outcome is not AttemptOutcome.POSTPONED]
 _FINAL = one_of("status", FINAL)
+_UNSUCCESSFUL = one_of("status", FINAL - {RunStatus.SUCCEEDED})
 
 
 class RunRow(Row, table=True):
@@ -126,6 +128,20 @@ class RunRow(Row, table=True):
             "id",
             **partial("error_type IS NOT NULL"),
         ),
+        # Those that did not succeed are few, and what is looked for most.
+        Index("ix_run_unsuccessful", "status", "scheduled_for", "id", **partial(_UNSUCCESSFUL)),
+        Index("ix_run_reason", "reason", "scheduled_for", "id", **partial("reason IS NOT NULL")),
+        Index(
+            "ix_run_trigger", "trigger", "scheduled_for", "id", **partial("trigger <> 'schedule'")
+        ),
+        # With the fire time, so that those that were late are found without a look at the others.
+        Index(
+            "ix_run_finished", "finished_at", "scheduled_for", **partial("finished_at IS NOT NULL")
+        ),
+        # Those that were cancelled while their fire time was still to come: nearly always none.
+        Index(
+            "ix_run_early", "finished_at", "scheduled_for", **partial("scheduled_for > finished_at")
+        ),
         Index("ix_run_chain", "chain_id", **partial("chain_id IS NOT NULL")),
         Index("ix_run_backfill", "backfill_id", **partial("backfill_id IS NOT NULL")),
     )
@@ -192,6 +208,23 @@ class AttemptRow(Row, table=True):
     started_at: datetime = Field(sa_type=Instant)
     finished_at: datetime = Field(sa_type=Instant)
     error: str | None = Field(None, sa_type=Text)
+
+
+class RunLinkRow(Row, table=True):
+    """An earlier run (`feeding_id`) has led to another one, and is kept with that; it may be gone itself."""
+
+    __tablename__ = "run_link"
+    __table_args__ = (
+        CheckConstraint(one_of("kind", LinkKind), name="kind"),
+        CheckConstraint("fed_id <> feeding_id", name="of_two_runs"),
+        ForeignKeyConstraint(["fed_id"], ["run.id"], ondelete="CASCADE"),
+        Index("ix_run_link_feeding", "feeding_id"),
+    )
+
+    fed_id: Id = Field(primary_key=True, sa_type=StoredId)
+    #: No reference: a finish must not fail because retention removes an earlier run meanwhile.
+    feeding_id: Id = Field(primary_key=True, sa_type=StoredId)
+    kind: str = Field(sa_type=String(16))
 
 
 class AttemptTokenRow(Row, table=True):

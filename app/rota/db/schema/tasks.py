@@ -39,6 +39,7 @@ class TaskRow(Row, table=True):
             "consecutive_failures",
             **partial("consecutive_failures > 0 AND status = 'active'"),
         ),
+        Index("ix_task_handler", "handler", "name", **partial("deleted_at IS NULL")),
         Index("ix_task_queue", "queue", **partial("deleted_at IS NULL")),
         Index("ix_task_alert_check", "alert_check_at", **partial("alert_check_at IS NOT NULL")),
         Index("ix_task_deferred", "deferred_until", **partial("deferred_until IS NOT NULL")),

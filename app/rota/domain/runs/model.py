@@ -88,8 +88,15 @@ class Run:
     traceparent: str | None = None
     #: Of an attempt that goes on outside of Rota: when it ends without a heartbeat or a completion.
     lease_expires_at: datetime | None = None
+    #: The first run of its chain; None: it is that itself.
+    chain_id: Id | None = None
     #: Which of `input` and `result` a list leaves out, because they are large.
     left_out: tuple[str, ...] = ()
+
+    @property
+    def chain(self) -> Id:
+        """The chain that it is part of: the id of the first run in it."""
+        return self.chain_id or self.id
 
     @property
     def lateness(self) -> timedelta | None:
@@ -128,6 +135,8 @@ class ClaimedRun:
     #: Its constraints are evaluated before each attempt.
     constrained: bool
     traceparent: str | None
+    #: The first run of its chain; None: it is that itself.
+    chain_id: Id | None
     definition: TaskDefinition
     kv_revision: int
     #: When the status of its task changed last (registered, resumed), or its queue did: whichever was later.

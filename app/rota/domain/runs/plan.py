@@ -51,6 +51,8 @@ class DueTask:
     gap: Gap | None = None
     open_span: OpenSpan | None = None
     traceparent: str | None = None
+    #: The run that registered it, before its first run.
+    registered_by: Id | None = None
 
     @classmethod
     def of(cls, task: Task, input: str) -> "DueTask":

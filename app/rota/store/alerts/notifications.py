@@ -52,11 +52,7 @@ def notify(tx: Transaction, notices: Sequence[Notice]) -> None:
         return
     runs = find_runs(tx.connection, list({each.run_id for each in notices if each.run_id}))
     outgoing = [
-        Outgoing(
-            id=new_id(tx.now),
-            notifies=each.notifies,
-            event=_event(tx, each, None if each.run_id is None else runs.get(each.run_id)),
-        )
+        _outgoing(tx, each, None if each.run_id is None else runs.get(each.run_id))
         for each in notices
     ]
     started = start_runs(tx, outgoing)
@@ -68,6 +64,15 @@ def notify(tx: Transaction, notices: Sequence[Notice]) -> None:
     pending = [row["not_before"] for row in rows if row["not_before"] is not None]
     if pending:
         tx.effects.append(DueSooner(min(pending)))
+
+
+def _outgoing(tx: Transaction, of: Notice, about: Run | None) -> Outgoing:
+    return Outgoing(
+        id=new_id(tx.now),
+        notifies=of.notifies,
+        event=_event(tx, of, about),
+        about=None if about is None else (about.id, about.chain),
+    )
 
 
 def _row(tx: Transaction, notice: Notice, out: Outgoing, columns: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Sending: a notification is sent once a run with it has succeeded; until then it is tried again, with a backoff."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import Invalid
 from rota.store.alerts.starting import Outgoing, next_try, start_runs
+from rota.store.runs.lineage import chains_of
 
 
 class _Sending(NamedTuple):
@@ -36,6 +37,7 @@ class _Due(NamedTuple):
     event: str
     attempts: int
     not_before: datetime
+    caused_by: Id | None
 
 
 _SENT_BY = select(*(notification.c[name] for name in _Sending._fields)).where(
@@ -142,10 +144,8 @@ class SendPending(Command[int]):
 
     def apply(self, tx: Transaction) -> int:
         rows = self._due(tx)
-        outgoing = [
-            Outgoing(id=each.id, notifies=each.notifies, event=_read_event(each.event))
-            for each in rows
-        ]
+        chains = chains_of(tx.connection, {each.caused_by for each in rows if each.caused_by})
+        outgoing = [_outgoing(each, chains) for each in rows]
         started = start_runs(tx, outgoing) if outgoing else {}
         tries = [
             {
@@ -182,6 +182,16 @@ def _read_event(text: str) -> dict[str, Any] | None:
     except Invalid:
         return None
     return event if isinstance(event, dict) else None
+
+
+def _outgoing(due: _Due, chains: Mapping[Id, Id]) -> Outgoing:
+    about = None if due.caused_by is None else chains.get(due.caused_by)
+    return Outgoing(
+        id=due.id,
+        notifies=due.notifies,
+        event=_read_event(due.event),
+        about=None if due.caused_by is None or about is None else (due.caused_by, about),
+    )
 
 
 def _named(columns: dict[str, Any]) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from rota.domain.alerts.retries import wait_after
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
+from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Invalid, Sealed
@@ -33,6 +34,8 @@ class Outgoing:
     id: Id
     notifies: str
     event: Mapping[str, Any] | None
+    #: The run that it is about, with its chain; None: none, or one that is gone.
+    about: tuple[Id, Id] | None = None
 
 
 class Hindrance(Enum):
@@ -80,11 +83,18 @@ def start_runs(tx: Transaction, outgoing: Sequence[Outgoing]) -> dict[Id, Id | H
         if target is not None and each.event is not None:
             run = _to_run(tx, target, each.event)
         if run is not None:
+            _link(run, each.about)
             made[each.id] = run
         hindrance = Hindrance.LOCKED if each.notifies in locked else Hindrance.NOT_TAKEN
         found[each.id] = hindrance if run is None else run.id
     insert_runs(tx, list(made.values()))
     return found
+
+
+def _link(made: NewRun, about: tuple[Id, Id] | None) -> None:
+    if about is not None:
+        run_id, made.chain_id = about
+        made.fed_by = (Link(run_id, LinkKind.NOTIFICATION),)
 
 
 def next_try(started: Id | Hindrance, attempts: int, now: datetime) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from rota.domain.primitives.ids import Id, from_hex
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.json_columns import filed_type
-from rota.store.runs.reading import RunFilter, matching_runs
+from rota.store.runs.filters import RunFilter, matching_runs
 
 #: Runs of one operation.
 MOST_RUNS = 100_000

@@ -49,6 +49,7 @@ CLAIMED = (
     run.c.concurrency_key,
     run.c.constrained,
     run.c.traceparent,
+    run.c.chain_id,
     run.c.priority,
 )
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Integer, bindparam, not_, select
 from rota.db.tables import run, task
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.policies import CatchUp
-from rota.domain.primitives.ids import Id
+from rota.domain.primitives.ids import Id, to_id
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.plan import DueTask, Gap, OpenSpan
 from rota.domain.runs.status import RunStatus
@@ -41,6 +41,7 @@ class _DueRow(NamedTuple):
     gap_until: datetime | None
     gap_catch_up: CatchUp | None
     traceparent: str | None
+    status_changed_by: str
 
 
 _DUE_NOW = (
@@ -110,4 +111,16 @@ def _to_due(row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
         gap=gap,
         open_span=None if row.gap_run_id is None else spans.get(row.gap_run_id),
         traceparent=row.traceparent,
+        registered_by=_registering_run(row),
     )
+
+
+def _registering_run(row: _DueRow) -> Id | None:
+    """Return the run that registered a task which has not fired since."""
+    kind, _, id = row.status_changed_by.partition(":")
+    if row.fired or kind != "run":
+        return None
+    try:
+        return to_id(id)
+    except ValueError:  # changed by hand
+        return None

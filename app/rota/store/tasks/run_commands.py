@@ -11,6 +11,7 @@ from rota.db.tables import run, task
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
+from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.model import Run
 from rota.domain.runs.overlap import Line, skipped_for
 from rota.domain.runs.status import Trigger
@@ -62,10 +63,15 @@ class RunNow(Command[Run]):
 
 @dataclass(frozen=True, slots=True)
 class Rerun(Command[Run]):
-    """Make a new run with the input and `scheduled_for` of a finished one. Raises NotFound, Conflict."""
+    """Make a new run with the input (or another `input`) and `scheduled_for` of a finished one.
+
+    Raises NotFound, Conflict.
+    """
 
     run_id: Id
     traceparent: str | None = None
+    #: JSON text; None: that of the finished run.
+    input: str | None = None
 
     def apply(self, tx: Transaction) -> Run:
         old = find_run(tx.connection, self.run_id)
@@ -84,9 +90,15 @@ class Rerun(Command[Run]):
             found.generation,
             Trigger.RERUN,
             old.scheduled_for,
-            seal_input(tx.connection, found.id, found.definition, old.input),
+            seal_input(
+                tx.connection,
+                found.id,
+                found.definition,
+                old.input if self.input is None else self.input,
+            ),
         )
-        made.rerun_of = old.id
+        made.rerun_of, made.chain_id = old.id, old.chain
+        made.fed_by = (Link(old.id, LinkKind.RERUN),)
         made.traceparent = self.traceparent
         return _insert(tx, found, made, line)
 
