@@ -258,7 +258,7 @@ GUARDS = {
         ),
     ),
     "bulk of runs: covered tasks": Guard(
-        _true("rota.store.runs.reading.covers"),
+        _true("rota.store.runs.filters.covers"),
         (
             "bulk/test_bulk_runs.py::test_a_limited_key_selects_sees_and_confirms_only_what_is_of_its_tasks[sqlite]",
         ),

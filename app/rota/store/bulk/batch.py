@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, select, true
+from sqlalchemy import Connection, and_, func, select, true
 
 from rota.db.tables import run, task
 from rota.db.types import among
@@ -25,6 +25,8 @@ class PresentRun(NamedTuple):
     trigger: str
     scheduled_for: datetime
     input: str
+    #: The chain that it is part of.
+    chain_id: Id
     task_status: str
     #: Whether the selector still matches it.
     matches: bool
@@ -79,6 +81,7 @@ def read_runs(
             run.c.trigger,
             run.c.scheduled_for,
             run.c.input,
+            func.coalesce(run.c.chain_id, run.c.id),
             task.c.status,
             matches.label("matches"),
         )

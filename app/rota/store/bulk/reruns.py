@@ -15,6 +15,7 @@ from rota.db.types import is_one_of
 from rota.domain.bulk.model import Bulk, Refusal
 from rota.domain.policies import MOST_BUFFERED, OverlapPolicy
 from rota.domain.primitives.ids import Id
+from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.overlap import Line, admit, skipped_for
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import Task
@@ -160,7 +161,8 @@ class _Reruns:
             each.scheduled_for,
             seal_input(self.tx.connection, task.id, task.definition, text),
         )
-        made.rerun_of = each.id
+        made.rerun_of, made.chain_id = each.id, each.chain_id
+        made.fed_by = (Link(each.id, LinkKind.RERUN),)
         made.traceparent = self.of.request.traceparent
         return made
 
