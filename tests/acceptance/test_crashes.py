@@ -27,7 +27,7 @@ Serve = Callable[..., Server]
 @pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_kills_lose_and_repeat_nothing(serve: Serve) -> None:
-    ordeal(serve(lease_ttl=1), kills=6)
+    ordeal(serve(lease_ttl=1), kills=4)
 
 
 @pytest.mark.torture
