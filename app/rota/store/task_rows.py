@@ -177,7 +177,7 @@ def tasks_by_name(
 def tasks_by_id(connection: Connection, ids: Sequence[Id], *, lock: bool) -> dict[Id, Task]:
     """Return those of the tasks that exist, by id, locked if that is wanted (PostgreSQL)."""
     rows = connection.execute(_BY_IDS_LOCKED if lock else _BY_IDS, {"g_ids": list(ids)})
-    return {row.id: to_task(row) for row in rows}
+    return {each.id: each for each in opened_tasks(connection, map(to_task, rows))}
 
 
 def write_definition(definition: TaskDefinition) -> str:

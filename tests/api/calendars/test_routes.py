@@ -132,6 +132,17 @@ def test_an_unknown_calendar_is_refused_with_the_place_and_a_near_name(
     assert "did you mean 'closed-days'" in problem(answer, 422, "invalid")["detail"]
 
 
+def test_tasks_with_a_calendar_are_resumed_together(api: Api) -> None:
+    api.put(PATH, json=DATES)
+    rule = {"type": "interval", "every": 1, "exclude": [{"calendar": "c"}]}
+    api.task("t", handler="echo", schedule=rule)
+    for verb in ("pause", "resume"):
+        answer = api.post(f"/v1/tasks/{verb}", json={"selector": {"all": True}})
+        assert answer.json()["matched"] == 1
+
+    assert api.read("/v1/tasks/t")["status"] == "active"
+
+
 def test_a_calendar_in_use_is_kept_and_its_users_are_named(api: Api) -> None:
     api.put(PATH, json=DATES)
     api.task("t", handler="echo", schedule=YEARLY)
