@@ -76,7 +76,7 @@ class Ordeal:
     kills: int
 
 
-SHORT, LONG = Ordeal(items=60, kills=2), Ordeal(items=1_000, kills=40)
+SHORT, LONG = Ordeal(items=60, kills=4), Ordeal(items=1_000, kills=40)
 
 
 @pytest.mark.slow
