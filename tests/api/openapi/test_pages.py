@@ -30,7 +30,7 @@ def test_the_root_redirects_to_the_page(api: Api) -> None:
     answer = api.get("/")
 
     assert answer.status_code == 307
-    assert answer.headers["location"] == "/docs"
+    assert answer.headers["location"] == "/ui"
 
 
 def test_the_page_needs_no_internet(api: Api) -> None:
