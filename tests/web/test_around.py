@@ -49,9 +49,7 @@ def test_a_limit_that_is_refused_stays_in_its_form(browser: Browser) -> None:
     assert 'role="alert"' in answer.text
 
 
-def test_a_hold_of_everything_is_on_each_page_until_it_is_ended(
-    api: Api, browser: Browser
-) -> None:
+def test_a_hold_of_everything_is_on_each_page_until_it_is_ended(api: Api, browser: Browser) -> None:
     browser.send("/ui/holds", {"reason": "the database moves"})
 
     hold = api.read("/v1/holds/everything")

@@ -27,12 +27,8 @@ def api(another_database: Callable[[str], str]) -> Iterator[Api]:
         service.post("/v1/tasks/hostile/pause", json={"reason": HOSTILE})
         service.post("/v1/tasks/hostile/resume")
         service.ended(service.run("hostile"))
-        service.put(
-            "/v1/holds/stopped", json={"selector": {"tags": ["none"]}, "reason": HOSTILE}
-        )
-        service.put(
-            "/v1/calendars/closed", json={"dates": ["2099-12-25"], "description": HOSTILE}
-        )
+        service.put("/v1/holds/stopped", json={"selector": {"tags": ["none"]}, "reason": HOSTILE})
+        service.put("/v1/calendars/closed", json={"dates": ["2099-12-25"], "description": HOSTILE})
         service.put(
             "/v1/handlers/outside",
             json={"description": HOSTILE, "input_schema": {"description": HOSTILE}},

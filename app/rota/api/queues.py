@@ -45,7 +45,9 @@ class QueueOut(TypedDict):
     ]
     oldest_queued_at: Annotated[
         InstantText | None,
-        Field(description="For when the queued run that waits longest was due; null: none is queued."),
+        Field(
+            description="For when the queued run that waits longest was due; null: none is queued."
+        ),
     ]
     updated_at: Annotated[InstantText | None, Field(description="Null: it was never set.")]
     updated_by: Annotated[str | None, Field(examples=["key:1"])]

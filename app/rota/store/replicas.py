@@ -149,7 +149,16 @@ def list_replicas(connection: Connection) -> list[Replica]:
     live = is_live(connection.dialect.name == "sqlite").label("live")
     rows = connection.execute(select(replica, live).order_by(replica.c.started_at, replica.c.id))
     return [
-        Replica(**{**row._mapping, "handlers": tuple(json_text.loads(row.handlers))})
+        Replica(
+            id=row.id,
+            host=row.host,
+            pid=row.pid,
+            handlers=tuple(json_text.loads(row.handlers)),
+            live=bool(row.live),
+            started_at=row.started_at,
+            lease_expires_at=row.lease_expires_at,
+            zone_release=row.zone_release,
+        )
         for row in rows
     ]
 

@@ -26,9 +26,7 @@ def gauge(running: int, limit: int | None) -> Markup:
         '<span class="gauge"><svg width="{0}" height="10" role="img" aria-label="{1} of {2} running{3}">'
         '<rect class="track" width="{0}" height="10"/><rect class="{4}" width="{5}" height="10"/></svg> '
         "{1} of {2}{3}</span>"
-    ).format(
-        _GAUGE, running, limit, ", full" if share >= 1 else "", kind, round(share * _GAUGE, 1)
-    )
+    ).format(_GAUGE, running, limit, ", full" if share >= 1 else "", kind, round(share * _GAUGE, 1))
 
 
 def heat_map(hours: Sequence[Mapping[str, Any]]) -> Markup:
@@ -101,9 +99,7 @@ def ended_bars(hours: Sequence[Mapping[str, Any]]) -> Markup:
     return _framed(label, bars, hours, step)
 
 
-def _ended_bar(
-    hour: Mapping[str, Any], total: int, most: int, x: float, width: float
-) -> Markup:
+def _ended_bar(hour: Mapping[str, Any], total: int, most: int, x: float, width: float) -> Markup:
     failed = hour["failed"] / most * _BARS_HEIGHT
     others = (total - hour["failed"]) / most * _BARS_HEIGHT
     title = (
@@ -151,9 +147,9 @@ def _framed(label: str, bars: Markup, hours: Sequence[Mapping[str, Any]], step: 
         for index, each in enumerate(hours)
         if index % 3 == 0
     )
-    return Markup('<svg class="bars" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>').format(
-        _BARS_WIDTH, _BARS_HEIGHT + _AXIS, label, bars, times
-    )
+    return Markup(
+        '<svg class="bars" viewBox="0 0 {} {}" role="img" aria-label="{}">{}{}</svg>'
+    ).format(_BARS_WIDTH, _BARS_HEIGHT + _AXIS, label, bars, times)
 
 
 def axis(start: datetime, end: datetime, parts: int = 4) -> Sequence[tuple[float, datetime]]:

@@ -110,16 +110,18 @@ def _run(run: Mapping[str, Any], y: int, scale: _Scale) -> Markup:
 
 
 def _due(at: str, y: int, scale: _Scale) -> Markup:
-    return Markup('<circle class="due" cx="{}%" cy="{}" r="4"><title>due {}</title></circle>').format(
-        scale.at(parse_instant(at)), y + 11, at
-    )
+    return Markup(
+        '<circle class="due" cx="{}%" cy="{}" r="4"><title>due {}</title></circle>'
+    ).format(scale.at(parse_instant(at)), y + 11, at)
 
 
 def _labels(start: datetime, end: datetime, height: int) -> Markup:
     times = axis(start, end)
     last = len(times) - 1
     return Markup("").join(
-        Markup('<text class="axis" x="{}%" y="{}" text-anchor="{}" data-at="{}">{} UTC</text>').format(
+        Markup(
+            '<text class="axis" x="{}%" y="{}" text-anchor="{}" data-at="{}">{} UTC</text>'
+        ).format(
             round(share * 100, 1),
             height + 15,
             "start" if index == 0 else "end" if index == last else "middle",

@@ -18,7 +18,9 @@ def test_everything_is_stopped_for_an_hour_and_goes_on_again(page: Page, api: Ap
     page.get_by_role("button", name="Hold", exact=True).click()
 
     expect(page.get_by_text("Everything is held: the database moves")).to_be_visible()
-    expect(page.get_by_role("cell", name="in 1 h").or_(page.get_by_text("in 59 min"))).to_be_visible()
+    expect(
+        page.get_by_role("cell", name="in 1 h").or_(page.get_by_text("in 59 min"))
+    ).to_be_visible()
     assert api.read("/v1/holds/everything")["status"] == "active"
     page.goto("/ui/tasks")
     expect(page.get_by_text("Everything is held")).to_be_visible()
@@ -44,7 +46,9 @@ def test_the_keyboard_leads_to_pages(page: Page) -> None:
     page.goto("/ui")
     page.keyboard.press("g")
     page.keyboard.press("t")
-    expect(page).to_have_url("http://localhost:" + page.url.split(":")[2].split("/")[0] + "/ui/tasks")
+    expect(page).to_have_url(
+        "http://localhost:" + page.url.split(":")[2].split("/")[0] + "/ui/tasks"
+    )
 
     page.keyboard.press("/")
     expect(page.locator("main [role=search] input").first).to_be_focused()

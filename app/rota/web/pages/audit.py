@@ -19,7 +19,8 @@ _MISSING: Final = object()
 async def show(page: Page) -> Response:
     """Show the changes that fit the filters in the URL, the newest first."""
     wanted = {name: page.parameters.get(name) for name in _FILTERS}
-    fault, found = None, {"items": [], "next_cursor": None}
+    fault = None
+    found: Any = {"items": [], "next_cursor": None}
     try:
         found = await page.api.get(
             "audit", **wanted, limit=_PER_PAGE, cursor=page.parameters.get("cursor")

@@ -63,9 +63,7 @@ async def end(page: Page) -> Response:
 async def _listed(page: Page, form: Mapping[str, str], fault: Any = None) -> Response:
     ended = "true" if page.parameters.get("ended") else None
     found, queues = await asyncio.gather(
-        page.api.get(
-            "holds", limit=_PER_PAGE, ended=ended, cursor=page.parameters.get("cursor")
-        ),
+        page.api.get("holds", limit=_PER_PAGE, ended=ended, cursor=page.parameters.get("cursor")),
         page.api.find("queues"),
     )
     return page.show(

@@ -30,19 +30,28 @@ async def show(page: Page) -> Response:
     """Show the last hour, the next one, and what needs somebody."""
     now = page.services.clock.now()
     start, end = now - _AROUND, now + _AROUND
-    first, failing, paused, alerts, queues, holds, runs, blocked, delayed, coming = (
-        await asyncio.gather(
-            page.api.find("tasks", limit=1),
-            page.api.find("tasks", failing="true", limit=_MOST_ROWS),
-            page.api.find("tasks", status="paused", limit=_MOST_ROWS),
-            page.api.find("alerts", limit=_MOST_ROWS),
-            page.api.find("queues"),
-            page.api.find("holds"),
-            page.api.find("runs", scheduled_from=format_instant(start), limit=_MOST_RUNS),
-            page.api.find("runs", status="blocked", limit=_MOST_RUNS),
-            page.api.find("runs", status="queued", limit=_MOST_RUNS),
-            page.api.find("upcoming", until=format_instant(end), limit=_MOST_COMING),
-        )
+    (
+        first,
+        failing,
+        paused,
+        alerts,
+        queues,
+        holds,
+        runs,
+        blocked,
+        delayed,
+        coming,
+    ) = await asyncio.gather(
+        page.api.find("tasks", limit=1),
+        page.api.find("tasks", failing="true", limit=_MOST_ROWS),
+        page.api.find("tasks", status="paused", limit=_MOST_ROWS),
+        page.api.find("alerts", limit=_MOST_ROWS),
+        page.api.find("queues"),
+        page.api.find("holds"),
+        page.api.find("runs", scheduled_from=format_instant(start), limit=_MOST_RUNS),
+        page.api.find("runs", status="blocked", limit=_MOST_RUNS),
+        page.api.find("runs", status="queued", limit=_MOST_RUNS),
+        page.api.find("upcoming", until=format_instant(end), limit=_MOST_COMING),
     )
     latest = _items(runs)
     lines, beyond = lines_of(latest, _items(coming))
