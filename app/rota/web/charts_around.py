@@ -46,28 +46,30 @@ def heat_map(hours: Sequence[Mapping[str, Any]]) -> Markup:
     ).format(width, height, _heat_summary(hours), labels, rows)
 
 
-def _by_day(hours: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, int]]]:
-    days: dict[str, list[tuple[int, int]]] = {}
+def _by_day(hours: Sequence[Mapping[str, Any]]) -> dict[str, list[tuple[int, Mapping[str, Any]]]]:
+    days: dict[str, list[tuple[int, Mapping[str, Any]]]] = {}
     for each in hours:
         at = parse_instant(each["at"])
-        days.setdefault(at.strftime("%a %d %b"), []).append((at.hour, each["runs"]))
+        days.setdefault(at.strftime("%a %d %b"), []).append((at.hour, each))
     return days
 
 
-def _heat_row(index: int, day: str, cells: Sequence[tuple[int, int]], most: int) -> Markup:
+def _heat_row(
+    index: int, day: str, cells: Sequence[tuple[int, Mapping[str, Any]]], most: int
+) -> Markup:
     y = _TOP + index * _CELL
     shown = Markup("").join(
         Markup(
             '<rect class="heat-{}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>'
         ).format(
-            degree(runs, most),
+            degree(cell["runs"], most),
             _LEFT + hour * _CELL,
             y,
             _CELL - 2,
             _CELL - 2,
-            f"{day}, {hour:02d}:00 UTC: {runs:,} due",
+            f"{day}, {hour:02d}:00 UTC: {cell['runs']:,} due, which run {duration(cell['seconds'])} in all",
         )
-        for hour, runs in cells
+        for hour, cell in cells
     )
     return Markup('<text x="0" y="{}">{}</text>{}').format(y + 13, day, shown)
 

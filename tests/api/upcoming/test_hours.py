@@ -48,6 +48,17 @@ def test_each_fire_time_counts_in_its_hour(api: Api) -> None:
 
 
 @on_both
+def test_runs_take_as_long_as_the_last_one(api: Api) -> None:
+    api.task("every-second", schedule={"type": "interval", "every": "1s", "initial_delay": "2h"})
+    run = api.ended(api.run("every-second"))
+
+    items = counted(api, "?days=1")["items"]
+
+    assert items[5]["seconds"] == pytest.approx(3_600 * run["duration"], rel=0.01)
+    assert items[1]["seconds"] == 0
+
+
+@on_both
 def test_many_fire_times_are_estimated(api: Api) -> None:
     api.task("often", schedule={"type": "interval", "every": "10s"})
 

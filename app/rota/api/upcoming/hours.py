@@ -38,6 +38,13 @@ class HourOut(TypedDict):
         InstantText, Field(description="When it begins.", examples=["2026-11-25T08:00:00.000Z"])
     ]
     runs: Annotated[int, Field(description="How many fire times run in it.", examples=[412])]
+    seconds: Annotated[
+        float,
+        Field(
+            description="How long they run in all, if each takes as long as the last run of its task that has ended.",
+            examples=[951.2],
+        ),
+    ]
 
 
 class HoursOut(TypedDict):
@@ -99,14 +106,17 @@ def _load(
             each.covers(at) for each in holds.of(task.name, definition.queue, definition.tags)
         )
 
-    tasks = [(each.task, each.weight) for each in sample.tasks]
-    most = min(max(_FIRE_TIMES // max(len(tasks), 1), _FEW), _MANY)
-    return hourly_load(tasks, start, now, hours, most, is_held)
+    most = min(max(_FIRE_TIMES // max(len(sample.tasks), 1), _FEW), _MANY)
+    return hourly_load(sample.tasks, start, now, hours, most, is_held)
 
 
 def _show(load: HourlyLoad, sample: Sample) -> HoursOut:
     items = [
-        HourOut(at=format_instant(load.start + index * HOUR), runs=round(count))
-        for index, count in enumerate(load.counts)
+        HourOut(
+            at=format_instant(load.start + index * HOUR),
+            runs=round(count),
+            seconds=round(seconds, 1),
+        )
+        for index, (count, seconds) in enumerate(zip(load.counts, load.seconds, strict=True))
     ]
     return {"items": items, "tasks": sample.total, "exact": load.exact}

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from rota.domain.runs.upcoming import next_runs
 from rota.domain.step_budget import FOR_A_TASK, limited_to
@@ -20,6 +21,8 @@ class HourlyLoad:
 
     start: datetime
     counts: list[float]
+    #: How long the runs of each hour take in all, as far as that is known.
+    seconds: list[float]
     #: Whether nothing is estimated.
     exact: bool = True
 
@@ -28,44 +31,54 @@ class HourlyLoad:
         """The end of the last hour."""
         return self.start + len(self.counts) * HOUR
 
-    def add(self, at: datetime, number: float) -> None:
-        """Count fire times at a time; those outside do not count."""
+    def add(self, at: datetime, number: float, takes: float) -> None:
+        """Count fire times at a time, whose runs take so many seconds each; those outside do not count."""
         hour = (at - self.start) // HOUR
         if 0 <= hour < len(self.counts):
             self.counts[hour] += number
+            self.seconds[hour] += number * takes
 
-    def go_on(self, first: datetime, every: timedelta, number: float) -> None:
+    def go_on(self, first: datetime, every: timedelta, number: float, takes: float) -> None:
         """Count fire times from the first on that come evenly, as an estimate."""
         self.exact = False
         at, last = first, self.end
         if every >= HOUR:
             for index in range((last - at) // every + 1):
-                self.add(at + index * every, number)
+                self.add(at + index * every, number, takes)
             return
         while at < last:
             upto = min(last, at - (at - self.start) % HOUR + HOUR)
-            self.add(at, number * ((upto - at) / every))
+            self.add(at, number * ((upto - at) / every), takes)
             at = upto
 
 
-def add_task(
-    load: HourlyLoad, task: Task, now: datetime, most: int, weight: float, is_held: IsHeld
-) -> None:
+class Counted(NamedTuple):
+    """A task whose fire times are counted."""
+
+    task: Task
+    #: For how many tasks it stands.
+    weight: float
+    #: How long a run of it takes, in seconds; 0 if that is not known.
+    takes: float
+
+
+def add_task(load: HourlyLoad, counted: Counted, now: datetime, most: int, is_held: IsHeld) -> None:
     """Count the fire times of a task, up to `most` of them; those after these are taken to come as often."""
+    task, weight, takes = counted
     runs, all_found = _next_runs(task, now, most)
-    load.exact = load.exact and all_found
+    load.exact = load.exact and all_found and weight == 1
     for at in runs:
         if not is_held(task, at):
-            load.add(at, weight)
+            load.add(at, weight, takes)
     if len(runs) < most or runs[-1] >= load.end:
         return
     every = (runs[-1] - runs[0]) / (len(runs) - 1)
     if every > timedelta():
-        load.go_on(runs[-1] + every, every, weight)
+        load.go_on(runs[-1] + every, every, weight, takes)
 
 
 def hourly_load(
-    tasks: Iterable[tuple[Task, float]],
+    tasks: Iterable[Counted],
     start: datetime,
     now: datetime,
     hours: int,
@@ -73,10 +86,9 @@ def hourly_load(
     is_held: IsHeld,
 ) -> HourlyLoad:
     """Return how much is due in each hour; each task stands for as many as is said."""
-    load = HourlyLoad(start, [0.0] * hours)
-    for task, weight in tasks:
-        add_task(load, task, now, most, weight, is_held)
-        load.exact = load.exact and weight == 1
+    load = HourlyLoad(start, [0.0] * hours, [0.0] * hours)
+    for counted in tasks:
+        add_task(load, counted, now, most, is_held)
     return load
 
 

@@ -1,6 +1,6 @@
 """A sample of the active tasks that are due, for what cannot be computed for all of them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -16,8 +16,11 @@ from sqlalchemy import (
     select,
 )
 
-from rota.db.tables import task, task_tag
-from rota.db.types import spelled_out
+from rota.db.elapsed import elapsed_ms
+from rota.db.tables import run, task, task_tag
+from rota.db.types import is_one_of, spelled_out
+from rota.domain.primitives.ids import Id
+from rota.domain.runs.load import Counted
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.store.calendars.opening import opened_tasks
 from rota.store.scheduling.coming import TasksMeant
@@ -36,18 +39,10 @@ _TASK = select(
 
 
 @dataclass(frozen=True, slots=True)
-class Sampled:
-    """A task, and for how many it stands."""
-
-    task: Task
-    weight: float
-
-
-@dataclass(frozen=True, slots=True)
 class Sample:
     """Tasks that are due within a time, of `total`."""
 
-    tasks: Sequence[Sampled]
+    tasks: Sequence[Counted]
     total: int
 
 
@@ -60,12 +55,29 @@ def sample_due(connection: Connection, wanted: TasksMeant, until: datetime, firs
     total: int = connection.execute(select(func.count()).select_from(task).where(*due)).scalar_one()
     most = first if total > first + _PLACES * _AT_EACH else total
     listing = _TASK.where(*due).order_by(task.c.next_fire_at).limit(most)
-    taken = [Sampled(each, 1) for each in _tasks(connection, connection.execute(listing))]
-    if total <= most:
-        return Sample(taken, total)
-    others = _tasks(connection, _others(connection, due, most, total))
+    taken = _tasks(connection, connection.execute(listing))
+    others = _tasks(connection, _others(connection, due, most, total)) if total > most else []
     weight = (total - most) / max(len(others), 1)
-    return Sample([*taken, *(Sampled(each, weight) for each in others)], total)
+    took = _took(connection, [each.id for each in (*taken, *others)])
+    counted = [Counted(each, 1, took.get(each.id, 0)) for each in taken]
+    counted += [Counted(each, weight, took.get(each.id, 0)) for each in others]
+    return Sample(counted, total)
+
+
+def _took(connection: Connection, ids: Sequence[Id]) -> Mapping[Id, float]:
+    """Return how many seconds the last run of each task took, of those that were started and have ended."""
+    took = elapsed_ms(run.c.started_at, run.c.finished_at)
+    rows = connection.execute(
+        select(task.c.id, took.label("took"))
+        .join(run, run.c.id == task.c.last_run_id)
+        .where(
+            is_one_of(task.c.id, "g_ids"),
+            run.c.finished_at.is_not(None),
+            run.c.started_at.is_not(None),
+        ),
+        {"g_ids": ids},
+    )
+    return {row.id: max(row.took, 0) / 1_000 for row in rows}
 
 
 def _tasks(connection: Connection, rows: Any) -> list[Task]:

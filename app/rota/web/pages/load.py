@@ -27,6 +27,7 @@ async def show(page: Page) -> Response:
         due=due,
         heat=heat_map(hours),
         total=sum(each["runs"] for each in hours),
+        seconds=sum(each["seconds"] for each in hours),
         fullest=[each for each in fullest if each["runs"]],
         past=past,
         ended=ended_bars(past),
