@@ -146,6 +146,14 @@ def test_a_limited_key_sees_its_part_and_no_more(api: Api) -> None:
         assert browser.open(path).status_code == 403, path
 
 
+def test_a_key_that_may_not_read_tasks_is_told_so(api: Api) -> None:
+    browser = Browser(api)
+    browser.send("/ui/sign-in", {"key": made(api, "audit")["key"]})
+
+    assert "This key may not read tasks" in text_of(browser, "/ui")
+    assert "task.registered" in text_of(browser, "/ui/audit")
+
+
 def test_the_rare_pages_are_reachable_without_a_script(browser: Browser) -> None:
     links = {each.get("href") for each in browser.page("/ui").all("a")}
 

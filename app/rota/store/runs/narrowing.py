@@ -9,16 +9,19 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Select, and_, func, select, union_all
 
 from rota.db.planning import unindexed
 from rota.db.tables import run, task, task_tag
-from rota.db.types import is_one_of
+from rota.db.types import is_one_of, spelled_out
+from rota.domain.runs.status import RunStatus
 from rota.store.runs.filters import UNFINISHED, RunFilter, matching_runs, within
 from rota.store.task_names import covers
 
 #: Up to how many runs are few. Of more there is one among each five hundred of a million.
 FEW = 2_000
+# The unfinished statuses that have one index; queued runs have two, by whether they wait for a time.
+_IN_ONE = (RunStatus.RUNNING, RunStatus.BLOCKED)
 
 
 class Way(NamedTuple):
@@ -62,13 +65,24 @@ def _narrowing(wanted: RunFilter) -> Iterator[Select[Any]]:
     if wanted.tag:
         yield _tagged(wanted.tag)
     if wanted.status and set(wanted.status) <= UNFINISHED:
-        yield ids.where(run.c.finished_at.is_(None))
+        yield _unfinished(wanted.status)
     ended = list(within(run.c.finished_at, wanted.finished_from, wanted.finished_to))
     if ended:
         yield ids.where(run.c.finished_at.is_not(None), *ended)
     if not wanted.limit.is_unlimited:
         visible = and_(covers(wanted.limit, task.c.name), task.c.deleted_at.is_(None))
         yield ids.join(task, task.c.id == run.c.task_id).where(visible)
+
+
+def _unfinished(statuses: Sequence[str]) -> Select[Any]:
+    """Return the ids of runs with these statuses, each from its index: of the others there may be very many."""
+    ids = select(run.c.id)
+    found = [ids.where(run.c.status == spelled_out(each)) for each in _IN_ONE if each in statuses]
+    if RunStatus.QUEUED in statuses:
+        queued = ids.where(run.c.status == spelled_out(RunStatus.QUEUED))
+        found += [queued.where(run.c.not_before.is_(None))]
+        found += [queued.where(run.c.not_before.is_not(None))]
+    return select(union_all(*found).subquery().c.id)
 
 
 def _tagged(tags: Sequence[str]) -> Select[Any]:

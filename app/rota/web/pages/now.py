@@ -13,7 +13,8 @@ from rota.web.timeline import lines_of, timeline
 
 _AROUND: Final = timedelta(hours=1)
 _MOST_RUNS: Final = 100
-_MOST_COMING: Final = 500
+_MOST_WAITING: Final = 50
+_MOST_COMING: Final = 300
 _MOST_ROWS: Final = 12
 #: What a run waits for that somebody may have to look at, by the beginning of `waiting_on`.
 _CAUSES: Final = {
@@ -49,8 +50,8 @@ async def show(page: Page) -> Response:
         page.api.find("queues"),
         page.api.find("holds"),
         page.api.find("runs", scheduled_from=format_instant(start), limit=_MOST_RUNS),
-        page.api.find("runs", status="blocked", limit=_MOST_RUNS),
-        page.api.find("runs", status="queued", limit=_MOST_RUNS),
+        page.api.find("runs", status="blocked", limit=_MOST_WAITING),
+        page.api.find("runs", status="queued", limit=_MOST_WAITING),
         page.api.find("upcoming", until=format_instant(end), limit=_MOST_COMING),
     )
     latest = _items(runs)
@@ -76,6 +77,7 @@ async def show(page: Page) -> Response:
         more_wait=more,
         more_failing=bool(failing and failing["next_cursor"]),
         more_paused=bool(paused and paused["next_cursor"]),
+        may_read=first is not None,
         has_tasks=bool(_items(first)),
         address=str(page.request.base_url).rstrip("/"),
     )
