@@ -90,6 +90,7 @@ def after_the_readme(server: Server) -> Server:
     server.call("PUT", "/v1/queues/mail", json={"concurrency": 2})
     server.call("PUT", "/v1/handlers/thumbnails", json={})
     server.call("PUT", "/v1/holds/christmas", json={"selector": {"name_prefix": "invoices-"}})
+    server.call("PUT", "/v1/calendars/closed", json={"dates": ["2026-12-24"]})
     secret = {"value": "0123456789", "origins": ["https://api.example.com"]}
     server.call("PUT", "/v1/secrets/crm", json=secret)
     return server
