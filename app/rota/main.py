@@ -31,6 +31,7 @@ from rota.api.problems import problem
 from rota.api.problems import types as problem_types
 from rota.api.runs import completions
 from rota.api.runs import groups as run_groups
+from rota.api.runs import kv_changes as run_kv_changes
 from rota.api.runs import lineage as run_lineage
 from rota.api.runs import lists as run_lists
 from rota.api.runs import logs as run_logs
@@ -108,6 +109,7 @@ _ROUTERS = (
     bulk_run_routes.of_runs,
     bulk_run_routes.routes,
     run_lineage.routes,
+    run_kv_changes.routes,
     completions.routes,
     run_logs.routes,
     events.routes,
