@@ -42,7 +42,9 @@ def _lines(before: str, after: str) -> list[tuple[str, str]]:
     else:
         pair = before.splitlines(), after.splitlines()
         shown = list(unified_diff(*pair, lineterm="", n=_CONTEXT))[_HEADER:]
-    lines = [each for each in shown if not each.startswith("@@ -0,0") and not each.startswith("@@ -1 ")]
+    lines = [
+        each for each in shown if not each.startswith("@@ -0,0") and not each.startswith("@@ -1 ")
+    ]
     return [(_CLASSES.get(each[:1], "same"), each) for each in lines]
 
 

@@ -1,4 +1,4 @@
-"""The filters of runs, as they are in the URL of a page: for the list, for groups of failures, and for bulk operations."""
+"""The filters of runs, as they are in the URL of a page: for lists, groups of failures and bulk operations."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

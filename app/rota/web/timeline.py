@@ -34,6 +34,12 @@ class Span:
     attempt: Mapping[str, Any]
 
     @property
+    def is_not_counted(self) -> bool:
+        """Whether it has ended so that it does not count against the attempts that the policy allows."""
+        ended = self.outcome not in {"running", "succeeded"}
+        return ended and not self.attempt["counted"]
+
+    @property
     def seconds(self) -> float:
         """How long it took."""
         return (self.end - self.start).total_seconds()
@@ -43,6 +49,12 @@ def begin_of(run: Mapping[str, Any]) -> datetime:
     """Return since when a run could have started."""
     repeats = run["trigger"] in _REPEATS
     return parse_instant(run["created_at"] if repeats else run["scheduled_for"])
+
+
+def end_of(run: Mapping[str, Any], now: datetime) -> datetime:
+    """Return when a run ended; now, while it goes on."""
+    ended = run["finished_at"]
+    return max(parse_instant(ended) if ended else now, begin_of(run))
 
 
 def spans_of(run: Mapping[str, Any], now: datetime) -> list[Span]:
@@ -74,7 +86,7 @@ def chart(run: Mapping[str, Any], spans: Sequence[Span], now: datetime) -> Marku
     """Return the timeline as a picture: a row of where it waited, and a row for each attempt."""
     drawn = spans[-MOST_DRAWN:]
     begin = begin_of(run) if len(drawn) == len(spans) else drawn[0].start
-    end = max([parse_instant(run["finished_at"]) if run["finished_at"] else now, begin])
+    end = end_of(run, now)
     axis = _Axis(begin, max((end - begin).total_seconds(), 0.001))
     bars = [_wait(axis, each) for each in drawn if each.waited]
     if not spans or (run["finished_at"] is None and spans[-1].attempt["finished_at"]):
@@ -82,7 +94,7 @@ def chart(run: Mapping[str, Any], spans: Sequence[Span], now: datetime) -> Marku
         bars.append(axis.bar(0, since, end, "wait", "waits"))
     bars += [_bar(axis, row, each) for row, each in enumerate(drawn, 1)]
     return Markup(
-        '<svg class="strip" viewBox="0 0 {} {}" preserveAspectRatio="none" role="img" aria-label="{}">{}</svg>'
+        '<svg class="gantt" viewBox="0 0 {0} {1}" height="{1}" preserveAspectRatio="none" role="img" aria-label="{2}">{3}</svg>'
     ).format(_WIDTH, (len(drawn) + 1) * _ROW, _summary(spans), Markup("").join(bars))
 
 

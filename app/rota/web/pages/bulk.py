@@ -43,8 +43,8 @@ async def preview(page: Page) -> Response:
         if error.status != 422:
             raise
         return _form(page, form, faults_of(error.problem))
-    except (ValueError, AppError) as error:
-        return _form(page, form, [error.detail if isinstance(error, AppError) else str(error)])
+    except ValueError as error:
+        return _form(page, form, [str(error)])
     return see_other(page.url_of("runs", "bulk", stored["id"]))
 
 
@@ -113,7 +113,9 @@ def _form(page: Page, typed: Mapping[str, str], faults: Sequence[str]) -> Respon
 async def _selector(page: Page, form: Mapping[str, str]) -> dict[str, Any]:
     filters = RunFilters.of(form)
     if not filters.is_for_bulk:
-        raise ValueError("Runs of a chain or a backfill are not selected as such: use other filters.")
+        raise ValueError(
+            "Runs of a chain or a backfill are not selected as such: use other filters."
+        )
     timezone = await _zone(page, filters.given.get("task"))
     try:
         return filters.selector(page.services.clock.now(), timezone)
@@ -133,15 +135,29 @@ def _zone_of(schedule: Mapping[str, Any]) -> str:
 
 
 def _options(verb: str, form: Mapping[str, str]) -> dict[str, Any]:
-    """Return how runs are made; raises ValueError or Invalid for what is no JSON, or no number."""
+    """Return how runs are made; raises ValueError for what is no JSON, or no number."""
     if verb != "rerun":
         return {}
     options: dict[str, Any] = {}
     if form.get("input", "").strip():
-        options["input"] = json_text.loads(form["input"])
+        options["input"] = _json(form["input"])
     if form.get("max_concurrent", "").strip():
-        options["max_concurrent"] = int(form["max_concurrent"])
+        options["max_concurrent"] = _number(form["max_concurrent"])
     return options
+
+
+def _json(given: str) -> Any:
+    try:
+        return json_text.loads(given)
+    except AppError as error:
+        raise ValueError(f"The input is no JSON: {error.detail}") from None
+
+
+def _number(given: str) -> int:
+    try:
+        return int(given)
+    except ValueError:
+        raise ValueError("At most so many at a time: give a whole number.") from None
 
 
 VIEWS: Final[Views] = {

@@ -28,7 +28,9 @@ async def show(page: Page) -> Response:
     filters = _failures(RunFilters.of(page.parameters))
     by = page.parameters.get("by", "error")
     try:
-        found = await page.api.get("runs", "groups", **_asked(page, filters), by=by, limit=_MOST_GROUPS)
+        found = await page.api.get(
+            "runs", "groups", **_asked(page, filters), by=by, limit=_MOST_GROUPS
+        )
     except WrongWindowError as error:
         return _shown(page, filters, by, None, [str(error)])
     except ApiProblemError as error:
@@ -49,7 +51,7 @@ def _shown(
     return page.show(
         "failures.html",
         status=422 if faults else 200,
-        **form_of(page, filters),
+        **form_of(page, filters, fixed={"status"}),
         found=found,
         by=by,
         kinds=BY,
@@ -74,10 +76,7 @@ async def _texts(page: Page, groups: Sequence[Mapping[str, Any]]) -> list[str | 
     types = Counter(group["type"] for group in groups if group["type"] is not None)
     return list(
         await asyncio.gather(
-            *(
-                _text(page, group) if types[group["type"]] > 1 else _none()
-                for group in groups
-            )
+            *(_text(page, group) if types[group["type"]] > 1 else _none() for group in groups)
         )
     )
 
@@ -102,7 +101,9 @@ def _of_group(filters: RunFilters, group: Mapping[str, Any], text: str | None) -
         "task": ",".join(of_tasks),
         "error_text": text,
     }
-    return RunFilters({**filters.given, **{name: value for name, value in narrowed.items() if value}})
+    return RunFilters(
+        {**filters.given, **{name: value for name, value in narrowed.items() if value}}
+    )
 
 
 VIEWS: Final[Views] = {("GET", "/ui/runs/failures"): show}

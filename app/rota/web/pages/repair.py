@@ -41,31 +41,28 @@ async def rerun(page: Page) -> Response:
 
 async def show_revert(page: Page) -> Response:
     """Show what it takes to restore the kv as it was before a run."""
-    run = await page.api.get("runs", page.part("id"))
-    try:
-        plan = await _revert(page, run, dry_run=True)
-    except ApiProblemError as error:
-        if error.status not in _SHOWN_WITH_FORM:
-            raise
-        return page.show("revert.html", status=error.status, run=run, plan=None, faults=[str(error)])
-    return page.show("revert.html", run=run, plan=plan, faults=[])
+    return await _reverted(page, dry_run=True)
 
 
 async def revert(page: Page) -> Response:
-    """Restore the kv as it was before a run."""
+    """Restore the kv as it was before a run; sent again, it changes nothing."""
+    return await _reverted(page, dry_run=False)
+
+
+async def _reverted(page: Page, *, dry_run: bool) -> Response:
     run = await page.api.get("runs", page.part("id"))
-    await _revert(page, run, dry_run=False)
-    return _to(page, run)
-
-
-async def _revert(page: Page, run: Mapping[str, Any], *, dry_run: bool) -> Any:
     body = {"run": run["id"], "dry_run": dry_run}
-    return await page.api.post("tasks", run["task"], "kv", "revert", body=body)
+    try:
+        done = await page.api.post("tasks", run["task"], "kv", "revert", body=body)
+    except ApiProblemError as error:
+        if error.status not in _SHOWN_WITH_FORM:
+            raise
+        faults = [str(error), *faults_of(error.problem)] if error.status == 422 else [str(error)]
+        return page.show("revert.html", status=error.status, run=run, done=None, faults=faults)
+    return page.show("revert.html", run=run, done=done, faults=[])
 
 
-def _rerun_form(
-    page: Page, run: Mapping[str, Any], typed: str, faults: Sequence[str]
-) -> Response:
+def _rerun_form(page: Page, run: Mapping[str, Any], typed: str, faults: Sequence[str]) -> Response:
     status = 422 if faults else 200
     return page.show("rerun.html", status=status, run=run, typed=typed, faults=faults)
 

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from rota.web.api_client import ApiProblemError
 from rota.web.kv_diffs import diff_of
 from rota.web.page import Page, Views, see_other
-from rota.web.timeline import MOST_DRAWN, begin_of, chart, phase_bar, spans_of
+from rota.web.timeline import MOST_DRAWN, begin_of, chart, end_of, phase_bar, spans_of
 
 _LOG_LINES: Final = 200
 _MOST_CHANGES: Final = 50
@@ -36,6 +36,7 @@ async def show(page: Page) -> Response:
         drawn=spans[-MOST_DRAWN:],
         chart=chart(run, spans, now),
         begin=begin_of(run).isoformat(),
+        whole=(end_of(run, now) - begin_of(run)).total_seconds(),
         phase_bar=phase_bar,
         **_log(run, log, is_first=first_line is None),
         changes=[diff_of(each) for each in changes["items"]] if changes else [],

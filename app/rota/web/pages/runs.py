@@ -1,6 +1,6 @@
 """Runs: the one list of them in the product; every filter is in its URL."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -65,18 +65,22 @@ def _refused(page: Page, filters: RunFilters, faults: Sequence[str]) -> Response
     )
 
 
-def form_of(page: Page, filters: RunFilters) -> dict[str, Any]:
-    """Return what the form of the filters is made of, and the filters that are set, each with the URL without it."""
+def form_of(page: Page, filters: RunFilters, *, fixed: Collection[str] = ()) -> dict[str, Any]:
+    """Return what the form of the filters is made of, and the filters that are set, each with the URL without it.
+
+    `fixed`: filters that the page sets by itself.
+    """
     labels = {**LABELS, WINDOW: "In the last"}
     more = [name for name in LABELS if name not in _FIRST]
     chips = [
         (labels[name], value, page.url_with(**{name: None}, cursor=None, past=None))
         for name, value in filters.given.items()
+        if name not in fixed and name in page.parameters
     ]
     return {
         "filters": filters,
         "labels": labels,
-        "first": _FIRST,
+        "first": [name for name in _FIRST if name not in fixed],
         "more": more,
         "more_is_open": any(name in filters.given for name in more),
         "offered": OFFERED,

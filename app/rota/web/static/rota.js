@@ -32,7 +32,7 @@ async function refresh() {
   if (!fresh || isBusy()) return;
   const opened = [...document.querySelectorAll("details")].map((each) => each.open);
   document.getElementById("main").replaceChildren(...fresh.childNodes);
-  document.querySelectorAll("details").forEach((each, index) => { each.open = opened[index] ?? false; });
+  document.querySelectorAll("details").forEach((each, index) => { each.open = opened[index] ?? each.open; });
   writeTimes(document);
 }
 
