@@ -94,7 +94,8 @@ def chart(run: Mapping[str, Any], spans: Sequence[Span], now: datetime) -> Marku
         bars.append(axis.bar(0, since, end, "wait", "waits"))
     bars += [_bar(axis, row, each) for row, each in enumerate(drawn, 1)]
     return Markup(
-        '<svg class="gantt" viewBox="0 0 {0} {1}" height="{1}" preserveAspectRatio="none" role="img" aria-label="{2}">{3}</svg>'
+        '<svg class="gantt" viewBox="0 0 {0} {1}" height="{1}" preserveAspectRatio="none" role="img" '
+        'aria-label="{2}">{3}</svg>'
     ).format(_WIDTH, (len(drawn) + 1) * _ROW, _summary(spans), Markup("").join(bars))
 
 

@@ -5,9 +5,11 @@
   const MOST_LINES = 5000;
   const lines = new Map();
   let source = null;
+  let renewing = 0;
 
   function write(line) {
     const place = document.querySelector(`[data-log="${line.attempt}"]`);
+    if (!place) renew();
     if (!place || place.querySelector(`[data-line="${line.line}"]`)) return;
     const follows = place.scrollTop + place.clientHeight >= place.scrollHeight - 30;
     const row = document.createElement("span");
@@ -22,6 +24,12 @@
     place.hidden = false;
     document.querySelector(`[data-nothing="${line.attempt}"]`)?.remove();
     if (follows) place.scrollTop = place.scrollHeight;
+  }
+
+  // A line of an attempt that the page does not have yet.
+  function renew() {
+    if (renewing) return;
+    renewing = setTimeout(() => { renewing = 0; if (typeof refresh === "function") refresh(); }, 500);
   }
 
   function followLog() {
