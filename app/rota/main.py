@@ -24,6 +24,7 @@ from rota.api.http.streams import Streams
 from rota.api.keys import routes as key_routes
 from rota.api.kv import history as kv_history
 from rota.api.kv import routes as kv_routes
+from rota.api.kv import run_changes as kv_run_changes
 from rota.api.kv import transfer as kv_transfer
 from rota.api.middleware import auth, cors, head, limits, origins, refusals, shutdown
 from rota.api.openapi import pages as docs
@@ -31,7 +32,6 @@ from rota.api.problems import problem
 from rota.api.problems import types as problem_types
 from rota.api.runs import completions
 from rota.api.runs import groups as run_groups
-from rota.api.runs import kv_changes as run_kv_changes
 from rota.api.runs import lineage as run_lineage
 from rota.api.runs import lists as run_lists
 from rota.api.runs import logs as run_logs
@@ -109,7 +109,7 @@ _ROUTERS = (
     bulk_run_routes.of_runs,
     bulk_run_routes.routes,
     run_lineage.routes,
-    run_kv_changes.routes,
+    kv_run_changes.routes,
     completions.routes,
     run_logs.routes,
     events.routes,

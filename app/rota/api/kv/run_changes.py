@@ -19,7 +19,7 @@ from rota.domain.primitives.ids import GivenId
 from rota.store.kv.changed_by import KvChange, list_changes
 from rota.store.runs.reading import find_run
 
-routes: APIRouter = router("/v1/runs", "runs")
+routes: APIRouter = router("/v1/runs", "kv")
 
 
 class KvChangeOut(TypedDict):
