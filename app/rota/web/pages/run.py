@@ -9,7 +9,7 @@ from starlette.responses import Response
 from rota.web.api_client import ApiProblemError
 from rota.web.kv_diffs import diff_of
 from rota.web.page import Page, Views, see_other
-from rota.web.timeline import MOST_DRAWN, begin_of, chart, end_of, phase_bar, spans_of
+from rota.web.timeline import MOST_DRAWN, Span, begin_of, chart, end_of, phase_bar, spans_of
 
 _LOG_LINES: Final = 200
 _MOST_CHANGES: Final = 50
@@ -28,17 +28,19 @@ async def show(page: Page) -> Response:
     )
     explained, around = await asyncio.gather(_explained(page, run), _around(page, run))
     spans = spans_of(run, now)
+    lines = _log(run, log, is_first=first_line is None)
     return page.show(
         "run.html",
         run=run,
         explained=explained,
-        spans=spans,
         drawn=spans[-MOST_DRAWN:],
+        earlier=len(spans[:-MOST_DRAWN]),
+        detailed=_detailed(spans, lines["log"]),
         chart=chart(run, spans, now),
         begin=begin_of(run).isoformat(),
         whole=(end_of(run, now) - begin_of(run)).total_seconds(),
         phase_bar=phase_bar,
-        **_log(run, log, is_first=first_line is None),
+        **lines,
         changes=[diff_of(each) for each in changes["items"]] if changes else [],
         more_changes=bool(changes and changes["next_cursor"]),
         around=around[:_MOST_AROUND],
@@ -50,6 +52,16 @@ async def cancel(page: Page) -> Response:
     """Cancel it, and show it."""
     run = await page.api.post("runs", page.part("id"), "cancel")
     return see_other(page.url_of("runs", run["id"]))
+
+
+def _detailed(spans: Sequence[Span], log: Mapping[int, Any]) -> list[Span]:
+    """Return the attempts that are shown with their errors and logs: the latest, and those whose lines are here."""
+    latest = len(spans) - MOST_DRAWN
+    return [
+        each
+        for index, each in enumerate(spans)
+        if index >= latest or each.attempt["attempt"] in log
+    ]
 
 
 def _log(

@@ -5,11 +5,11 @@
   const MOST_LINES = 5000;
   const lines = new Map();
   let source = null;
-  let renewing = 0;
+  let newest = 0;
 
   function write(line) {
     const place = document.querySelector(`[data-log="${line.attempt}"]`);
-    if (!place) renew();
+    if (!place) renew(line.attempt);
     if (!place || place.querySelector(`[data-line="${line.line}"]`)) return;
     const follows = place.scrollTop + place.clientHeight >= place.scrollHeight - 30;
     const row = document.createElement("span");
@@ -26,10 +26,12 @@
     if (follows) place.scrollTop = place.scrollHeight;
   }
 
-  // A line of an attempt that the page does not have yet.
-  function renew() {
-    if (renewing) return;
-    renewing = setTimeout(() => { renewing = 0; if (typeof refresh === "function") refresh(); }, 500);
+  // A line of an attempt that began after the page was made; earlier ones may be left out of it.
+  function renew(attempt) {
+    const shown = [...document.querySelectorAll("[data-log]")].map((each) => Number(each.dataset.log));
+    if (attempt <= Math.max(newest, ...shown)) return;
+    newest = attempt;
+    setTimeout(() => { if (typeof refresh === "function") refresh(); }, 500);
   }
 
   function followLog() {
