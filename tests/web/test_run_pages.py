@@ -170,7 +170,7 @@ def test_a_bulk_is_previewed_confirmed_and_shows_each_run(api: Api, browser: Bro
     assert all(each["id"] in preview for each in failed)
     assert before == 0
     assert confirmed.headers["location"] == url
-    assert eventually(lambda: "Done" in text_of(browser, url))
+    assert eventually(lambda: "Finished" in text_of(browser, url))
     assert "done 3" in text_of(browser, url)
     again = api.items("/v1/runs?trigger=rerun&task=shouting")
     assert [each["input"] for each in again] == ["bulk: again"] * 3

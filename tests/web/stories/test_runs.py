@@ -54,7 +54,7 @@ def test_all_that_failed_alike_is_run_again_after_a_preview(page: Page, api: Api
 
     page.get_by_role("button", name="Run again: 3 runs").click()
 
-    expect(page.get_by_text("Done,")).to_be_visible()
+    expect(page.get_by_text("Finished,")).to_be_visible()
     expect(page.get_by_role("link", name="done 3")).to_be_visible()
     again = api.items("/v1/runs?task=customers&trigger=rerun")
     assert [each["input"] for each in again] == [{"customer": 7}] * 3
