@@ -9,7 +9,7 @@ from starlette.responses import Response
 from rota.web.api_client import ApiProblemError
 from rota.web.kv_diffs import diff_of
 from rota.web.page import Page, Views, see_other
-from rota.web.timeline import MOST_DRAWN, Span, begin_of, chart, end_of, phase_bar, spans_of
+from rota.web.run_timeline import MOST_DRAWN, Span, begin_of, chart, end_of, phase_bar, spans_of
 
 _LOG_LINES: Final = 200
 _MOST_CHANGES: Final = 50
