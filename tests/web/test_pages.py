@@ -37,7 +37,9 @@ def run_of(api: Api, task: str) -> dict[str, Any]:
 
 def paths(api: Api) -> list[str]:
     runs = [f"/ui/runs/{run_of(api, name)['id']}" for name in ("hostile", "broken")]
-    return ["/ui", "/ui/tasks", "/ui/tasks/plain", "/ui/tasks/hostile", "/ui/runs", *runs]
+    runs += [f"{each}/{page}" for each in runs for page in ("rerun", "revert")]
+    lists = ["/ui/runs", "/ui/runs/failures", "/ui/runs/bulk", "/ui/runs/bulk/new"]
+    return ["/ui", "/ui/tasks", "/ui/tasks/plain", "/ui/tasks/hostile", *lists, *runs]
 
 
 def test_every_page_is_there_and_loads_nothing_from_elsewhere(api: Api, browser: Browser) -> None:

@@ -3,12 +3,15 @@
 from typing import Final
 
 from rota.web.page import Views
-from rota.web.pages import now, run, runs, task, tasks
+from rota.web.pages import bulk, failures, now, repair, run, runs, task, tasks
 
 VIEWS: Final[Views] = {
     **now.VIEWS,
     **tasks.VIEWS,
     **task.VIEWS,
     **runs.VIEWS,
+    **failures.VIEWS,
+    **bulk.VIEWS,
     **run.VIEWS,
+    **repair.VIEWS,
 }

@@ -32,7 +32,7 @@ async function refresh() {
   if (!fresh || isBusy()) return;
   const opened = [...document.querySelectorAll("details")].map((each) => each.open);
   document.getElementById("main").replaceChildren(...fresh.childNodes);
-  document.querySelectorAll("details").forEach((each, index) => { each.open = opened[index] ?? false; });
+  document.querySelectorAll("details").forEach((each, index) => { each.open = opened[index] ?? each.open; });
   writeTimes(document);
 }
 
@@ -47,14 +47,18 @@ function notice() {
   if (!reloading) reloading = setTimeout(() => { reloading = 0; refresh(); }, 1000);
 }
 
+const KINDS = [
+  ...["succeeded", "failed", "cancelled", "skipped"].map((each) => `run.${each}`),
+  ...["created", "updated", "paused", "resumed", "cancelled", "deleted", "completed"].map((each) => `task.${each}`),
+  ...["failing", "recovered", "skipped", "late", "on_time"].map((each) => `alert.${each}`),
+  "kv.changed",
+];
+
 function follow() {
   const button = document.getElementById("live");
   if (!button || location.pathname.startsWith("/ui/sign-in")) return;
   const events = new EventSource("/ui/api/v1/events");
-  for (const kind of ["run.started", "run.finished", "run.queued", "run.blocked", "task.changed", "task.created"]) {
-    events.addEventListener(kind, notice);
-  }
-  events.onmessage = notice;
+  for (const kind of KINDS) events.addEventListener(kind, notice);
   button.hidden = false;
   button.addEventListener("click", () => {
     live = !live;
