@@ -37,7 +37,8 @@ def run_of(api: Api, task: str) -> dict[str, Any]:
 
 def paths(api: Api) -> list[str]:
     runs = [f"/ui/runs/{run_of(api, name)['id']}" for name in ("hostile", "broken")]
-    return ["/ui", "/ui/tasks", "/ui/tasks/plain", "/ui/tasks/hostile", "/ui/runs", *runs]
+    forms = ["/ui/tasks/new", "/ui/tasks/plain/edit", "/ui/tasks/hostile/edit"]
+    return ["/ui", "/ui/tasks", "/ui/tasks/plain", "/ui/tasks/hostile", "/ui/runs", *runs, *forms]
 
 
 def test_every_page_is_there_and_loads_nothing_from_elsewhere(api: Api, browser: Browser) -> None:

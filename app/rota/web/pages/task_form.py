@@ -1,4 +1,4 @@
-"""The form for a task: made from the API's schema, with a preview as one types, and what would change before it does."""
+"""The form for a task: a preview as one types, and what would change before anything does."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -52,9 +52,7 @@ async def _refresh(form: TaskForm) -> Response:
 async def _review(form: TaskForm) -> Response:
     """Show what would change; nothing is written."""
     would = await form.send(dry_run=True)
-    return form.page.show(
-        "task_form_review.html", would=would, most=_MOST_TIMES, **form.shown()
-    )
+    return form.page.show("task_form_review.html", would=would, most=_MOST_TIMES, **form.shown())
 
 
 async def _save(form: TaskForm) -> Response:
@@ -77,8 +75,9 @@ async def _live(form: TaskForm) -> Response:
             warnings = (await form.send(dry_run=True))["warnings"]
         except RefusedError as error:
             faults += error.faults
-    shown = {"preview": preview, "warnings": warnings, "faults": faults}
-    return form.page.show("task_form_preview.html", **shown)
+    return form.page.show(
+        "task_form_preview.html", preview=preview, warnings=warnings, faults=faults
+    )
 
 
 def _readable(form: TaskForm) -> tuple[dict[str, Any], list[Fault]]:

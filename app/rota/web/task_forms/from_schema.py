@@ -9,6 +9,7 @@ from markupsafe import Markup, escape
 
 from rota.domain.primitives import json_text
 from rota.web.task_forms.fields import AS_JSON, Field, Kind
+from rota.web.task_forms.texts import as_typed, text_of
 
 Schema = Mapping[str, Any]
 
@@ -16,7 +17,16 @@ _SCALARS: Final = frozenset({"string", "integer", "number", "boolean"})
 _LONG_TEXT: Final = 1_000
 _LINE_OF_TEXT: Final = 4_000
 _WORDS: Final = {"any_of": "any of several", "json": "as JSON"}
-_MOST_DEEP: Final = 6
+#: Members that are deeper, or of larger objects, are typed as JSON: a schema can have itself in it.
+_MOST_DEEP: Final = 3
+MOST_MEMBERS: Final = 100
+_LABELS: Final = {
+    "timezone": "Time zone",
+    "url": "URL",
+    "dst": "When the clocks change",
+    "kv": "Entries of its key-value table",
+    "paused": "Begin paused",
+}
 
 
 class FormMaker:
@@ -41,16 +51,19 @@ class FormMaker:
         default = meant.get("default")
         made = Field(
             path=path,
-            label=name.replace("_", " ").capitalize(),
+            label=_LABELS.get(name, name.replace("_", " ").capitalize()),
             kind=Kind.JSON,
             hint=prose(meant.get("description", "")),
             example=_example(meant),
-            default="" if default in (None, "", [], {}) else as_typed(default),
             required=required,
         )
-        if path.count("/") > _MOST_DEEP:  # a schema can have itself in it
+        if path.count("/") > _MOST_DEEP or len(meant.get("properties", ())) > MOST_MEMBERS:
             return made
-        return self._with_kind(made, meant)
+        made = self._with_kind(made, meant)
+        if default in (None, "", [], {}) or made.kind in {Kind.GROUP, Kind.CHOICE}:
+            return made
+        default = text_of(made.kind, default)
+        return replace(made, default=default, options=_with_default(made.options, default))
 
     def _with_kind(self, made: Field, meant: Schema) -> Field:
         if "oneOf" in meant and "discriminator" in meant:
@@ -59,28 +72,15 @@ class FormMaker:
             return self._any_of(made, [self._resolved(each) for each in meant["anyOf"]])
         if "enum" in meant:
             return _select(made, meant["enum"])
-        match meant.get("type"):
-            case "object":
-                return self._object(made, meant)
-            case "array":
-                return replace(made, kind=_kind_of_list(self._meant(meant.get("items", {}))))
-            case "string":
-                longest = meant.get("maxLength", 0)
-                long = _LONG_TEXT < longest < _LINE_OF_TEXT and "url" not in made.path
-                kind = Kind.LONG if long else Kind.TEXT
-                return replace(made, kind=kind, may_be_empty=not meant.get("minLength"))
-            case "boolean":
-                return replace(made, kind=Kind.BOOLEAN)
-            case "integer" | "number":
-                return replace(made, kind=Kind.NUMBER)
-        return made
+        if meant.get("type") == "object":
+            return self._object(made, meant)
+        if meant.get("type") == "array":
+            return replace(made, kind=_kind_of_list(self._meant(meant.get("items", {}))))
+        return _scalar(made, meant)
 
     def _object(self, made: Field, meant: Schema) -> Field:
         if "properties" in meant:
-            # The description of its schema, where the member has none, and the defaults of its own members.
-            return replace(
-                made, kind=Kind.GROUP, default="", fields=self.fields_of(made.path, meant)
-            )
+            return replace(made, kind=Kind.GROUP, fields=self.fields_of(made.path, meant))
         values = [*meant.get("patternProperties", {}).values(), meant.get("additionalProperties")]
         simple = all(isinstance(each, Mapping) and _is_scalar(each) for each in values if each)
         if not simple or not any(values):
@@ -156,20 +156,31 @@ def _parts(text: str) -> Iterator[Markup]:
         yield Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
 
 
-def as_typed(value: Any) -> str:
-    """Return a value as it is typed where both texts and other values fit."""
-    return value if isinstance(value, str) else json_text.dumps(value)
-
-
 def _example(meant: Schema) -> str:
     examples = meant.get("examples") or ()
     return as_typed(examples[0]) if examples else ""
 
 
+def _scalar(made: Field, meant: Schema) -> Field:
+    kind = meant.get("type")
+    if kind == "string":
+        long = _LONG_TEXT < meant.get("maxLength", 0) < _LINE_OF_TEXT and "url" not in made.path
+        may_be_empty = not meant.get("minLength")
+        return replace(made, kind=Kind.LONG if long else Kind.TEXT, may_be_empty=may_be_empty)
+    if kind == "boolean":
+        return replace(made, kind=Kind.BOOLEAN)
+    return replace(made, kind=Kind.NUMBER) if kind in _SCALARS else made
+
+
 def _select(made: Field, values: list[Any]) -> Field:
     options = tuple((as_typed(value), as_typed(value)) for value in values)
-    none = (("", f"default: {made.default}" if made.default else "—"),)
-    return replace(made, kind=Kind.SELECT, options=(*none, *options))
+    return replace(made, kind=Kind.SELECT, example="", options=(("", "—"), *options))
+
+
+def _with_default(
+    options: tuple[tuple[str, str], ...], default: str
+) -> tuple[tuple[str, str], ...]:
+    return tuple(each if each[0] else ("", f"default: {default}") for each in options)
 
 
 def _kind_of_list(items: Schema) -> Kind:

@@ -75,7 +75,10 @@ def lay_out(
     """Return the sections of a form, and the faults that none of its fields is for."""
     placed, others = _placed(fields, typed, faults)
     by_name = {each.path.removeprefix("/"): each for each in fields}
-    named = [(title, [by_name.pop(name) for name in names if name in by_name]) for title, names in _SECTIONS]
+    named = [
+        (title, [by_name.pop(name) for name in names if name in by_name])
+        for title, names in _SECTIONS
+    ]
     sections = [
         Section(
             title=title,

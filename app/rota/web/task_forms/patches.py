@@ -6,7 +6,7 @@ from typing import Any
 
 def patch_between(before: Mapping[str, Any], after: Mapping[str, Any]) -> dict[str, Any]:
     """Return the merge patch (RFC 7396) from one object to another."""
-    patch: dict[str, Any] = {name: None for name in before.keys() - after.keys()}
+    patch: dict[str, Any] = dict.fromkeys(before.keys() - after.keys())
     for name, value in after.items():
         if name not in before or before[name] != value or type(before[name]) is not type(value):
             patch[name] = _change(before.get(name), value)

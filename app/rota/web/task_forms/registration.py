@@ -8,7 +8,7 @@ from zoneinfo import available_timezones
 
 from rota.web.page import Page
 from rota.web.task_forms.fields import AS_JSON, Field, Kind
-from rota.web.task_forms.from_schema import FormMaker, prose
+from rota.web.task_forms.from_schema import MOST_MEMBERS, FormMaker, prose
 
 _MODEL: Final = "TaskIn"
 _MOST_HANDLERS: Final = 200
@@ -36,9 +36,7 @@ async def read_handlers(page: Page) -> Handlers:
     return Handlers(found["items"], are_all=found["next_cursor"] is None)
 
 
-def fields_for(
-    document: Mapping[str, Any], handlers: Handlers, handler: str
-) -> tuple[Field, ...]:
+def fields_for(document: Mapping[str, Any], handlers: Handlers, handler: str) -> tuple[Field, ...]:
     """Return the fields of a registration that names a handler."""
     schemas = document["components"]["schemas"]
     made = FormMaker(schemas).fields_of("", schemas[_MODEL])
@@ -59,7 +57,10 @@ def _with_options(field: Field, handlers: Handlers, handler: str) -> Field:
     names = dict.fromkeys(("http", *(each["name"] for each in handlers.items)))
     if handler:
         names[handler] = None
-    options = [("http", "http (a request to a URL)"), *((name, name) for name in names if name != "http")]
+    options = [
+        ("http", "http (a request to a URL)"),
+        *((name, name) for name in names if name != "http"),
+    ]
     hint = prose("What runs: a Python handler of this service, or `http`.")
     options.insert(0, ("", "choose one"))
     return replace(field, kind=Kind.SELECT, options=tuple(options), hint=hint, example="")
@@ -81,14 +82,23 @@ def _of_handler(field: Field, handler: Mapping[str, Any] | None) -> Iterator[tup
     schema = (handler or {}).get("input_schema")
     if not isinstance(schema, Mapping) or not isinstance(schema.get("properties"), Mapping):
         return
+    if len(schema["properties"]) > MOST_MEMBERS:
+        return
     try:
         fields = FormMaker(schema.get("$defs", {})).fields_of(f"{field.path}#fields", schema)
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError):
         return  # a schema that is read as JSON Schema allows, and not as our models write it
     hint = prose(str(schema.get("description", "")))
     if fields:
-        yield "fields", Field(
-            path=f"{field.path}#fields", label="Input", kind=Kind.GROUP, hint=hint, fields=fields
+        yield (
+            "fields",
+            Field(
+                path=f"{field.path}#fields",
+                label="Input",
+                kind=Kind.GROUP,
+                hint=hint,
+                fields=fields,
+            ),
         )
 
 

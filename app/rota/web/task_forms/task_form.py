@@ -10,6 +10,7 @@ from rota.errors import Fault
 from rota.web.api_client import ApiProblemError
 from rota.web.page import Page
 from rota.web.task_forms.fields import Field
+from rota.web.task_forms.from_schema import prose
 from rota.web.task_forms.layout import lay_out
 from rota.web.task_forms.patches import can_be_patched, patch_between
 from rota.web.task_forms.registration import (
@@ -21,9 +22,7 @@ from rota.web.task_forms.registration import (
 )
 from rota.web.task_forms.typed import Reader, fill
 
-_CHANGED = (
-    "The task was changed since this page was opened. What you typed is kept: look at what it would change now."
-)
+_CHANGED = "The task was changed since this page was opened. What you typed is kept: look at what it would change now."
 
 
 class RefusedError(Exception):
@@ -85,7 +84,9 @@ class TaskForm:
             method, sent = "PATCH", patch_between(before, body)
         else:
             method, sent = "PUT", dict(body)
-        expected = ((b"if-match", self.typed.get("etag", present.etag).encode("latin-1", "replace")),)
+        expected = (
+            (b"if-match", self.typed.get("etag", present.etag).encode("latin-1", "replace")),
+        )
         path = ("tasks", present.name)
         return (await self.page.api.call(method, path, parameters, sent, expected)).content
 
@@ -101,6 +102,7 @@ class TaskForm:
 
     def show(self, *, status: int = 200, faults: Iterable[Fault] = ()) -> Response:
         """Return the page with the form, and each fault at its field."""
+        handler = self.handlers.find(self.typed.get("/handler", ""))
         sections, others = lay_out(self.fields, self.typed, faults)
         return self.page.show(
             "task_form.html",
@@ -108,7 +110,8 @@ class TaskForm:
             sections=sections,
             others=others,
             zones=zones(),
-            handler=self.handlers.find(self.typed.get("/handler", "")),
+            handler=handler,
+            handler_does=prose(handler["description"]) if handler else "",
             **self.shown(),
         )
 
@@ -148,9 +151,7 @@ async def edit_form_of(page: Page, typed: Mapping[str, str] | None) -> TaskForm:
     present, handlers = await read_present(page), await read_handlers(page)
     handler = (typed or {}).get("/handler", present.task["handler"])
     document = page.request.app.openapi()
-    fields = tuple(
-        each for each in fields_for(document, handlers, handler) if each.path != "/name"
-    )
+    fields = tuple(each for each in fields_for(document, handlers, handler) if each.path != "/name")
     if typed is None:
         typed = {**fill(fields, present.task), "etag": present.etag}
     return TaskForm(page, fields, handlers, typed, present)

@@ -6,15 +6,12 @@ from typing import Any, Final
 
 from rota.domain.primitives import json_text
 from rota.errors import AppError, Fault
-from rota.web.formats import pretty_json
 from rota.web.task_forms.fields import AS_JSON, Field, Kind, pointer_of
-from rota.web.task_forms.from_schema import as_typed
+from rota.web.task_forms.texts import pretty, text_of
 
 Typed = Mapping[str, str]
 
 _NUMBER: Final = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
-_SHORT: Final = 60
-_UNITS: Final = (("h", 3_600), ("m", 60), ("s", 1))
 #: What stands for a member that is left out.
 _MISSING: Final = object()
 
@@ -45,7 +42,7 @@ class Reader:
 
     def _group(self, field: Field) -> Any:
         members = self.members(field.fields)
-        return members if members else _MISSING
+        return members or _MISSING
 
     def _chosen(self, field: Field) -> Any:
         chosen = field.chosen(self._typed)
@@ -124,8 +121,8 @@ def _filled(field: Field, value: Any) -> dict[str, str]:
     if field.kind is Kind.CHOICE:
         return _filled_choice(field, value)
     if field.kind is Kind.GROUP:
-        return fill(field.fields, value)
-    return {field.path: _text_of(field.kind, value)}
+        return fill(field.fields, value) if isinstance(value, Mapping) else {}
+    return {field.path: text_of(field.kind, value)}
 
 
 def _filled_choice(field: Field, value: Any) -> dict[str, str]:
@@ -134,8 +131,14 @@ def _filled_choice(field: Field, value: Any) -> dict[str, str]:
     if form is None:
         return {field.path: str(value)}
     if form.kind is not Kind.GROUP:
-        return {field.path: chosen, form.path: _pretty(value)}
-    return {field.path: chosen, **fill(form.fields, value)}
+        return {field.path: chosen, form.path: pretty(value)}
+    typed = {field.path: chosen, **fill(form.fields, value)}
+    if field.tag is None and AS_JSON in dict(field.forms):
+        # The schema of a handler can be of any shape: what its fields would change is shown as JSON.
+        reader = Reader(typed)
+        if reader.members([field]) != {_name_of(field): value} or reader.faults:
+            return {field.path: AS_JSON, f"{field.path}#{AS_JSON}": pretty(value)}
+    return typed
 
 
 def _form_for(field: Field, value: Any) -> str:
@@ -151,34 +154,3 @@ def _form_for(field: Field, value: Any) -> str:
 
 def _name_of(field: Field) -> str:
     return json_text.unescape(pointer_of(field.path.rpartition("/")[2]))
-
-
-def _text_of(kind: Kind, value: Any) -> str:
-    match kind:
-        case Kind.JSON:
-            return _pretty(value)
-        case Kind.DURATION:
-            return _duration(value)
-        case Kind.VALUES:
-            return ", ".join(map(as_typed, value if isinstance(value, list) else [value]))
-        case Kind.LINES:
-            return "\n".join(map(as_typed, value)) or "[]"
-        case Kind.PAIRS:
-            return "\n".join(f"{name}: {as_typed(each)}" for name, each in value.items())
-    return as_typed(value)
-
-
-def _duration(value: Any) -> str:
-    if not isinstance(value, int) or value < 1:
-        return as_typed(value)
-    parts = []
-    for unit, size in _UNITS:
-        count, value = divmod(value, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    return "".join(parts)
-
-
-def _pretty(value: Any) -> str:
-    short = json_text.dumps(value)
-    return short if len(short) <= _SHORT else pretty_json(value)
