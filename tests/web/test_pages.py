@@ -39,7 +39,9 @@ def paths(api: Api) -> list[str]:
     runs = [f"/ui/runs/{run_of(api, name)['id']}" for name in ("hostile", "broken")]
     runs += [f"{each}/{page}" for each in runs for page in ("rerun", "revert")]
     lists = ["/ui/runs", "/ui/runs/failures", "/ui/runs/bulk", "/ui/runs/bulk/new"]
-    return ["/ui", "/ui/tasks", "/ui/tasks/plain", "/ui/tasks/hostile", *lists, *runs]
+    forms = ["/ui/tasks/new", "/ui/tasks/plain/edit", "/ui/tasks/hostile/edit"]
+    tasks = ["/ui", "/ui/tasks", "/ui/tasks/plain", "/ui/tasks/hostile"]
+    return [*tasks, *lists, *runs, *forms]
 
 
 def test_every_page_is_there_and_loads_nothing_from_elsewhere(api: Api, browser: Browser) -> None:
