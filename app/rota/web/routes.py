@@ -3,11 +3,16 @@
 from typing import Final
 
 from rota.web.page import Views
-from rota.web.pages import now, run, runs, task, tasks
+from rota.web.pages import kv, kv_entry, now, run, run_now, runs, task, tasks, tasks_bulk
 
+#: Of paths that fit a request the first counts: those with a fixed part come before those with a name there.
 VIEWS: Final[Views] = {
     **now.VIEWS,
     **tasks.VIEWS,
+    **tasks_bulk.VIEWS,
+    **run_now.VIEWS,
+    **kv.VIEWS,
+    **kv_entry.VIEWS,
     **task.VIEWS,
     **runs.VIEWS,
     **run.VIEWS,

@@ -19,9 +19,18 @@ let live = true;
 let missed = 0;
 let reloading = 0;
 
+// Whether replacing the page would lose something: what is typed, or the answer to a form (`data-still`).
 function isBusy() {
   const active = document.activeElement;
-  return active && ["INPUT", "SELECT", "TEXTAREA"].includes(active.tagName);
+  if (active && ["INPUT", "SELECT", "TEXTAREA"].includes(active.tagName)) return true;
+  if (document.querySelector("main [data-still]")) return true;
+  return [...document.querySelectorAll("main input, main textarea, main select")].some(isChanged);
+}
+
+function isChanged(field) {
+  if (field.tagName !== "SELECT") return field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+  const chosen = [...field.options].findIndex((each) => each.defaultSelected);
+  return field.selectedIndex !== Math.max(chosen, 0);
 }
 
 async function refresh() {

@@ -1,0 +1,33 @@
+"""The next fire times of a task, in the time zone of its schedule."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rota.domain.primitives.instants import parse_instant
+from rota.domain.time_zones.zone import zone
+
+
+class NextTime(NamedTuple):
+    """A fire time: in UTC, and as the clocks of the task's zone show it."""
+
+    at: str
+    local: str
+
+
+def zone_of(schedule: Mapping[str, Any]) -> str:
+    """Return the time zone of a schedule, or of the first part that has one."""
+    if isinstance(schedule.get("timezone"), str):
+        return str(schedule["timezone"])
+    parts = (zone_of(each) for each in schedule.get("schedules", ()) if isinstance(each, dict))
+    return next((each for each in parts if each != "UTC"), "UTC")
+
+
+def next_times(times: Sequence[str], timezone: str) -> list[NextTime]:
+    """Return fire times with their local times, such as `Mon 2026-11-30 09:00:00 +01:00`."""
+    place = zone(timezone)
+    return [NextTime(each, _local(each, place)) for each in times]
+
+
+def _local(time: str, place: Any) -> str:
+    at = parse_instant(time).astimezone(place)
+    return f"{at:%a %Y-%m-%d %H:%M:%S} {at.isoformat()[-6:]}"
