@@ -19,6 +19,8 @@ _NOT_KEYS: Final = frozenset({"y", "n", "yes", "no", "on", "off", "true", "false
 _UNPRINTABLE: Final = re.compile("[\x7f-\x9f\u2028\u2029\ufeff\ufffe\uffff]")
 #: Always written: the default of a task can be that of its handler.
 _KEPT: Final = frozenset({"handler", "schedule", "timeout"})
+#: The default of this timeout depends on the task's.
+_KEPT_OF_TARGET: Final = frozenset({"url", "timeout"})
 
 
 def definition_of(task: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,6 +31,8 @@ def definition_of(task: Mapping[str, Any]) -> dict[str, Any]:
         for name in TaskDefinition.model_fields
         if name in task and (name in _KEPT or task[name] != default[name])
     }
+    if task.get("secret_input"):  # it is shown as null
+        found.pop("input", None)
     if found.get("target"):
         found["target"] = _target(found["target"])
     return found
@@ -60,7 +64,7 @@ def _target(target: Mapping[str, Any]) -> dict[str, Any]:
     return {
         name: value
         for name, value in target.items()
-        if name == "url" or name not in default or value != default[name]
+        if name in _KEPT_OF_TARGET or value != default.get(name, name)
     }
 
 

@@ -1,10 +1,16 @@
-"""The next fire times of a task, in the time zone of its schedule."""
+"""Times on the page of a task: the next ones in the time zone of its schedule, and those in a sentence."""
 
+import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
+
+from markupsafe import Markup, escape
 
 from rota.domain.primitives.instants import parse_instant
 from rota.domain.time_zones.zone import zone
+from rota.web.formats import instant
+
+_INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)", re.ASCII)
 
 
 class NextTime(NamedTuple):
@@ -31,3 +37,18 @@ def next_times(times: Sequence[str], timezone: str) -> list[NextTime]:
 def _local(time: str, place: Any) -> str:
     at = parse_instant(time).astimezone(place)
     return f"{at:%a %Y-%m-%d %H:%M:%S} {at.isoformat()[-6:]}"
+
+
+def with_times(sentence: str) -> Markup:
+    """Return a text with its times as elements, which the script writes in the zone of the viewer."""
+    parts = _INSTANT.split(sentence)
+    return Markup("").join(
+        _time(each) if index % 2 else escape(each) for index, each in enumerate(parts)
+    )
+
+
+def _time(text: str) -> Markup:
+    try:
+        return instant(text)
+    except ValueError:  # looks like a time, and is none
+        return escape(text)

@@ -10,7 +10,7 @@ from rota.web.api_client import ApiProblemError
 from rota.web.page import Page, Views, see_other
 from rota.web.snippets import as_curl, as_python, as_yaml, definition_of
 from rota.web.task_charts import timeline
-from rota.web.task_times import next_times, zone_of
+from rota.web.task_times import next_times, with_times, zone_of
 
 _UPCOMING: Final = 5
 _LATEST: Final = 50
@@ -68,8 +68,9 @@ async def _show(
     name = page.part("name")
     task = await page.api.get("tasks", name)
     window = page.parameters.get("window", "7d")
-    explained, words, upcoming, runs, entries, stats = await asyncio.gather(
+    explained, asked, words, upcoming, runs, entries, stats = await asyncio.gather(
         page.api.find("tasks", name, "explain"),
+        _asked(page, name),
         _words(page, task),
         _upcoming(page, name),
         page.api.find("tasks", name, "runs", limit=_LATEST),
@@ -82,6 +83,8 @@ async def _show(
         status=status,
         task=task,
         explained=explained,
+        message=with_times(explained["message"]) if explained else None,
+        asked=asked,
         words=words,
         zone=zone,
         upcoming=next_times(upcoming, zone),
@@ -114,6 +117,19 @@ async def _words(page: Page, task: Task) -> str | None:
         return str((await page.api.post("schedules", "preview", body=body))["description"])
     except ApiProblemError:
         return None
+
+
+async def _asked(page: Page, name: str) -> dict[str, Any] | None:
+    """Return the explanation for the time in the URL, or what is wrong with that."""
+    at = page.parameters.get("at")
+    if at is None:
+        return None
+    try:
+        found = await page.api.get("tasks", name, "explain", at=at)
+    except ApiProblemError as error:
+        return {"message": str(error), "run": None, "fault": True}
+    run = found["run"]["id"] if found["run"] else None
+    return {"message": with_times(found["message"]), "run": run, "fault": False}
 
 
 async def _upcoming(page: Page, name: str) -> list[str]:
