@@ -154,7 +154,7 @@ def test_a_page_explains_another_time_and_says_which_are_none(browser: Browser) 
     shown = words(browser.page("/ui/tasks/a-1?at=2020-01-01T00:00:00Z"))
     wrong = browser.page("/ui/tasks/a-1?at=nonsense")
 
-    assert "did not exist yet" in shown
+    assert "was registered at" in shown
     assert [each for each in wrong.all("p") if each.get("class") == "problem"]
 
 

@@ -19,23 +19,15 @@ let live = true;
 let missed = 0;
 let reloading = 0;
 
-// Whether replacing the page would lose something: what is typed, or the answer to a form (`data-still`).
 function isBusy() {
   const active = document.activeElement;
-  if (active && ["INPUT", "SELECT", "TEXTAREA"].includes(active.tagName)) return true;
-  if (document.querySelector("main [data-still]")) return true;
-  return [...document.querySelectorAll("main input, main textarea, main select")].some(isChanged);
-}
-
-function isChanged(field) {
-  if (field.tagName !== "SELECT") return field.value !== field.defaultValue || field.checked !== field.defaultChecked;
-  const chosen = [...field.options].findIndex((each) => each.defaultSelected);
-  return field.selectedIndex !== Math.max(chosen, 0);
+  return active && ["INPUT", "SELECT", "TEXTAREA"].includes(active.tagName);
 }
 
 async function refresh() {
   const reply = await fetch(location.href, { headers: { accept: "text/html" } });
   if (!reply.ok || reply.redirected) return;
+  if (document.querySelector("main [data-still]")) return; // what a form has come to
   const page = new DOMParser().parseFromString(await reply.text(), "text/html");
   const fresh = page.getElementById("main");
   if (!fresh || isBusy()) return;
