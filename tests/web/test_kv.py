@@ -87,7 +87,7 @@ def test_a_conflict_shows_the_present_value_and_keeps_what_was_typed(
     answer = browser.send(ENTRY, typed)
 
     assert answer.status_code == 412
-    assert '{&#34;page&#34;: 50}' in answer.text
+    assert "{&#34;page&#34;: 50}" in answer.text
     assert "&#34;page&#34;: 77" in answer.text
     assert value(api) == {"page": 77}
     again = Elements(answer.text).typed() | {"do": "save", "as": "json", "value": '{"page": 50}'}

@@ -52,9 +52,7 @@ def definition(api: Api, name: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", TASKS)
 def test_curl_declares_the_task_as_it_is(api: Api, name: str) -> None:
-    command = as_curl(
-        f"http://localhost/v1/tasks/{name}", definition(api, name), with_key=False
-    )
+    command = as_curl(f"http://localhost/v1/tasks/{name}", definition(api, name), with_key=False)
 
     words = shlex.split(command.replace("\\\n", " "))
     assert words[:4] == ["curl", "-X", "PUT", f"http://localhost/v1/tasks/{name}"]

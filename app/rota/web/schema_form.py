@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal, get_args
 
 from rota.domain.primitives import json_text
-from rota.errors import AppError
+from rota.errors import AppError, Invalid
 from rota.web.formats import pretty_json
 
 Control = Literal["text", "area", "number", "choice", "json"]
@@ -83,8 +83,8 @@ def read(fields: Sequence[Field]) -> tuple[Any, dict[str, str]]:
     for field in fields:
         try:
             value = _read(field)
-        except (AppError, ValueError) as error:
-            faults[field.name] = getattr(error, "detail", str(error))
+        except AppError as error:
+            faults[field.name] = error.detail
             continue
         if not field.member and len(fields) == 1:
             return value, faults
@@ -213,7 +213,9 @@ def _resolved(schema: Any, root: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _shallow(schema: Any, root: Mapping[str, Any]) -> Any:
-    found = _at(root, str(schema["$ref"])) if isinstance(schema, dict) and "$ref" in schema else None
+    found = (
+        _at(root, str(schema["$ref"])) if isinstance(schema, dict) and "$ref" in schema else None
+    )
     return schema if found is None else found
 
 
@@ -245,7 +247,9 @@ def _sent_control(form: Mapping[str, str], field: Field) -> Control:
 
 
 def _read(field: Field) -> Any:
-    if field.control in {"text", "area"} and (field.text or (field.required and not field.nullable)):
+    if field.control in {"text", "area"} and (
+        field.text or (field.required and not field.nullable)
+    ):
         return field.text
     if not field.text.strip():
         return _read_empty(field)
@@ -259,11 +263,11 @@ def _read_empty(field: Field) -> Any:
         return _NOTHING
     if field.nullable:
         return None
-    raise ValueError("give a value")
+    raise Invalid("give a value")
 
 
 def _read_number(text: str) -> int | float:
     value: Any = json_text.loads(text.strip())
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise ValueError("give a number")
+        raise Invalid("give a number")
     return value

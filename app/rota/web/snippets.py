@@ -48,7 +48,9 @@ def as_curl(url: str, definition: Mapping[str, Any], *, with_key: bool) -> str:
 
 def as_python(url: str, definition: Mapping[str, Any], *, with_key: bool) -> str:
     """Return a program that declares the task."""
-    key = '\n    headers={"authorization": f"Bearer {os.environ[\'ROTA_KEY\']}"},' if with_key else ""
+    key = (
+        '\n    headers={"authorization": f"Bearer {os.environ[\'ROTA_KEY\']}"},' if with_key else ""
+    )
     begin = "import os\n\nimport httpx" if with_key else "import httpx"
     body = pformat(definition, sort_dicts=False, width=88).replace("\n", "\n    ")
     return f"{begin}\n\nhttpx.put(\n    {url!r},{key}\n    json={body},\n).raise_for_status()\n"

@@ -148,9 +148,7 @@ def _difference(page: Page, versions: Sequence[Entry]) -> Mapping[str, Any] | No
     before = numbers[numbers.index(new) + 1 :]
     old = page.parameters.get("to", before[0] if before else "")
     older = versions[numbers.index(old)] if old in numbers else {"deleted": True}
-    lines: list[Line] | None = compare(
-        show(older).text, show(versions[numbers.index(new)]).text
-    )
+    lines: list[Line] | None = compare(show(older).text, show(versions[numbers.index(new)]).text)
     return {"old": old if old in numbers else None, "new": new, "lines": lines}
 
 

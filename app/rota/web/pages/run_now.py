@@ -1,6 +1,5 @@
 """Run a task now: a form made from the schema of its handler, with the last input in it."""
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
