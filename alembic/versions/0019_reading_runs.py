@@ -74,8 +74,8 @@ _INDEXES: tuple[tuple[str, str, list[str], str], ...] = (
     ("run", "ix_run_unsuccessful", ["status", "scheduled_for", "id"], _UNSUCCESSFUL),
     ("run", "ix_run_reason", ["reason", "scheduled_for", "id"], "reason IS NOT NULL"),
     ("run", "ix_run_trigger", ["trigger", "scheduled_for", "id"], "trigger <> 'schedule'"),
-    ("run", "ix_run_finished", ["finished_at"], "finished_at IS NOT NULL"),
-    ("run", "ix_run_early", ["finished_at"], "scheduled_for > finished_at"),
+    ("run", "ix_run_finished", ["finished_at", "scheduled_for"], "finished_at IS NOT NULL"),
+    ("run", "ix_run_early", ["finished_at", "scheduled_for"], "scheduled_for > finished_at"),
     ("run", "ix_run_chain", ["chain_id"], "chain_id IS NOT NULL"),
     ("task", "ix_task_handler", ["handler", "name"], "deleted_at IS NULL"),
 )

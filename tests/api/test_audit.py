@@ -24,6 +24,7 @@ TASK = {"handler": "echo", "schedule": MANUAL}
 DAILY = {"type": "cron", "expression": "0 9 * * *"}
 NEW_KEY = {"name": "for tests", "scopes": ["tasks:read"]}
 SPAN = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-03T00:00:00Z"}
+CALENDAR = {"dates": ["2030-01-01"]}
 SECRET = {"value": "s" * 20, "origins": ["https://app.example.com"], "tasks": ["*"]}
 
 
@@ -175,6 +176,15 @@ CHANGES: dict[tuple[str, str], Changing] = {
     ("DELETE", "/v1/handlers/{name}"): Changing(
         "handler.removed", {}, lambda api: api.put("/v1/handlers/t", json={}), ("handler", "t")
     ),
+    ("PUT", "/v1/calendars/{name}"): Changing(
+        "calendar.declared", {"json": CALENDAR}, subject=("calendar", "t")
+    ),
+    ("DELETE", "/v1/calendars/{name}"): Changing(
+        "calendar.removed",
+        {},
+        lambda api: api.put("/v1/calendars/t", json=CALENDAR),
+        ("calendar", "t"),
+    ),
     ("PUT", "/v1/secrets/{name}"): Changing(
         "secret.declared", {"json": SECRET}, subject=("secret", "t")
     ),
@@ -224,7 +234,7 @@ def changing_routes() -> list[tuple[str, str]]:
 
 def clean(api: Api) -> None:
     api.post("/v1/tasks/delete", json={"selector": {"all": True}})
-    for kind in ("queues", "handlers", "secrets", "holds"):
+    for kind in ("queues", "calendars", "handlers", "secrets", "holds"):
         api.delete(f"/v1/{kind}/t")
 
 

@@ -206,6 +206,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "confirmed_at": NOON,
     },
     "bulk_selection": {"bulk_id": numbered(6), "first": 0, "run_ids": b"", "ended": ""},
+    "run_link": {"fed_id": RUN, "feeding_id": numbered(7), "kind": "after"},
     "bulk_item": {"bulk_id": numbered(6), "position": 0, "run_id": RUN, "result": "done"},
     "idempotency": {
         "key": "k",
@@ -278,6 +279,8 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "ck_bulk_max_concurrent": ("bulk", {"id": numbered(9), "max_concurrent": 0}),
     "ck_bulk_selection_first": ("bulk_selection", {"first": -1}),
+    "ck_run_link_kind": ("run_link", {"feeding_id": numbered(8), "kind": "nonsense"}),
+    "ck_run_link_of_two_runs": ("run_link", {"feeding_id": RUN}),
     "ck_bulk_item_result": ("bulk_item", {"position": 1, "result": "nonsense"}),
     "ck_bulk_item_refused_has_problem": ("bulk_item", {"position": 1, "problem": "overlap"}),
     "ck_bulk_item_new_run_is_done": (

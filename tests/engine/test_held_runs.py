@@ -28,13 +28,27 @@ def held(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
         world.register(f"t{number}")
     world.clock.advance(MINUTE)
     world.fire()
-    set_hold(world)
+    set_hold(world, queues=("default",))
     assert world.claim() == []
     return world
 
 
 def queued(world: World) -> int:
     return world.count(run, run.c.status == RunStatus.QUEUED)
+
+
+def pages_of(world: World, engine: HeldRuns) -> int:
+    """Look for runs to release; return how many pages of runs were read."""
+    statements: list[str] = []
+    on = world.database._reading
+
+    def note(*given: Any) -> None:
+        statements.append(given[2])
+
+    event.listen(on, "before_cursor_execute", note)
+    engine.look()
+    event.remove(on, "before_cursor_execute", note)
+    return sum("ORDER BY run.id" in each for each in statements)
 
 
 def test_all_runs_are_released_when_the_hold_has_ended(held: World, engine: HeldRuns) -> None:
@@ -45,6 +59,14 @@ def test_all_runs_are_released_when_the_hold_has_ended(held: World, engine: Held
     engine.look()
 
     assert queued(held) == len(held.claim()) == 7
+
+
+def test_nothing_is_gone_through_while_everything_is_held(held: World, engine: HeldRuns) -> None:
+    set_hold(held, "everything")
+
+    assert pages_of(held, engine) == 0
+    end_hold(held, "everything")
+    assert pages_of(held, engine) == 4
 
 
 def test_what_another_hold_selects_waits_on(held: World, engine: HeldRuns) -> None:
@@ -60,19 +82,10 @@ def test_runs_are_gone_through_when_holds_have_changed_and_now_and_then(
     held: World, engine: HeldRuns
 ) -> None:
     """A run may be blocked by a claim that has looked before the end of a hold, and its task may be changed."""
-    pages: list[Any] = []
-    on = held.database._reading
-    event.listen(
-        on,
-        "before_cursor_execute",
-        lambda *given: pages.append(given[2]) if "ORDER BY run.id" in given[2] else None,
-    )
 
     def looks(after: timedelta) -> int:
         held.clock.advance(after)
-        pages.clear()
-        engine.look()
-        return len(pages)
+        return pages_of(held, engine)
 
     second = timedelta(seconds=1)
     assert [looks(second) for _ in range(5)] == [4, 0, 0, 4, 0]

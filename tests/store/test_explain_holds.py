@@ -27,7 +27,7 @@ def test_a_held_task_does_not_fire_and_says_until_when(world: World) -> None:
 
     assert answer(found) == ("held", "held")
     assert found.message == (
-        f"It is held by {NAMED}, {UNTIL_ONE}: nothing fires. Fire times within it are skipped."
+        f"It is held by the {NAMED}, {UNTIL_ONE}: nothing fires. Fire times within it are skipped."
     )
 
 
@@ -60,7 +60,7 @@ def test_a_run_that_waits_for_the_hold_says_so_before_and_after_a_claim_has_met_
     world.clock.advance(MINUTE)
     world.fire()
     hold(world)
-    waits = f"Its task is held by {NAMED}: it waits {UNTIL_ONE}."
+    waits = f"Its task is held by the {NAMED}: it waits {UNTIL_ONE}."
 
     assert (answer(why(world)), why(world).message) == (("waiting", "hold"), waits)
     world.claim()

@@ -37,7 +37,7 @@ class SubjectOut(TypedDict):
     """What was changed."""
 
     kind: Annotated[
-        Literal["task", "run", "backfill", "kv", "queue", "handler", "secret", "key"],
+        Literal["task", "run", "backfill", "kv", "queue", "calendar", "handler", "secret", "key"],
         Field(description="A `kv` is the key-value table of a task.", examples=["task"]),
     ]
     name: Annotated[

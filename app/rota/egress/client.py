@@ -68,7 +68,7 @@ class HttpClient:
             logging.getLogger(name).setLevel(logging.WARNING)
 
     async def send(self, request: Request) -> Response:
-        """Send a request, follow as many redirects as it says, and return the response, without a timeout.
+        """Send a request, follow up to its `follow_redirects`, and return the response, without a timeout.
 
         Raises SendFailed.
         """

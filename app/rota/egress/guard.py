@@ -37,7 +37,7 @@ class RefusedError(Exception):
 
 
 class UnreachableError(Exception):
-    """No connection was made to a host that may be connected to; the text says why."""
+    """No connection was made to a host that may be connected to; the text is the cause."""
 
 
 @dataclass(frozen=True, slots=True)

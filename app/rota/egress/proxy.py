@@ -36,7 +36,7 @@ _Header = tuple[bytes, bytes]
 
 
 class ProxyError(Exception):
-    """The proxy is not reached, or does not do what it is asked for; the text says what, and has no credentials.
+    """The proxy is not reached, or refuses; the text is for users, with the cause and without credentials.
 
     `reaches_others`: it works, and the host that it was asked for does not answer it.
     """

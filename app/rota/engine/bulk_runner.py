@@ -23,11 +23,15 @@ from rota.store.handlers import HandlerInfo, list_handlers
 
 log = structlog.get_logger(__name__)
 
-#: Runs dealt with in one write, at first and at most.
+#: Runs dealt with in one write, at first, at least and at most: what a write costs besides is that of a few runs.
 FIRST_BATCH = 50
+LEAST_IN_BATCH = 20
 MOST_IN_BATCH = 200
 #: A write that takes longer than this, in seconds, is followed by smaller ones.
-LONGEST_WRITE = 0.025
+LONGEST_WRITE = 0.015
+#: How long the writer is left to others after a write, as a multiple of the time that it took; at most in seconds.
+REST = 1.0
+LONGEST_REST = 0.1
 _FAILED = Refusal("internal", "It could not be dealt with; the log of the service says why.")
 
 
@@ -104,7 +108,10 @@ class BulkRunner(WakeableThread):
         command = AdvanceBulk(read=bulk, limit=limit, unfit=self._unfit(bulk))
         began = self._clock.monotonic()
         advanced = self._writer.call(command)
-        self._adapt(limit, self._clock.monotonic() - began)
+        took = self._clock.monotonic() - began
+        self._adapt(limit, took)
+        # A fire takes several writes: each would wait for one of these.
+        self._stopped.wait(min(REST * took, LONGEST_REST))
         return not advanced.stalled and bulk.position + advanced.runs < bulk.runs
 
     def _limit(self, bulk: Bulk) -> int:
@@ -124,7 +131,7 @@ class BulkRunner(WakeableThread):
         if limit < self._size:
             return
         if seconds > LONGEST_WRITE:
-            self._size = max(self._size // 2, 1)
+            self._size = max(self._size // 2, LEAST_IN_BATCH)
         elif seconds < LONGEST_WRITE / 2:
             self._size = min(self._size * 2, MOST_IN_BATCH)
 

@@ -23,7 +23,7 @@ BATCH = 200
 # Seconds. A claim that has looked before a hold ended may block a run after that; a task that is changed may be held no
 # more.
 _AFTER_A_CHANGE = 3.0
-_AGAIN = 30.0
+_AGAIN = 60.0
 
 
 class HeldRuns(WakeableThread):
@@ -70,7 +70,8 @@ class HeldRuns(WakeableThread):
         if same and self._clock.monotonic() < self._again_at:
             return
         self._swept = None  # until all of them have been gone through
-        self._sweep(holds)
+        if not any(hold.selector.is_everything for hold in holds):
+            self._sweep(holds)
         self._swept = lasting
         self._again_at = self._clock.monotonic() + (_AGAIN if same else _AFTER_A_CHANGE)
 

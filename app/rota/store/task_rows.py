@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal_column, select
 
 from rota.db.byte_lengths import byte_length
 from rota.db.tables import run, task, task_tag
@@ -81,6 +81,8 @@ _BY_NAME = _TASK.where(task.c.name == bindparam("g_name"))
 _BY_NAME_LOCKED = _BY_NAME.with_for_update(of=task)
 _BY_NAMES = _TASK.where(is_one_of(task.c.name, "g_names")).order_by(task.c.id)
 _BY_NAMES_LOCKED = _BY_NAMES.with_for_update(of=task)
+_BY_IDS = _TASK.where(is_one_of(task.c.id, "g_ids")).order_by(task.c.id)
+_BY_IDS_LOCKED = _BY_IDS.with_for_update(of=task)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,8 +138,8 @@ def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: in
 
 def count_tasks(connection: Connection, wanted: TaskFilter) -> Counted:
     """Return how many tasks there are, exactly up to a bound."""
-    ids = select(task.c.id).where(task.c.deleted_at.is_(None), *matching(wanted))
-    return count_rows(connection, ids)
+    found: Select[Any] = select(literal_column("1")).select_from(task)
+    return count_rows(connection, found.where(task.c.deleted_at.is_(None), *matching(wanted)))
 
 
 def _in_order(
@@ -170,6 +172,12 @@ def tasks_by_name(
     rows = connection.execute(wanted, {"g_names": list(names)})
     found = opened_tasks(connection, map(to_task, rows))
     return {each.name: each for each in found}
+
+
+def tasks_by_id(connection: Connection, ids: Sequence[Id], *, lock: bool) -> dict[Id, Task]:
+    """Return those of the tasks that exist, by id, locked if that is wanted (PostgreSQL)."""
+    rows = connection.execute(_BY_IDS_LOCKED if lock else _BY_IDS, {"g_ids": list(ids)})
+    return {each.id: each for each in opened_tasks(connection, map(to_task, rows))}
 
 
 def write_definition(definition: TaskDefinition) -> str:

@@ -1,4 +1,4 @@
-"""Calendars over HTTP: declared, read, followed by schedules and previews, kept while used, shared by all."""
+"""Calendars over HTTP: declared, followed by schedules and previews, kept while they are used, shared by all."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -83,7 +83,7 @@ def test_a_task_that_never_fires_because_of_a_calendar_gets_a_warning(api: Api) 
     api.put(PATH, json={"dates": ["2030-01-01"]})
     once = {"type": "once", "at": "2030-01-01T09:00:00Z", "exclude": [{"calendar": "c"}]}
 
-    made = api.task("t", handler="echo", schedule=once)
+    made = api.put("/v1/tasks/t", json={"handler": "echo", "schedule": once}).json()
 
     assert [each["code"] for each in made["warnings"]] == ["never_fires"]
 
@@ -115,19 +115,32 @@ def test_a_wrong_calendar_is_refused_with_the_place(
 @pytest.mark.parametrize(
     ("path", "body"),
     [
-        ("/v1/tasks/ours-t", {"handler": "echo", "schedule": YEARLY}),
-        ("/v1/schedules/preview", {"schedule": YEARLY}),
+        ("/v1/tasks/ours-t", {"handler": "echo", "schedule": dict(YEARLY)}),
+        ("/v1/schedules/preview", {"schedule": dict(YEARLY)}),
     ],
 )
 def test_an_unknown_calendar_is_refused_with_the_place_and_a_near_name(
     api: Api, path: str, body: dict[str, Any]
 ) -> None:
-    api.put("/v1/calendars/cc", json=DATES)
+    api.put("/v1/calendars/closed-days", json=DATES)
+
+    body["schedule"] |= {"exclude": [{"calendar": "closed-day"}]}
 
     answer = api.call("POST" if "preview" in path else "PUT", path, json=body)
 
     assert pointers(answer) == ["/schedule/exclude"]
-    assert "did you mean 'cc'" in problem(answer, 422, "invalid")["detail"]
+    assert "did you mean 'closed-days'" in problem(answer, 422, "invalid")["detail"]
+
+
+def test_tasks_with_a_calendar_are_resumed_together(api: Api) -> None:
+    api.put(PATH, json=DATES)
+    rule = {"type": "interval", "every": 1, "exclude": [{"calendar": "c"}]}
+    api.task("t", handler="echo", schedule=rule)
+    for verb in ("pause", "resume"):
+        answer = api.post(f"/v1/tasks/{verb}", json={"selector": {"all": True}})
+        assert answer.json()["matched"] == 1
+
+    assert api.read("/v1/tasks/t")["status"] == "active"
 
 
 def test_a_calendar_in_use_is_kept_and_its_users_are_named(api: Api) -> None:
@@ -161,6 +174,6 @@ def test_changes_are_in_the_audit_log(api: Api) -> None:
     api.put(PATH, json=DATES)
     api.delete(PATH)
 
-    actions = [each["action"] for each in api.items("/v1/audit")[:2]]
+    actions = [each["type"] for each in api.items("/v1/audit")[:2]]
 
     assert actions == ["calendar.removed", "calendar.declared"]

@@ -12,12 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rota.domain.fire_time import FireTime
+from rota.domain.holds.held import Holds
 from rota.domain.holds.model import HeldFireTimes, Hold, HoldSelector
 from rota.domain.policies import MOST_CAUGHT_UP, SKIP_GRACE, MisfirePolicy
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.plan import DueTask, Gap, Plan
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
+from rota.domain.runs.upcoming import next_run_under
 from rota.domain.schedules.fire_times import after_finish, first_fire
 from rota.domain.schedules.moved_fire_time import NextFire, moved
 from tests.domain.runs.test_planning import (
@@ -30,6 +32,7 @@ from tests.domain.runs.test_planning import (
     _times,
     due,
 )
+from tests.domain.runs.test_upcoming import task_of
 from tests.domain.schedules.rules import ALL, ANCHOR, SECOND, read
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, numbered
 
@@ -409,3 +412,32 @@ def test_a_hold_of_a_week_is_few_plans_for_an_interval_of_a_second(
         *([NOON + 8 * DAY - SECOND] if kept else []),
         now,
     ]
+
+
+@pytest.mark.parametrize(
+    ("fire_times", "policy", "until", "shown"),
+    [
+        ("skip", "run_once", 150, 180),
+        ("skip", "run_once", None, None),
+        ("catch_up", "run_once", 150, 150),
+        ("catch_up", "run_once", 90, 90),
+        ("catch_up", "skip", 150, 180),
+        ("catch_up", "run_once", None, None),
+        ("catch_up", "run_once", 30, 60),
+    ],
+)
+@pytest.mark.parametrize("is_interval", [True, False])
+def test_under_a_hold_a_task_fires_next_when_the_hold_lets_it(
+    fire_times: str, policy: str, until: int | None, shown: int | None, is_interval: bool
+) -> None:
+    cron = read(**MINUTELY_CRON)
+    task = task_of(read(**EVERY_MINUTE) if is_interval else cron)
+    policies = {"misfire_policy": MisfirePolicy(policy)}
+    task = replace(task, definition=task.definition.model_copy(update=policies))
+    held = hold(timedelta(), None if until is None else until * SECOND, HeldFireTimes(fire_times))
+    other = replace(held, selector=HoldSelector(name_prefix="other"))
+
+    found = next_run_under(task, Holds((held, other)))
+
+    assert found == (None if shown is None else NOON + shown * SECOND)
+    assert next_run_under(task, Holds((other,))) == NOON + MINUTE

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from rota.domain.calendars.days import CalendarDays, ListedDays, listed
 from rota.domain.primitives.ids import random_id
+from rota.domain.reasons import SkipReason
 from rota.domain.schedules.calendar_use import calendars_of, with_days, without_days
 from rota.domain.schedules.definitions import AnyOf
 from rota.domain.schedules.delay_replanning import replanned_delay
@@ -70,6 +71,28 @@ def test_a_change_of_a_calendar_moves_no_fire_time(
     ]
 
     assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        {"type": "cron", "expression": "0 9 * * *"},
+        {"type": "interval", "every": 86_400},
+        {"type": "any_of", "schedules": [{"type": "cron", "expression": "0 9 * * *"}]},
+    ],
+    ids=lambda members: members["type"],
+)
+def test_jitter_moves_what_a_calendar_leaves_out_as_what_runs(members: dict[str, Any]) -> None:
+    schedule = read(**members, jitter=3_600)
+    tomorrow = (NOON + DAY).date()
+
+    free, left_out = (
+        next(fire_times(_in_calendar(schedule, dates), ANCHOR, NOON)) for dates in ([], [tomorrow])
+    )
+
+    assert (free.skip, left_out.skip) == (None, SkipReason.EXCLUDED)
+    assert free.at == left_out.at
+    assert free.at.minute or free.at.second or free.at.microsecond  # it was moved
 
 
 def test_calendars_are_found_in_members_as_well() -> None:

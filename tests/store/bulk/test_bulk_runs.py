@@ -93,6 +93,7 @@ def test_reruns_are_made_in_the_order_of_the_fire_times_each_with_the_input_it_h
     made = [world.run(each.new_run_id) for each in done if each.new_run_id]
     assert [each.rerun_of for each in made] == ids
     assert {each.trigger for each in made} == {Trigger.RERUN}
+    assert [each.chain for each in made] == ids
     assert {each.input for each in made} == {'{"n":1}'}
     assert [each.scheduled_for for each in made] == [world.run(id).scheduled_for for id in ids]
 

@@ -16,18 +16,25 @@ from rota.domain.reasons import SkipReason
 from rota.domain.runs.plan import DueTask
 from rota.domain.runs.planning import plan
 from rota.domain.runs.upcoming import next_run
+from rota.domain.stats.window import Window
 from rota.domain.tasks.definition import OnConflict
+from rota.domain.time_zones import database as zone_database
+from rota.domain.time_zones.database import PINNED
 from rota.engine.calendar_replanner import CalendarReplanner
 from rota.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from rota.store.calendars.changes import PutCalendar, RemoveCalendar, UpdateHolidays
 from rota.store.calendars.reading import find_calendar, list_calendars
 from rota.store.calendars.usage import users_of
-from rota.store.scheduling.calendar_replanning import changed_calendars
+from rota.store.scheduling.calendar_replanning import ReplansEnded, changed_calendars
 from rota.store.scheduling.due import due_tasks
 from rota.store.scheduling.fire import Fire, OvertakenError
+from rota.store.scheduling.replanning import replanned_of, stored_fire_times
+from rota.store.stats.chosen import ChosenTasks
+from rota.store.stats.reading import read_report
 from rota.store.task_rows import find_task
 from rota.store.tasks.lifecycle import Purge
 from tests.support.factories import DAY, HOUR, NOON, World
+from tests.support.zones import changed
 
 TODAY = NOON.date()
 LEFT_OUT = [{"calendar": "c"}]
@@ -228,13 +235,42 @@ def test_a_calendar_costs_no_statement_at_a_fire(world: World) -> None:
     put(world, TODAY - DAY)
     world.register("plain", schedule=DAILY | {"exclude": []})
     world.clock.set(NOON + HOUR)
+    world.fire()  # what is read once is in memory from now on
+    world.clock.set(NOON + DAY + HOUR)
     plain = statements(world)
     world.cancel("plain")
     world.register(schedule=DAILY)
-    world.clock.set(NOON + DAY + HOUR)
-    world.read(due_tasks, world.now, 10)  # the days are in memory from now on
+    world.clock.set(NOON + 2 * DAY + HOUR)
+    world.read(due_tasks, world.now, 10)  # and so are the days
 
-    assert len(statements(world)) == len(plain)
+    assert len(statements(world)) <= len(plain)
+
+
+def test_a_new_time_zone_database_replans_a_task_with_a_calendar(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(world, TODAY + DAY)
+    world.register(schedule=DAILY | {"timezone": "Europe/Berlin"})
+    page = world.read(stored_fire_times, None, 10)
+    newer = changed("2099a", {"Europe/Berlin": "Africa/Cairo"})
+    monkeypatch.setattr(zone_database, "PINNED", newer)
+
+    found, unplannable = world.read(replanned_of, page, PINNED, world.now)
+
+    assert unplannable == []
+    assert [each.next_fire.at for each in found] == [NOON + 23 * HOUR]
+
+
+def test_what_waits_of_a_task_with_a_calendar_is_counted_in_its_statistics(world: World) -> None:
+    put(world, TODAY + DAY)
+    world.register(schedule=DAILY)
+    world.pause()
+    world.clock.set(NOON + 2 * DAY + HOUR)
+
+    window = Window(NOON, world.now + HOUR)
+    found = world.read(read_report, ChosenTasks(id=world.task().id), window, world.now)
+
+    assert (found.completeness().due, found.exact) == (3, True)
 
 
 # --- delays
@@ -259,6 +295,17 @@ def test_a_delay_moves_on_when_its_day_becomes_one_of_the_calendar_and_back(worl
 
     assert world.task().next_fire_at == NOON + 2 * DAY
     assert world.read(changed_calendars) == []
+
+
+def test_a_change_during_a_replanning_is_replanned_again(world: World) -> None:
+    put(world, TODAY)
+    put(world, TODAY + DAY)
+    ((id, revision),) = world.read(changed_calendars)
+    put(world, TODAY + 2 * DAY)
+
+    assert not world.do(ReplansEnded(id, revision))
+
+    assert world.read(changed_calendars) != []
 
 
 def test_a_delay_that_is_due_before_it_is_replanned_is_skipped(world: World) -> None:

@@ -145,7 +145,7 @@ def test_a_queue_whose_head_is_held_does_not_keep_others_from_starting(
 ) -> None:
     """Each claim looks at so many of them, blocks those, and says that there are more."""
     monkeypatch.setattr("rota.store.runs.starting._SPARE", 5)
-    monkeypatch.setattr("rota.store.runs.starting._PAGE", 20)
+    monkeypatch.setattr("rota.store.runs.starting._HELD_PAGE", 20)
     scheduled(world, *(f"held-{n}" for n in range(40)), priority=9)
     scheduled(world, "free")
     set_hold(world, name_prefix="held-")

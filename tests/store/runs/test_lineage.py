@@ -229,6 +229,28 @@ def test_whether_few_or_many_are_left_a_list_is_the_same(
     ]
 
 
+def test_runs_that_ended_long_after_their_fire_times_are_on_the_last_page(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rota.store.runs.narrowing.FEW", 0)
+    world.register(**MANUAL)
+    for hours in (-2, -1, 0):
+        world.run_now(scheduled_for=NOON + hours * HOUR)
+    end_all(world)
+    world.clock.advance(HOUR)
+    end(world, "t")
+    wanted = RunFilter(finished_from=NOON)
+
+    pages, after = [], None
+    while page := world.read(list_runs, wanted, after, 1):
+        pages.append(page[0].scheduled_for)
+        after = (page[-1].scheduled_for, page[-1].id)
+
+    assert pages == [NOON + HOUR, NOON, NOON - HOUR, NOON - 2 * HOUR]
+    whole = world.read(list_runs, wanted, None, 9)
+    assert [run.scheduled_for for run in whole] == pages
+
+
 def test_a_run_that_was_cancelled_before_its_fire_time_is_found_by_when_it_ended(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

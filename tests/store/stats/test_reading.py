@@ -205,6 +205,20 @@ def test_a_rule_that_is_too_costly_to_count_is_not_said_to_be_exact(world: World
     assert (found.exact, found.completeness().due > 0) == (False, True)
 
 
+def test_of_more_tasks_than_are_counted_each_counts_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rota.store.stats.reading.MOST_COUNTED", 2)
+    for name in ("a", "b", "c", "d"):
+        world.register(name)
+        world.pause(name)
+    world.clock.advance(3 * MINUTE + SECOND)
+
+    found = of_all(world)
+
+    assert (found.exact, found.waiting) == (False, {Waits.PAUSED: 3 + 3 + 1 + 1})
+
+
 def test_fire_times_in_a_hold_that_catches_up_wait_for_it_and_others_are_skipped(
     world: World,
 ) -> None:

@@ -73,8 +73,8 @@ def install(app: FastAPI, version: str) -> None:
 
 @routes.get("/")
 async def start() -> RedirectResponse:
-    """Redirect a browser to the documentation."""
-    return RedirectResponse("/docs")
+    """Redirect a browser to the dashboard."""
+    return RedirectResponse("/ui")
 
 
 @routes.get("/docs")

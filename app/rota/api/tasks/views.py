@@ -16,7 +16,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.sealed import SealedText, is_sealed
 from rota.domain.runs.status import RunStatus
-from rota.domain.runs.upcoming import next_run, next_runs
+from rota.domain.runs.upcoming import next_run_under, next_runs
 from rota.domain.tasks.definition import LastRun, Registered, Task
 from rota.errors import TooCostly, Unplannable
 from rota.store.runs.latest import RunMark
@@ -42,7 +42,7 @@ def show_task(task: Task, holds: Holds) -> dict[str, Any]:
         "status_changed_by": task.status_changed_by,
         "held_by": _held_by(task, holds),
         "generation": task.generation,
-        "next_fire_at": show_instant(next_run(task)),
+        "next_fire_at": show_instant(next_run_under(task, holds)),
         "last_run": _last_run(task.last_run),
         "last_success_at": show_instant(task.last_success_at),
         "consecutive_failures": task.consecutive_failures,

@@ -135,9 +135,14 @@ class RunRow(Row, table=True):
         Index(
             "ix_run_trigger", "trigger", "scheduled_for", "id", **partial("trigger <> 'schedule'")
         ),
-        Index("ix_run_finished", "finished_at", **partial("finished_at IS NOT NULL")),
+        # With the fire time, so that those that were late are found without a look at the others.
+        Index(
+            "ix_run_finished", "finished_at", "scheduled_for", **partial("finished_at IS NOT NULL")
+        ),
         # Those that were cancelled while their fire time was still to come: nearly always none.
-        Index("ix_run_early", "finished_at", **partial("scheduled_for > finished_at")),
+        Index(
+            "ix_run_early", "finished_at", "scheduled_for", **partial("scheduled_for > finished_at")
+        ),
         Index("ix_run_chain", "chain_id", **partial("chain_id IS NOT NULL")),
         Index("ix_run_backfill", "backfill_id", **partial("backfill_id IS NOT NULL")),
         # For statistics: spans that reach over the edge of a window, and the last failure. Few runs are either.

@@ -12,7 +12,7 @@ _MOST_OF_AN_ERROR = 200
 
 
 class AlertEvent(StrEnum):
-    """What an alert says; the event has the type `alert.<value>`."""
+    """What has happened, for the one who is notified; the event has the type `alert.<value>`."""
 
     FAILING = "failing"
     RECOVERED = "recovered"
@@ -23,7 +23,7 @@ class AlertEvent(StrEnum):
 
 
 def event_of(kind: AlertKind, *, raised: bool) -> AlertEvent | None:
-    """Return what an edge says; None for one that nobody is notified of."""
+    """Return the event of an edge; None for one that nobody is notified of."""
     match kind:
         case AlertKind.FAILURES | AlertKind.FAILURE_RATE | AlertKind.NO_SUCCESS | AlertKind.NO_PING:
             return AlertEvent.FAILING if raised else AlertEvent.RECOVERED
@@ -43,7 +43,7 @@ def envelope(event: AlertEvent, now: datetime, data: Mapping[str, Any]) -> dict[
 
 
 def with_omitted(event: Mapping[str, Any], omitted: int) -> dict[str, Any]:
-    """Return an event that says how many of its kind before it were left out, in its message too."""
+    """Return an event with the number of those before it that were left out, in its message too."""
     data = event.get("data")
     if not isinstance(data, Mapping):  # changed by hand
         return dict(event)

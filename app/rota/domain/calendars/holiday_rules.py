@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import date
 from functools import lru_cache
 from importlib import import_module
+from importlib.metadata import version
 from typing import Any, NamedTuple
 
 from rota.domain.calendars.extra import INSTALL, check_installed, is_installed
@@ -32,12 +33,12 @@ NOWHERE = Region("")
 
 def library_version() -> str | None:
     """Return the version of the library, whose updates change holidays; None: it is not installed."""
-    return str(_library().__version__) if is_installed(_LIBRARY) else None
+    return version(_LIBRARY) if is_installed(_LIBRARY) else None
 
 
-def is_newer(version: str, than: str) -> bool:
+def is_newer(one: str, than: str) -> bool:
     """Return whether one version of the library is newer than another."""
-    return _numbers(version) > _numbers(than)
+    return _numbers(one) > _numbers(than)
 
 
 def check_region(region: Region) -> None:
@@ -89,8 +90,8 @@ def _library() -> Any:
     return import_module(_LIBRARY)
 
 
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in version.split(".") if part.isdecimal())
+def _numbers(release: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in release.split(".") if part.isdecimal())
 
 
 def _unknown(pointer: str, detail: str) -> Invalid:

@@ -43,9 +43,7 @@ def of_held_task(facts: Facts) -> Explanation | None:
     hold = hold_at(facts, facts.now)
     if hold is None or isinstance(facts.task.definition.schedule, Manual):
         return None
-    message = (
-        f"It is held by {named(hold)}, until {until(hold)}: nothing fires. {_fate(facts, hold)}."
-    )
+    message = f"It is held by the {named(hold)}, until {until(hold)}: nothing fires. {_fate(facts, hold)}."
     return Explanation(facts.now, False, Verdict.HELD, SkipReason.HELD, message)
 
 

@@ -150,7 +150,7 @@ def _queued(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
             return Verdict.RETRYING, None, message
         return Verdict.WAITING, ExplainedReason.NOT_BEFORE, f"Its run waits for its time, {when}."
     if (hold := holding(facts, run)) is not None:
-        message = f"Its task is held by {named(hold)}: it waits until {until(hold)}."
+        message = f"Its task is held by the {named(hold)}: it waits until {until(hold)}."
         return Verdict.WAITING, WaitingOn.HOLD, message
     reason, message = _held(facts)
     return Verdict.WAITING, reason, message
@@ -236,7 +236,7 @@ def _waits_for_hold(facts: Facts, run: Run) -> str:
     hold = holding(facts, run)
     if hold is None:
         return "It has waited for the end of a hold, and is about to go on."
-    return f"Its task is held by {named(hold)}: it waits until {until(hold)}."
+    return f"Its task is held by the {named(hold)}: it waits until {until(hold)}."
 
 
 def _blocked_by_pause(facts: Facts) -> tuple[Verdict, str | None, str]:

@@ -26,6 +26,11 @@ class HoldSelector:
     #: The tasks that the client who set it may see; it holds no others.
     limit: NameLimit = UNLIMITED
 
+    @property
+    def is_everything(self) -> bool:
+        """Whether it selects every task."""
+        return self.limit.is_unlimited and not (self.tags or self.name_prefix or self.queues)
+
     def matches(self, name: str, queue: str, tags: Collection[str]) -> bool:
         """Return whether it selects the task with this name, queue and these tags."""
         return (

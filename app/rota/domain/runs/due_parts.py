@@ -72,7 +72,7 @@ class DueTime:
 
 
 @dataclass(frozen=True, slots=True)
-class _Span:
+class Span:
     """A span of the time up to before `end`; None: it has no end yet."""
 
     start: datetime
@@ -86,14 +86,18 @@ def due_time(task: DueTask, now: datetime) -> DueTime:
     """Return the parts from the task's next fire time to `now`, or to before a hold with `catch_up` that lasts."""
     if not task.holds:
         return DueTime(_parts(task, (), (), now, now), now)
-    skipping = _spans(task, HeldFireTimes.SKIP)
-    catching_up = _joined(_spans(task, HeldFireTimes.CATCH_UP))
+    skipping, catching_up = held_spans(task)
     lasting = next((span for span in catching_up if span.covers(now)), None)
     if lasting is None:
         return DueTime(_parts(task, skipping, catching_up, now, now), now)
     until = lasting.start - TICK
     parts = _parts(task, skipping, catching_up, until, now) if task.next_fire_at <= until else ()
     return DueTime(parts, until, lasting.end or LAST_INSTANT)
+
+
+def held_spans(task: DueTask) -> tuple[Sequence[Span], Sequence[Span]]:
+    """Return what the task's holds cover, in order: those that skip, and those that catch up, joined to one another."""
+    return _spans(task, HeldFireTimes.SKIP), _joined(_spans(task, HeldFireTimes.CATCH_UP))
 
 
 def grace(task: DueTask) -> tuple[timedelta | None, SkipReason]:
@@ -114,8 +118,8 @@ def in_gap(task: DueTask, at: datetime) -> bool:
 
 def _parts(
     task: DueTask,
-    skipping: Sequence[_Span],
-    catching_up: Sequence[_Span],
+    skipping: Sequence[Span],
+    catching_up: Sequence[Span],
     until: datetime,
     now: datetime,
 ) -> list[Part]:
@@ -136,8 +140,8 @@ def _parts(
 
 def _group_at(
     task: DueTask,
-    skipping: Sequence[_Span],
-    catching_up: Sequence[_Span],
+    skipping: Sequence[Span],
+    catching_up: Sequence[Span],
     at: datetime,
     now: datetime,
 ) -> Group:
@@ -154,10 +158,10 @@ def _group_at(
     return Group(SkipReason.MISFIRE, _kept_of_outage(task.misfire_policy))
 
 
-def _spans(task: DueTask, fire_times: HeldFireTimes) -> list[_Span]:
+def _spans(task: DueTask, fire_times: HeldFireTimes) -> list[Span]:
     """Return what holds with this choice cover, in order."""
     spans = [
-        _Span(_start_for(task, hold), hold.ends_at)
+        Span(_start_for(task, hold), hold.ends_at)
         for hold in task.holds
         if hold.fire_times is fire_times
         and (hold.ends_at is None or hold.ends_at > task.anchored_at)
@@ -171,16 +175,16 @@ def _start_for(task: DueTask, hold: Hold) -> datetime:
     return min(hold.starts_at, task.next_fire_at) if begun else hold.starts_at
 
 
-def _joined(spans: Sequence[_Span]) -> list[_Span]:
+def _joined(spans: Sequence[Span]) -> list[Span]:
     """Return the spans, with those that overlap or follow each other at once as one."""
-    joined: list[_Span] = []
+    joined: list[Span] = []
     for span in spans:
         last = joined[-1] if joined else None
         if last is None or (last.end is not None and last.end < span.start):
             joined.append(span)
             continue
         ends = (last.end, span.end)
-        joined[-1] = _Span(last.start, None if None in ends else max(filter(None, ends)))
+        joined[-1] = Span(last.start, None if None in ends else max(filter(None, ends)))
     return joined
 
 

@@ -28,7 +28,7 @@ class _Waiting(NamedTuple):
 def trim_backlog(tx: Transaction, task_ids: Collection[Id]) -> None:
     """Leave MOST_WAITING of the notifications that wait, by task and kind; called whenever others come to wait.
 
-    The first ones stay, and the latest, which says how many were left out between them (`omitted`).
+    The first ones stay, and the latest, with the number of those that were left out between them (`omitted`).
     """
     if not task_ids:
         return

@@ -220,7 +220,7 @@ def _is_late_run(of: TimedEdge) -> bool:
 
 
 def _last_ping(tx: Transaction, of: _Subject) -> datetime | None:
-    """Return the latest ping, if it matters: a success that is recent enough says as much."""
+    """Return the latest ping, if it matters: a success that is recent enough makes it superfluous."""
     if of.rules.of(AlertKind.NO_PING) is None or of.rules.expect_every is None:
         return None
     last = of.due.last_success_at

@@ -29,7 +29,7 @@ from rota.store.task_rows import read_definition
 def is_muted(status: str, changed_by: str) -> bool:
     """Return whether nothing is raised of a task: it is cancelled, or somebody has paused it.
 
-    That Rota itself has paused it (`unplannable`, `target_gone`) is what somebody should hear of. A completed task may
+    That Rota itself has paused it (`unplannable`, `target_gone`) is something to be notified of. A completed task may
     still have a run, which can fail.
     """
     if status == TaskStatus.PAUSED:
@@ -46,7 +46,7 @@ class Edge:
     raised: bool
     #: The run that caused it, if one did.
     run_id: Id | None = None
-    #: What the event says beside the run and the task: `{"message": …}`.
+    #: What the event has beside the run and the task: `{"message": …}`.
     details: dict[str, Any]
 
 
@@ -136,7 +136,7 @@ def _written(tx: Transaction, edge: Edge, of: Subject) -> Notice | None:
         return None
     if edge.kind is not AlertKind.SUCCESS:
         tx.effects.append(AlertChanged(of.id, what, edge.kind, edge.run_id))
-    if rule is None or (not edge.raised and not _tells_recovery(rule)):
+    if rule is None or (not edge.raised and not _notifies_of_recovery(rule)):
         return None
     return Notice(
         task_id=of.id,
@@ -153,7 +153,7 @@ def _written(tx: Transaction, edge: Edge, of: Subject) -> Notice | None:
     )
 
 
-def _tells_recovery(rule: object) -> bool:
+def _notifies_of_recovery(rule: object) -> bool:
     return isinstance(rule, (FailureRule, LateRule)) and rule.recovery
 
 

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, func, insert, select, text, update
 from rota.db.bulk import Bulk as Many
 from rota.db.command import Command, StaleError, Transaction
 from rota.db.tables import bulk, bulk_item, run, task
+from rota.db.types import among
 from rota.domain.bulk.model import Bulk, BulkStatus, BulkVerb, Refusal
 from rota.domain.effects import BulkChanged
 from rota.domain.primitives.ids import Id
@@ -77,11 +78,15 @@ class AdvanceBulk(Command[Advanced]):
 
     def _lock(self, tx: Transaction, selected: Sequence[Selected]) -> dict[Id, PresentRun]:
         """Lock the tasks of the runs, and those that are notified of the ends of runs; return the runs."""
-        ids = task_ids(tx.connection, selected)
-        if self.read.request.verb is BulkVerb.CANCEL:
-            lock_with_successors(tx, ids)
-        else:
-            lock_tasks(tx.connection, task.c.id.in_(ids))
+        match self.read.request.verb:
+            case BulkVerb.CANCEL:
+                lock_with_successors(tx, task_ids(tx.connection, selected))
+            case BulkVerb.DELETE:
+                lock_tasks(tx.connection, among(task.c.id, task_ids(tx.connection, selected)))
+            case BulkVerb.RERUN:  # it locks them itself, with what it needs of them
+                pass
+            case _:
+                assert_never(self.read.request.verb)
         return read_runs(tx.connection, self.read, selected)
 
     def _execute(

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, and_, select, true
+from sqlalchemy import Connection, and_, func, select, true
 
 from rota.db.tables import run, task
+from rota.db.types import among
 from rota.domain.bulk.model import Bulk, Item, ItemResult, Refusal, refusal
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus
@@ -24,6 +25,8 @@ class PresentRun(NamedTuple):
     trigger: str
     scheduled_for: datetime
     input: str
+    #: The chain that it is part of.
+    chain_id: Id
     task_status: str
     #: Whether the selector still matches it.
     matches: bool
@@ -60,7 +63,7 @@ class Verdicts:
 
 def task_ids(connection: Connection, selected: Sequence[Selected]) -> set[Id]:
     """Return the tasks of runs, as far as these are there."""
-    of = select(run.c.task_id).where(run.c.id.in_([each.run_id for each in selected]))
+    of = select(run.c.task_id).where(among(run.c.id, [each.run_id for each in selected]))
     return set(connection.execute(of).scalars())
 
 
@@ -78,11 +81,12 @@ def read_runs(
             run.c.trigger,
             run.c.scheduled_for,
             run.c.input,
+            func.coalesce(run.c.chain_id, run.c.id),
             task.c.status,
             matches.label("matches"),
         )
         .join(task, OF_TASK)
-        .where(run.c.id.in_([each.run_id for each in selected]))
+        .where(among(run.c.id, [each.run_id for each in selected]))
     )
     return {row[0]: PresentRun._make(row) for row in connection.execute(wanted)}
 

@@ -6,6 +6,7 @@ from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 
 from rota.db.command import StaleError, Transaction
 from rota.db.tables import predecessor, run, task
+from rota.db.types import among
 from rota.domain.bulk.model import Refusal
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
@@ -21,7 +22,7 @@ _PING = Refusal(
 
 def cancel(tx: Transaction, runs: Sequence[PresentRun], verdicts: Verdicts) -> None:
     """Cancel waiting runs at once, and request running ones to end, of locked tasks."""
-    these = run.c.id.in_([each.id for each in runs])
+    these = among(run.c.id, [each.id for each in runs])
     ended = {each.id for each in cancel_waiting_runs(tx, CancelReason.REQUESTED, these)}
     ended.update(request_end(tx, CancelReason.REQUESTED, these))
     for each in runs:
@@ -50,12 +51,12 @@ def delete_runs(tx: Transaction, runs: Sequence[PresentRun], verdicts: Verdicts)
 
 
 def _forget(tx: Transaction, task_ids: Collection[Id], ids: Sequence[Id]) -> None:
-    of_tasks = task.c.id.in_(task_ids)
+    of_tasks = among(task.c.id, task_ids)
     tx.connection.execute(
-        update(task).where(of_tasks, task.c.gap_run_id.in_(ids)).values(gap_run_id=None)
+        update(task).where(of_tasks, among(task.c.gap_run_id, ids)).values(gap_run_id=None)
     )
     tx.connection.execute(
-        update(task).where(of_tasks, task.c.last_run_id.in_(ids)).values(last_run_id=_last_run())
+        update(task).where(of_tasks, among(task.c.last_run_id, ids)).values(last_run_id=_last_run())
     )
 
 

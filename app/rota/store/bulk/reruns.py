@@ -15,6 +15,7 @@ from rota.db.types import is_one_of
 from rota.domain.bulk.model import Bulk, Refusal
 from rota.domain.policies import MOST_BUFFERED, OverlapPolicy
 from rota.domain.primitives.ids import Id
+from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.overlap import Line, admit, skipped_for
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import Task
@@ -25,7 +26,7 @@ from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
 from rota.store.sealing.secret_inputs import seal_input
-from rota.store.task_rows import tasks_by_name
+from rota.store.task_rows import check_not_cancelled, tasks_by_id
 
 #: Handlers that do not accept the input of an operation, and why not.
 Unfit = Mapping[str, str]
@@ -52,7 +53,7 @@ def rerun(
 
     It ends early where as many runs of a task wait in line as may: those after it are for later.
     """
-    tasks = tasks_by_name(tx.connection, sorted({each.task for each in runs}))
+    tasks = tasks_by_id(tx.connection, list({each.task_id for each in runs}), lock=True)
     batch = _Reruns.begin(tx, of, tasks, unfit, counted)
     seen = 0
     for each in runs:
@@ -72,7 +73,7 @@ class _Reruns:
 
     tx: Transaction
     of: Bulk
-    tasks: Mapping[str, Task]
+    tasks: Mapping[Id, Task]
     unfit: Unfit
     #: Where a further run of each task begins.
     lines: dict[Id, Line]
@@ -84,7 +85,7 @@ class _Reruns:
 
     @classmethod
     def begin(
-        cls, tx: Transaction, of: Bulk, tasks: Mapping[str, Task], unfit: Unfit, counted: int
+        cls, tx: Transaction, of: Bulk, tasks: Mapping[Id, Task], unfit: Unfit, counted: int
     ) -> "_Reruns":
         in_line = [
             each.id
@@ -98,21 +99,23 @@ class _Reruns:
 
     def has_room(self, each: PresentRun) -> bool:
         """Return whether the line of its task is short enough for one more."""
-        task = self.tasks.get(each.task)
+        task = self.tasks.get(each.task_id)
         line = None if task is None else self.lines.get(task.id)
         return line is None or line.waiting < MOST_BUFFERED or self._is_busy(each)
 
     def _is_busy(self, each: PresentRun) -> bool:
         """Return whether it would be refused because of another run, so that there is nothing to wait for."""
-        task = self.tasks[each.task]
+        task = self.tasks[each.task_id]
         busy = skipped_for(task.definition.overlap_policy, self.lines[task.id])
         return busy is not None and task.id not in self.own
 
     def refusal(self, each: PresentRun) -> Refusal | None:
         """Return why there can be no rerun of it now."""
-        task = self.tasks.get(each.task)
-        if task is None or task.id != each.task_id:
+        task = self.tasks.get(each.task_id)
+        if task is None:
             return Refusal("not-found", f"Task {each.task!r} was deleted.")
+        if (ended := _cancelled(task)) is not None:
+            return ended
         if task.id in self.lines and self._is_busy(each):
             busy = self.lines[task.id].busy
             return Refusal(
@@ -136,7 +139,7 @@ class _Reruns:
 
     def add(self, each: PresentRun) -> Refusal | None:
         """Make the run; return why it cannot be made, if its input cannot be stored."""
-        task = self.tasks[each.task]
+        task = self.tasks[each.task_id]
         try:
             made = self._new(task, each)
         except AppError as error:
@@ -158,7 +161,8 @@ class _Reruns:
             each.scheduled_for,
             seal_input(self.tx.connection, task.id, task.definition, text),
         )
-        made.rerun_of = each.id
+        made.rerun_of, made.chain_id = each.id, each.chain_id
+        made.fed_by = (Link(each.id, LinkKind.RERUN),)
         made.traceparent = self.of.request.traceparent
         return made
 
@@ -179,12 +183,20 @@ class _Reruns:
     def write(self, verdicts: Verdicts) -> None:
         """Insert the runs."""
         insert_runs(self.tx, self.made)
-        by_id = {each.id: each for each in self.tasks.values()}
         for task_id in {each.task_id for each in self.made}:
-            check_sooner(self.tx, by_id[task_id], self.tx.now)
+            check_sooner(self.tx, self.tasks[task_id], self.tx.now)
         for each in self.made:
             assert each.rerun_of is not None
             verdicts.done(each.rerun_of, each.id)
+
+
+def _cancelled(task: Task) -> Refusal | None:
+    """Return why a task that is cancelled by now, as it is locked, makes no run."""
+    try:
+        check_not_cancelled(task)
+    except AppError as error:
+        return Refusal.of(error)
+    return None
 
 
 def _made_by(connection: Connection, bulk_id: Id, ids: Sequence[Id]) -> set[Id]:

@@ -119,14 +119,17 @@ class UpdateHolidays(Command[bool]):
     version: str
 
     def apply(self, tx: Transaction) -> bool:
+        # First the calendars, as the audit log does for every change of one.
+        of_holidays = select(calendar.c.id).where(calendar.c.kind == SourceKind.HOLIDAYS)
+        locked = of_holidays.order_by(calendar.c.id).with_for_update()
+        ids = tx.connection.execute(locked).scalars().all()
         before = _lock_all(tx).holidays
         if before is not None and not is_newer(self.version, before):
             return False
         tx.connection.execute(update(calendar_state).values(holidays=self.version))
         if before is None:  # none has been computed yet
             return False
-        of_holidays = select(calendar.c.id).where(calendar.c.kind == SourceKind.HOLIDAYS)
-        for id in tx.connection.execute(of_holidays).scalars().all():
+        for id in ids:
             changed = update(calendar).where(calendar.c.id == id)
             tx.connection.execute(changed.values(revision=new_id(tx.now), replans=True))
         _change_revision(tx)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, text
+from sqlalchemy import ColumnElement, and_, func, or_, text
 
 from rota.db.planning import implied, unindexed
 from rota.db.schema.base import one_of
@@ -70,7 +70,11 @@ def matching_runs(wanted: RunFilter, *, walks: bool = False) -> list[ColumnEleme
         conditions.append(covers(wanted.limit, unindexed(task.c.name) if walks else task.c.name))
     conditions.extend(has_tags(run.c.task_id, wanted.tag, wanted.all_tags, of_many=walks))
     conditions.extend(within(run.c.scheduled_for, wanted.scheduled_from, wanted.scheduled_to))
-    finished_at = unindexed(run.c.finished_at) if walks else run.c.finished_at
+    finished_at: ColumnElement[Any] = run.c.finished_at
+    if (
+        walks
+    ):  # an expression: runs end in the order of their fire times, which PostgreSQL does not know
+        finished_at = func.coalesce(finished_at, finished_at)
     conditions.extend(within(finished_at, wanted.finished_from, wanted.finished_to))
     return conditions
 

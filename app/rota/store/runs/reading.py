@@ -5,9 +5,22 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, case, exists, func, or_, select
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
 from rota.db.byte_lengths import byte_length
+from rota.db.planning import unindexed
 from rota.db.tables import attempt, run, run_link, task
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.primitives.ids import Id
@@ -18,7 +31,7 @@ from rota.errors import NotFound
 from rota.store.counting import Counted, count_rows
 from rota.store.json_columns import load_error, load_list, load_progress
 from rota.store.runs.filters import RunFilter, matching_runs
-from rota.store.runs.narrowing import narrowed
+from rota.store.runs.narrowing import Way, ways
 
 # `Row.count` is a method of tuples, so the column gets another name.
 _RUN = select(run, run.c.count.label("run_count"), task.c.name.label("task_name")).join(
@@ -52,6 +65,7 @@ _LISTED_RUN = _RUN.with_only_columns(
 _IS_LINKED = or_(
     exists().where(run_link.c.fed_id == run.c.id), exists().where(run_link.c.feeding_id == run.c.id)
 )
+_DELETED = select(task.c.id).where(task.c.deleted_at.is_not(None))
 _ONE = _RUN.where(run.c.id == bindparam("g_run"))
 _ONE_LINKED = _ONE.add_columns(_IS_LINKED.label("linked"))
 _STATUS = (
@@ -107,24 +121,36 @@ def list_runs(
 
     Large inputs and results are left out, and the run names them, unless they are wanted `whole`.
     """
-    listing, sorts = narrowed(connection, _RUN if whole else _LISTED_RUN, wanted)
+    read = to_run if whole else _to_listed_run
+    found: list[Run] = []
+    for way in ways(connection, _RUN if whole else _LISTED_RUN, wanted):
+        if len(found) < limit:
+            rows = connection.execute(_page(way, after).limit(limit - len(found)))
+            found.extend(map(read, rows))
+    return found
+
+
+def _page(way: Way, after: tuple[datetime, Id] | None) -> Select[Any]:
+    """Return the statement for the runs after a position, newest first."""
+    listing = way.listing
+    # An expression, where no index is to be walked through in its order.
+    at = unindexed(run.c.scheduled_for) if way.sorts else run.c.scheduled_for
     if after is not None:
         scheduled_for, run_id = after
-        same = and_(run.c.scheduled_for == scheduled_for, run.c.id < run_id)
+        same = and_(at == scheduled_for, run.c.id < run_id)
         # Both say the same of the time; only the first one is a range of an index.
-        listing = listing.where(run.c.scheduled_for <= scheduled_for)
-        listing = listing.where(or_(run.c.scheduled_for < scheduled_for, same))
-    # An expression, where no index is to be walked through in its order.
-    at = func.coalesce(run.c.scheduled_for, run.c.scheduled_for) if sorts else run.c.scheduled_for
-    newest_first = listing.order_by(at.desc(), run.c.id.desc()).limit(limit)
-    read = to_run if whole else _to_listed_run
-    return [read(row) for row in connection.execute(newest_first)]
+        listing = listing.where(at <= scheduled_for, or_(at < scheduled_for, same))
+    order = func.coalesce(at, at) if way.sorts else at
+    return listing.order_by(order.desc(), run.c.id.desc())
 
 
 def count_runs(connection: Connection, wanted: RunFilter) -> Counted:
     """Return how many runs there are, exactly up to a bound."""
-    ids = _RUN.with_only_columns(run.c.id).where(*matching_runs(wanted))
-    return count_rows(connection, ids)
+    if wanted.task or not wanted.limit.is_unlimited:
+        found: Select[Any] = _RUN.with_only_columns(literal_column("1"))
+    else:  # without a look at the task of each: few are deleted and not removed yet
+        found = select(literal_column("1")).where(run.c.task_id.not_in(_DELETED))
+    return count_rows(connection, found.where(*matching_runs(wanted)))
 
 
 def list_attempts(connection: Connection, of: Run) -> list[Attempt]:

@@ -30,6 +30,8 @@ from rota.store.runs.queues import (
 # A claim looks at more candidates than it can start, since keys may hold some back, but not at all of them.
 _SPARE = 50
 _PAGE = 500
+# Fewer while a hold lasts, since most of them may have to be written: other commands wait for it.
+_HELD_PAGE = 200
 _ROUNDS = 2
 
 
@@ -123,7 +125,7 @@ class Starting:
             taken = taken or len(rows) < len(found.startable)
             if len(page) < size or len(started) >= most:
                 break
-            size = _PAGE
+            size = _HELD_PAGE if holds else _PAGE
         else:
             return started, ClaimShortfall.MORE
         missed = (locked or taken) and len(started) < most

@@ -4,7 +4,7 @@ from collections import Counter
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, or_, select
+from sqlalchemy import Connection, func, select
 
 from rota.db.tables import removed_runs, run, task
 from rota.db.types import spelled_out
@@ -13,6 +13,7 @@ from rota.domain.holds.held import Holds
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.calendar_use import with_no_days
 from rota.domain.schedules.moved_fire_time import NextFire
 from rota.domain.stats.fire_counts import (
     Number,
@@ -122,7 +123,8 @@ def _part_of(row: Any, window: Window, *, counted: bool) -> Number:
     )
     if not counted:
         return estimated(span, window)
-    schedule = read_definition(row.definition).schedule
+    # Which fire times are left out, and so the days of calendars, does not matter here.
+    schedule = with_no_days(read_definition(row.definition).schedule)
     return in_window(span, schedule, Anchor(row.anchored_at, row.name), window)
 
 
@@ -130,25 +132,30 @@ def _waiting(
     connection: Connection, tasks: ChosenTasks, window: Window, now: datetime
 ) -> tuple[Counter[Waits], bool]:
     """Return how many fire times have come that have no run yet, and whether all of them are counted."""
-    statuses = [spelled_out(each) for each in (TaskStatus.ACTIVE, TaskStatus.PAUSED)]
-    due = _WAITING.where(
+    have_some = (
         *tasks.conditions(),
-        or_(*(task.c.status == each for each in statuses)),
+        task.c.status.in_([spelled_out(TaskStatus.ACTIVE), spelled_out(TaskStatus.PAUSED)]),
         task.c.next_fire_at <= min(now, window.last),
     )
     holds = holds_that_matter(connection)
     waiting: Counter[Waits] = Counter()
     exact = True
-    for place, row in enumerate(connection.execute(due)):
-        number = _due(row, window, now) if place < MOST_COUNTED else Number(1, exact=False)
+    rows = connection.execute(_WAITING.where(*have_some).limit(MOST_COUNTED)).all()
+    for row in rows:
+        number = _due(row, window, now)
         waiting[_why(row, holds, now)] += number.value
         exact = exact and number.exact
-    return waiting, exact
+    if len(rows) < MOST_COUNTED:
+        return waiting, exact
+    total = connection.execute(select(func.count()).select_from(task).where(*have_some))
+    # Of each of the others at least one.
+    waiting[_why(rows[-1], holds, now)] += total.scalar_one() - len(rows)
+    return waiting, False
 
 
 def _due(row: Any, window: Window, now: datetime) -> Number:
     waits = Unplanned(
-        schedule=read_definition(row.definition).schedule,
+        schedule=with_no_days(read_definition(row.definition).schedule),
         anchor=Anchor(row.anchored_at, row.name),
         next_fire=NextFire.of(row.next_fire_at, row.overrides_at, row.moved_to_at),
         fired=row.fired,

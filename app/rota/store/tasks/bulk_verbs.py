@@ -22,7 +22,7 @@ from rota.errors import AppError
 from rota.store.access.quotas import used
 from rota.store.follow_ups import follow_up
 from rota.store.holds.reading import holds_that_matter
-from rota.store.task_rows import Known, tasks_by_name
+from rota.store.task_rows import Known, tasks_by_id
 from rota.store.tasks import transitions
 from rota.store.tasks.run_commands import RunNow
 from rota.store.tasks.transitions import Resumption, awaiting_finish, check_status, resumption
@@ -178,7 +178,7 @@ class ResumeEach:
     def do(self, tx: Transaction, chosen: Sequence[Chosen], *, dry_run: bool) -> Done:
         if not dry_run:
             chosen = _bounded(tx.connection, chosen)
-        found = tasks_by_name(tx.connection, [each.name for each in chosen], lock=not dry_run)
+        found = tasks_by_id(tx.connection, [each.id for each in chosen], lock=not dry_run)
         awaiting = awaiting_finish(tx.connection, found.values())
         holds = holds_that_matter(tx.connection)
         accepted: list[Resumption] = []
@@ -189,8 +189,8 @@ class ResumeEach:
             if seen and (self.monotonic() > until or runs > RUNS_TOGETHER):
                 break
             seen += 1
-            each = found.get(name)
-            if each is None or each.id != id or each.status is TaskStatus.ACTIVE:
+            each = found.get(id)
+            if each is None or each.status is TaskStatus.ACTIVE:
                 continue
             try:
                 accepted.append(resumption(each, tx.now, self.catch_up, awaiting, holds))
