@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -21,6 +22,11 @@ def api(another_database: Callable[[str], str]) -> Iterator[Api]:
         service.post("/v1/tasks/hostile/pause", json={"reason": HOSTILE})
         service.post("/v1/tasks/hostile/resume")
         service.ended(service.run("hostile"))
+        members = {HOSTILE: {"type": "string", "description": HOSTILE, "default": HOSTILE}}
+        members["choice"] = {"enum": [HOSTILE, {HOSTILE: HOSTILE}]}
+        schema = {"type": "object", "properties": members}
+        service.put("/v1/handlers/outside", json={"description": HOSTILE, "input_schema": schema})
+        service.task("schema", handler="outside", input={HOSTILE: HOSTILE, "choice": HOSTILE})
         service.task("broken", handler="fail", retry={"max_attempts": 1})
         service.ended(service.run("broken"))
         yield service
@@ -41,7 +47,8 @@ def paths(api: Api) -> list[str]:
     versions = ["/ui/tasks/hostile/kv/entry?version=1", "/ui/tasks/hostile/kv/_result"]
     bulk = [f"/ui/tasks/{verb}?name_prefix=h" for verb in ("pause", "resume", "run", "cancel")]
     lists = ["/ui", "/ui/tasks", "/ui/tasks?name_prefix=none", "/ui/tasks/plain", "/ui/runs"]
-    return [*lists, *own, *versions, *bulk, *runs]
+    forms = ["/ui/tasks/schema/run", "/ui/tasks/schema", f"/ui/tasks/schema?at={quote(HOSTILE)}"]
+    return [*lists, *own, *versions, *bulk, *forms, *runs]
 
 
 def test_every_page_is_there_and_loads_nothing_from_elsewhere(api: Api, browser: Browser) -> None:

@@ -54,7 +54,7 @@ from rota.store.tasks.registration import Register
 
 routes: APIRouter = router("/v1/tasks", "tasks", RegistrationRoute)
 
-MOST_LATEST = 50
+MOST_LATEST = 30
 LatestRuns = Annotated[
     int,
     Query(
@@ -62,7 +62,7 @@ LatestRuns = Annotated[
         le=MOST_LATEST,
         description=f"Return up to so many of the latest runs of each task as well, at most {MOST_LATEST}. A key that "
         "may not read runs gets none.",
-        examples=[30],
+        examples=[20],
     ),
 ]
 
