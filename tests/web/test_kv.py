@@ -178,3 +178,27 @@ def test_entries_of_rota_are_read_only(api: Api, browser: Browser) -> None:
 
     assert page.all("textarea") == []
     assert "restore" not in [each.get("value") for each in page.all("input")]
+
+
+def test_the_whole_table_is_reverted_after_a_preview(api: Api, browser: Browser) -> None:
+    write(api, "other", 1)
+
+    page = browser.page(f"{TABLE}/revert?to=1")
+
+    assert "Revert 2 keys" in page.text
+    assert value(api) == {"page": 2}
+    write(api, "third", 1)
+    assert browser.send(f"{TABLE}/revert", page.typed()).status_code == 409
+    again = browser.page(f"{TABLE}/revert?to=1").typed()
+    assert browser.send(f"{TABLE}/revert", again).headers["location"] == TABLE
+    assert value(api) == {"page": 1}
+    assert [each["key"] for each in api.items("/v1/tasks/t/kv")] == ["cursor"]
+
+
+@pytest.mark.parametrize("moment", ["99", "yesterday", "01a22911-1ffa-705d-b9c0-655dbb68b392"])
+def test_a_moment_that_is_none_is_said_and_stays(browser: Browser, moment: str) -> None:
+    answer = browser.open(f"{TABLE}/revert?to={moment}")
+
+    assert answer.status_code in {404, 409, 422}
+    assert Elements(answer.text).typed()["to"] == moment
+    assert 'role="alert"' in answer.text

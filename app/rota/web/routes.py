@@ -3,7 +3,7 @@
 from typing import Final
 
 from rota.web.page import Views
-from rota.web.pages import kv, kv_entry, now, run, run_now, runs, task, tasks, tasks_bulk
+from rota.web.pages import kv, kv_entry, kv_revert, now, run, run_now, runs, task, tasks, tasks_bulk
 
 #: Of paths that fit a request the first counts: those with a fixed part come before those with a name there.
 VIEWS: Final[Views] = {
@@ -12,6 +12,7 @@ VIEWS: Final[Views] = {
     **tasks_bulk.VIEWS,
     **run_now.VIEWS,
     **kv.VIEWS,
+    **kv_revert.VIEWS,
     **kv_entry.VIEWS,
     **task.VIEWS,
     **runs.VIEWS,
