@@ -22,7 +22,9 @@ def api(another_database: Callable[[str], str]) -> Iterator[Api]:
         service.post("/v1/tasks/hostile/pause", json={"reason": HOSTILE})
         service.post("/v1/tasks/hostile/resume")
         service.ended(service.run("hostile"))
-        members = {HOSTILE: {"type": "string", "description": HOSTILE, "default": HOSTILE}}
+        members: dict[str, Any] = {
+            HOSTILE: {"type": "string", "description": HOSTILE, "default": HOSTILE}
+        }
         members["choice"] = {"enum": [HOSTILE, {HOSTILE: HOSTILE}]}
         schema = {"type": "object", "properties": members}
         service.put("/v1/handlers/outside", json={"description": HOSTILE, "input_schema": schema})

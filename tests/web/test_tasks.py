@@ -158,6 +158,16 @@ def test_a_page_explains_another_time_and_says_which_are_none(browser: Browser) 
     assert [each for each in wrong.all("p") if each.get("class") == "problem"]
 
 
+def test_a_failing_task_says_what_failed_last(api: Api, browser: Browser) -> None:
+    api.task("a-1", handler="fail", retry={"max_attempts": 1})
+    api.ended(api.run("a-1"))
+
+    shown = words(browser.page("/ui/tasks/a-1"))
+
+    assert "failing 1 failure in a row; the last one" in shown
+    assert ": ValueError " in shown
+
+
 def test_what_cannot_be_done_is_said_on_the_page(browser: Browser) -> None:
     browser.send("/ui/tasks/a-1/cancel")
 

@@ -1,7 +1,7 @@
 """A task: why it does or does not run, when it fires, what it did; pause, resume, cancel and delete."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from starlette.responses import Response
@@ -89,6 +89,7 @@ async def _show(
         zone=zone,
         upcoming=next_times(upcoming, zone),
         runs=runs["items"] if runs else None,
+        failed=_last_failed(runs["items"] if runs else ()),
         timeline=timeline(runs["items"] if runs else ()),
         entries=entries,
         stats=stats,
@@ -99,6 +100,10 @@ async def _show(
         faults=faults or {},
         typed=typed or {},
     )
+
+
+def _last_failed(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    return next((each for each in runs if each["status"] == "failed"), None)
 
 
 def _body(verb: str, given: Mapping[str, str]) -> dict[str, Any] | None:
