@@ -3,13 +3,33 @@
 from typing import Final
 
 from rota.web.page import Views
-from rota.web.pages import bulk, failures, now, repair, run, runs, task, task_form, tasks
+from rota.web.pages import (
+    bulk,
+    failures,
+    kv,
+    kv_entry,
+    kv_revert,
+    now,
+    repair,
+    run,
+    run_now,
+    runs,
+    task,
+    task_form,
+    tasks,
+    tasks_bulk,
+)
 
 #: Of paths that fit a request the first counts: those with a fixed part come before those with a name there.
 VIEWS: Final[Views] = {
     **now.VIEWS,
     **tasks.VIEWS,
     **task_form.VIEWS,
+    **tasks_bulk.VIEWS,
+    **run_now.VIEWS,
+    **kv.VIEWS,
+    **kv_revert.VIEWS,
+    **kv_entry.VIEWS,
     **task.VIEWS,
     **runs.VIEWS,
     **failures.VIEWS,

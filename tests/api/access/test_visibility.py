@@ -210,19 +210,10 @@ FINDERS = {
 OTHERS = {
     *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
     *("error", "error_text", "finished_from", "finished_to", "total", "by", "window", "metric"),
-    *(
-        "ended",
-        "until",
-        "days",
-        "follow",
-        "count",
-        "at",
-        "kind",
-        "principal",
-        "action",
-        "from",
-        "to",
-    ),
+    *("until", "days", "follow", "count", "at", "kind", "principal", "action", "from", "to"),
+    "ended",
+    # Of the tasks that are listed.
+    "latest_runs",
     # Within the bulk operation that the path names.
     "result",
     # Within the task that the path names.

@@ -262,5 +262,5 @@ _fill_in(
 _fill_in({"name": "mail"}, "/v1/queues/{name}", "/v1/queues/{name}/lease")
 _fill_in({"name": "thumbnails"}, "/v1/handlers/{name}")
 _fill_in({"name": "christmas"}, "/v1/holds/{name}")
-_fill_in({"name": "closed"}, "/v1/calendars/{name}")
+_fill_in({"name": "office"}, "/v1/calendars/{name}")
 _fill_in({"name": "crm"}, "/v1/secrets/{name}", "/v1/secrets/{name}/rotate")

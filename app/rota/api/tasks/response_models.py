@@ -85,10 +85,32 @@ class RegistrationOut(TaskOut):
     warnings: list[WarningOut]
 
 
+@with_config(ConfigDict())
+class RunMarkOut(TypedDict):
+    """A run, as a list of tasks shows it."""
+
+    id: str
+    status: RunStatus
+    scheduled_for: InstantText
+    duration: Annotated[
+        float | None,
+        Field(description="Seconds of the last attempt; null until it ends.", examples=[0.412]),
+    ]
+
+
+class ListedTaskOut(TaskOut):
+    """A task in a list."""
+
+    latest_runs: list[RunMarkOut] = Field(
+        [],
+        description="With `latest_runs`, and a key that may read runs: the newest `scheduled_for` first.",
+    )
+
+
 class TasksOut(BaseModel):
     """A page of tasks, by name."""
 
-    items: list[TaskOut]
+    items: list[ListedTaskOut]
     next_cursor: str | None
     total: int = Field(
         0, description="With `total=true`: how many tasks the filters leave.", examples=[4212]

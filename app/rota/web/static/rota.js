@@ -36,6 +36,7 @@ function isChanged(field) {
 async function refresh() {
   const reply = await fetch(location.href, { headers: { accept: "text/html" } });
   if (!reply.ok || reply.redirected) return;
+  if (document.querySelector("main [data-still]")) return; // what a form has come to
   const page = new DOMParser().parseFromString(await reply.text(), "text/html");
   const fresh = page.getElementById("main");
   if (!fresh || isBusy()) return;
