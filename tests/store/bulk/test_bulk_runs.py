@@ -13,6 +13,8 @@ from rota.domain.access.quotas import Counted, Quota
 from rota.domain.bulk.model import Bulk, BulkStatus, BulkVerb, Item, ItemResult, Refusal, Request
 from rota.domain.bulk.selector import RunSelector
 from rota.domain.primitives.ids import Id
+from rota.domain.runs.errors import ErrorResponse, RunError
+from rota.domain.runs.outcomes import Failed
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import Conflict, NotFound
 from rota.store.bulk.advance import AdvanceBulk
@@ -326,6 +328,9 @@ def test_a_run_that_cannot_be_dealt_with_gets_that_as_its_result(world: World) -
         ({"error": ["ValueError"]}, 3),
         ({"error": ["BROK"]}, 3),
         ({"error": ["%"]}, 0),
+        ({"error": ["b_oken", "broken/"]}, 0),
+        # The names of members, and what is no message.
+        ({"error": ["message", "type", "traceback", "null"]}, 0),
         ({"reason": ["attempts_exhausted", "error"], "trigger": ["manual"]}, 3),
         ({"status": ["succeeded"]}, 0),
         ({"finished_to": "2001-01-01T00:00:00Z"}, 0),
@@ -339,6 +344,28 @@ def test_a_selector_matches_runs_by_all_its_members(
     failed(world, 2, "a", tags=["x", "y"])
     failed(world, 1, "b", tags=["x"])
     assert begin(world, "rerun", confirmed=False, **wanted).runs == found
+
+
+def test_a_selector_finds_a_text_in_the_message_and_not_in_the_rest_of_an_error(
+    world: World,
+) -> None:
+    """An answer of a target is no message, nor are the phases of a call, which every failed one has."""
+    world.register("t", **MANUAL)
+    reply = ErrorResponse(
+        503, {"traceback": "x"}, 'tls","message":"tls","traceback":', url_path="/"
+    )
+    error = RunError(
+        "http.status", 'the "100%" of \\ it\n', response=reply, timings={"connect": 0.1}
+    )
+    world.end(world.start("t"), Failed(error))
+
+    def found(text: str) -> int:
+        return begin(world, "rerun", confirmed=False, error=[text]).runs
+
+    assert [found(text) for text in ("tls", "503", "connect", "timings")] == [0] * 4
+    assert [found(text) for text in ('THE "100%"', "\\ it\n", "HTTP.status", "http.status")] == [
+        *(1, 1, 0, 1)
+    ]
 
 
 def test_more_runs_than_one_operation_takes_are_cut_off(world: World) -> None:
