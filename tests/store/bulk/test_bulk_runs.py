@@ -12,6 +12,7 @@ from rota.domain.access.names import NameLimit
 from rota.domain.access.quotas import Counted, Quota
 from rota.domain.bulk.model import Bulk, BulkStatus, BulkVerb, Item, ItemResult, Refusal, Request
 from rota.domain.bulk.selector import RunSelector
+from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Failed
@@ -34,6 +35,7 @@ from tests.support.factories import BROKEN, DAY, HOUR, MINUTE, World
 
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}, "retry": {"max_attempts": 1}}
 EVERY = tuple(ItemResult)
+LARGE = "x" * 600_000
 
 
 def begin(
@@ -366,6 +368,21 @@ def test_a_selector_finds_a_text_in_the_message_and_not_in_the_rest_of_an_error(
     assert [found(text) for text in ('THE "100%"', "\\ it\n", "HTTP.status", "http.status")] == [
         *(1, 1, 0, 1)
     ]
+
+
+@pytest.mark.parametrize("given", [None, LARGE])
+def test_one_write_copies_no_more_than_a_mebibyte_of_inputs(
+    world: World, given: str | None
+) -> None:
+    """A write of 200 runs with a mebibyte each would hold all of them, and the writer for as long."""
+    failed(world, 3, input=LARGE if given is None else None, overlap_policy="allow")
+    again = {} if given is None else {"input": json_text.dumps(given)}
+
+    bulk = advance(world, begin(world, "rerun", task=["t"], **again))
+
+    assert bulk.position == 1
+    assert outcomes(execute(world, bulk)) == ["done"] * 3
+    assert {run.input for run in world.runs(trigger=("rerun",))} == {json_text.dumps(LARGE)}
 
 
 def test_more_runs_than_one_operation_takes_are_cut_off(world: World) -> None:
