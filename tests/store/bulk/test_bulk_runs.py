@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -383,6 +384,18 @@ def test_one_write_copies_no_more_than_a_mebibyte_of_inputs(
     assert bulk.position == 1
     assert outcomes(execute(world, bulk)) == ["done"] * 3
     assert {run.input for run in world.runs(trigger=("rerun",))} == {json_text.dumps(LARGE)}
+
+
+def test_a_list_of_operations_is_without_large_inputs(world: World) -> None:
+    large, small = (
+        begin(world, "rerun", all=True, input=json_text.dumps(given)) for given in (LARGE, "x")
+    )
+    own = begin(world, "rerun")
+
+    assert world.read(list_bulks, NameLimit(), None, 10) == [
+        *(own, small),
+        replace(large, request=replace(large.request, input=None), input_left_out=True),
+    ]
 
 
 def test_more_runs_than_one_operation_takes_are_cut_off(world: World) -> None:

@@ -214,9 +214,8 @@ def _inputs(connection: Connection, of: Bulk, runs: Sequence[PresentRun]) -> Map
     these = among(run.c.id, [each.id for each in runs])
     if given is not None:
         return dict.fromkeys(connection.execute(select(run.c.id).where(these)).scalars(), given)
-    return {
-        id: input for id, input in connection.execute(select(run.c.id, run.c.input).where(these))
-    }
+    rows = connection.execute(select(run.c.id, run.c.input).where(these))
+    return {row.id: row.input for row in rows}
 
 
 def _cancelled(task: Task) -> Refusal | None:
