@@ -377,7 +377,7 @@ def test_one_write_copies_no_more_than_a_mebibyte_of_inputs(
 ) -> None:
     """A write of 200 runs with a mebibyte each would hold all of them, and the writer for as long."""
     failed(world, 3, input=LARGE if given is None else None, overlap_policy="allow")
-    again = {} if given is None else {"input": json_text.dumps(given)}
+    again: dict[str, Any] = {} if given is None else {"input": json_text.dumps(given)}
 
     bulk = advance(world, begin(world, "rerun", task=["t"], **again))
 

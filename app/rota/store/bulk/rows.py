@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, case, false, func, select
+from sqlalchemy import Connection, Row, Select, bindparam, case, false, func, select
 
 from rota.db.byte_lengths import byte_length
 from rota.db.tables import bulk, bulk_item, run, task
@@ -33,7 +33,7 @@ _STATUS = _ONE.with_only_columns(bulk.c.status)
 _PAGE = 200
 # In a list an input of more bytes is left out, as in lists of runs.
 _LEFT_OUT = func.coalesce(byte_length(bulk.c.input) > MOST_LISTED, false())
-_LISTED = select(
+_LISTED: Select[Any] = select(
     *(column for column in bulk.c if column.name != "input"),
     case((_LEFT_OUT, None), else_=bulk.c.input).label("input"),
     _LEFT_OUT.label("left_out"),
