@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -23,16 +24,19 @@ def api(another_database: Callable[[str], str]) -> Iterator[Api]:
     with serving(another_database("sqlite")) as service:
         service.task("plain", schedule=YEARLY, tags=["billing"], description="It sends the report.")
         service.task("hostile", description=HOSTILE, input={HOSTILE: HOSTILE, "big": 2**53 + 1})
-        service.put("/v1/tasks/hostile/kv/entry", json=HOSTILE)
+        service.put("/v1/tasks/hostile/kv/entry", json={"value": HOSTILE})
         service.post("/v1/tasks/hostile/pause", json={"reason": HOSTILE})
         service.post("/v1/tasks/hostile/resume")
         service.ended(service.run("hostile"))
+        members: dict[str, Any] = {
+            HOSTILE: {"type": "string", "description": HOSTILE, "default": HOSTILE}
+        }
+        members["choice"] = {"enum": [HOSTILE, {HOSTILE: HOSTILE}]}
+        schema = {"type": "object", "properties": members, "description": HOSTILE}
+        service.put("/v1/handlers/outside", json={"description": HOSTILE, "input_schema": schema})
+        service.task("schema", handler="outside", input={HOSTILE: HOSTILE, "choice": HOSTILE})
         service.put("/v1/holds/stopped", json={"selector": {"tags": ["none"]}, "reason": HOSTILE})
         service.put("/v1/calendars/closed", json={"dates": ["2099-12-25"], "description": HOSTILE})
-        service.put(
-            "/v1/handlers/outside",
-            json={"description": HOSTILE, "input_schema": {"description": HOSTILE}},
-        )
         service.put("/v1/queues/mail", json={"concurrency": 2})
         service.task("broken", handler="fail", retry={"max_attempts": 1})
         service.ended(service.run("broken"))
@@ -50,8 +54,16 @@ def run_of(api: Api, task: str) -> dict[str, Any]:
 
 def paths(api: Api) -> list[str]:
     runs = [f"/ui/runs/{run_of(api, name)['id']}" for name in ("hostile", "broken")]
-    tasks = ["/ui/tasks", "/ui/tasks/plain", "/ui/tasks/hostile"]
-    return ["/ui", *tasks, "/ui/runs", *runs, *AROUND]
+    runs += [f"{each}/{page}" for each in runs for page in ("rerun", "revert")]
+    runs += ["/ui/runs", "/ui/runs/failures", "/ui/runs/bulk", "/ui/runs/bulk/new"]
+    own = [f"/ui/tasks/hostile{path}" for path in ("", "/run", "/run?as=json", "/kv", "/kv/entry")]
+    versions = ["/ui/tasks/hostile/kv/entry?version=1", "/ui/tasks/hostile/kv/revert?to=0"]
+    versions.append("/ui/tasks/hostile/kv/_result")
+    bulk = [f"/ui/tasks/{verb}?name_prefix=h" for verb in ("pause", "resume", "run", "cancel")]
+    lists = ["/ui", "/ui/tasks", "/ui/tasks?name_prefix=none", "/ui/tasks/plain"]
+    forms = ["/ui/tasks/schema/run", "/ui/tasks/schema", f"/ui/tasks/schema?at={quote(HOSTILE)}"]
+    forms += ["/ui/tasks/new", "/ui/tasks/plain/edit", "/ui/tasks/hostile/edit"]
+    return [*lists, *own, *versions, *bulk, *forms, *runs, *AROUND]
 
 
 def test_every_page_is_there_and_loads_nothing_from_elsewhere(api: Api, browser: Browser) -> None:
@@ -89,13 +101,14 @@ def test_a_list_keeps_its_filters_in_the_url(browser: Browser) -> None:
 
     assert "plain" in page.text
     assert "hostile" not in page.text
-    assert {"name": "tag", "value": "billing", "spellcheck": "false"} in page.all("input")
+    [tag] = [each for each in page.all("input") if each["name"] == "tag"]
+    assert tag["value"] == "billing"
 
 
 def test_buttons_do_what_they_say_and_show_the_task_again(api: Api, browser: Browser) -> None:
     answer = browser.send("/ui/tasks/plain/pause", {"reason": "for a while"})
 
-    assert (answer.status_code, answer.headers["location"]) == (303, "/ui/tasks/plain")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/ui/tasks/plain?done=pause")
     task = api.read("/v1/tasks/plain")
     assert (task["status"], task["status_reason"]) == ("paused", "for a while")
     browser.send("/ui/tasks/plain/resume")

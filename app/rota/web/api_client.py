@@ -33,6 +33,7 @@ _PASSED_ON: Final = frozenset(
 _FORWARDED: Final = b"x-forwarded"
 
 Parameters = Mapping[str, Any]
+Headers = Sequence[tuple[bytes, bytes]]
 
 
 @dataclass(frozen=True)
@@ -90,11 +91,25 @@ class ApiClient:
         return (await self.call("POST", path, parameters, body)).content
 
     async def call(
-        self, method: str, path: Sequence[str], parameters: Parameters, body: Any = None
+        self,
+        method: str,
+        path: Sequence[str],
+        parameters: Parameters,
+        body: Any = None,
+        headers: Headers = (),
     ) -> Reply:
-        """Make a call; raises ApiProblemError for a refusal."""
-        content = b"" if body is None else json_text.dumps(body).encode()
-        reply = await self._exchange(self.scope_of(method, path, parameters, content), content)
+        """Make a call, with further headers; raises ApiProblemError for a refusal.
+
+        A body of bytes is sent as it is, with the Content-Type in the headers, any other as JSON.
+        """
+        if isinstance(body, bytes):
+            content = body
+        else:
+            content = b"" if body is None else json_text.dumps(body).encode()
+            headers = (*headers, (b"content-type", b"application/json")) if content else headers
+        scope = self.scope_of(method, path, parameters, content)
+        scope["headers"] += headers
+        reply = await self._exchange(scope, content)
         if reply.status >= 400:
             raise ApiProblemError(reply.status, reply.content or {})
         return reply
@@ -107,10 +122,7 @@ class ApiClient:
         given = {name: value for name, value in parameters.items() if value not in (None, "", ())}
         headers = [each for each in self._scope["headers"] if _is_passed_on(each[0])]
         if content:
-            headers += [
-                (b"content-type", b"application/json"),
-                (b"content-length", str(len(content)).encode()),
-            ]
+            headers.append((b"content-length", str(len(content)).encode()))
         scope = {
             **self._scope,
             "method": method,

@@ -25,7 +25,7 @@ BODIES: dict[str, set[Path]] = {
     "POST /v1/tasks": {("name",), *DEFINITION},
     "PUT /v1/tasks/{name}": {("name",), *DEFINITION},
     "POST /v1/tasks/batch": {("items", "*", *path) for path in {("name",), *DEFINITION}},
-    **{f"POST /v1/tasks/{verb}": {("selector", "name_prefix")}
+    **{f"POST /v1/tasks/{verb}": {("selector", "name_prefix"), ("selector", "queue", "*")}
        for verb in ("pause", "resume", "cancel", "delete", "run")},
     # A selector only narrows: it matches nothing of other teams.
     **{f"POST /v1/runs/{verb}": {("selector", "task", "*")} for verb in ("rerun", "cancel", "delete")},

@@ -13,7 +13,11 @@ AROUND = tuple(
         "system",
     )
 )
-PATHS = ("/ui", "/ui/tasks", "/ui/tasks/nightly", "/ui/runs", *AROUND)
+PATHS = (
+    *("/ui", "/ui/tasks", "/ui/tasks/nightly", "/ui/runs"),
+    *("/ui/tasks/new", "/ui/tasks/nightly/edit"),
+    *AROUND,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

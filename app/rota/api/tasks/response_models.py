@@ -7,7 +7,6 @@ from typing_extensions import TypedDict
 
 from rota.api.http.formats import InstantText
 from rota.api.runs.response_models import RunSummaryOut
-from rota.api.tasks.request_models import EXAMPLE
 from rota.domain.explain.model import VERDICTS, Verdict
 from rota.domain.primitives.instants import Instant
 from rota.domain.runs.status import RunStatus
@@ -29,10 +28,6 @@ class LastRunOut(TypedDict):
 # Models, and no typed dicts, since the definition is one: a test compares their members with those of `show_task`.
 class TaskOut(TaskDefinition):
     """A task in its present state."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{**EXAMPLE, "id": "01a20bd8-3c05-7058-ab7c-c61199886531"}]}
-    )
 
     schedule: Schedule | Unreadable  # type: ignore[assignment]  # stored by another version, it may be unreadable
     unreadable: list[str] = Field(
@@ -90,10 +85,32 @@ class RegistrationOut(TaskOut):
     warnings: list[WarningOut]
 
 
+@with_config(ConfigDict())
+class RunMarkOut(TypedDict):
+    """A run, as a list of tasks shows it."""
+
+    id: str
+    status: RunStatus
+    scheduled_for: InstantText
+    duration: Annotated[
+        float | None,
+        Field(description="Seconds of the last attempt; null until it ends.", examples=[0.412]),
+    ]
+
+
+class ListedTaskOut(TaskOut):
+    """A task in a list."""
+
+    latest_runs: list[RunMarkOut] = Field(
+        [],
+        description="With `latest_runs`, and a key that may read runs: the newest `scheduled_for` first.",
+    )
+
+
 class TasksOut(BaseModel):
     """A page of tasks, by name."""
 
-    items: list[TaskOut]
+    items: list[ListedTaskOut]
     next_cursor: str | None
     total: int = Field(
         0, description="With `total=true`: how many tasks the filters leave.", examples=[4212]

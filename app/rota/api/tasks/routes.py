@@ -38,19 +38,33 @@ from rota.api.tasks.registration import (
 from rota.api.tasks.rendering import holds_now, render, render_at_once, render_task
 from rota.api.tasks.request_models import DeclaredTaskIn, TaskIn
 from rota.api.tasks.response_models import RegistrationOut, TaskOut, TasksOut, UpcomingOut
-from rota.api.tasks.views import show_task, show_upcoming
+from rota.api.tasks.views import show_latest, show_task, show_upcoming
 from rota.domain.access.quotas import Counted
+from rota.domain.access.scopes import Scope
 from rota.domain.audit.actions import Action
 from rota.domain.primitives.names import NAME_PREFIX_PATTERN, Name
 from rota.domain.step_budget import FOR_A_PAGE, limited_to
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.access.quotas import within
+from rota.store.runs.latest import latest_runs as runs_of_each
 from rota.store.task_rows import TaskFilter, count_tasks, find_task, list_sizes, list_tasks
 from rota.store.tasks.declaration import Registration
 from rota.store.tasks.lifecycle import Change, Delete
 from rota.store.tasks.registration import Register
 
 routes: APIRouter = router("/v1/tasks", "tasks", RegistrationRoute)
+
+MOST_LATEST = 30
+LatestRuns = Annotated[
+    int,
+    Query(
+        ge=0,
+        le=MOST_LATEST,
+        description=f"Return up to so many of the latest runs of each task as well, at most {MOST_LATEST}. A key that "
+        "may not read runs gets none.",
+        examples=[20],
+    ),
+]
 
 
 @routes.post(
@@ -121,6 +135,7 @@ def list_all(
         bool, Query(description="Only active tasks whose last run has failed.")
     ] = False,
     total: WithTotal = False,  # noqa: FBT002  # a parameter of the query
+    latest_runs: LatestRuns = 0,
 ) -> Response:
     """List tasks by name. Values of one filter are OR-ed, filters are AND-ed."""
     wanted = TaskFilter(
@@ -139,10 +154,12 @@ def list_all(
         limit = max(len(fitting(list_sizes(connection, wanted, after, limit), int)), 1)
         found = list_tasks(connection, wanted, after, limit + 1)
         counted = show_total(count_tasks(connection, wanted)) if total else {}
-    page, following = paginate(found, limit, lambda task: [task.name])
+        page, following = paginate(found, limit, lambda task: [task.name])
+        number = latest_runs if caller.may(Scope.RUNS_READ) else 0
+        latest = runs_of_each(connection, [each.id for each in page], number)
     with limited_to(FOR_A_PAGE):
         holds = holds_now(services)
-        items = [show_task(task, holds) for task in page]
+        items = [show_task(task, holds) | show_latest(latest, task.id, number) for task in page]
     return send(reply(200, {"items": items, "next_cursor": following, **counted}))
 
 

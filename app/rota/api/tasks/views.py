@@ -1,22 +1,25 @@
 """Tasks as JSON."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rota.api.http.formats import show_instant
-from rota.api.tasks.response_models import LastRunOut, WarningOut
+from rota.api.http.formats import show_instant, show_seconds
+from rota.api.tasks.response_models import LastRunOut, RunMarkOut, WarningOut
 from rota.domain.chains.fan_in import to_finding
 from rota.domain.holds.held import Holds
 from rota.domain.http_target.target import redact
 from rota.domain.lint.completion import no_public_url
 from rota.domain.lint.definition import handler_missing, lint_definition, plain_headers
 from rota.domain.primitives.finding import Finding
+from rota.domain.primitives.ids import Id
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.sealed import SealedText, is_sealed
 from rota.domain.runs.status import RunStatus
 from rota.domain.runs.upcoming import next_run_under, next_runs
 from rota.domain.tasks.definition import LastRun, Registered, Task
 from rota.errors import TooCostly, Unplannable
+from rota.store.runs.latest import RunMark
 from rota.store.tasks.declaration import Registration
 
 UPCOMING = 3
@@ -46,6 +49,22 @@ def show_task(task: Task, holds: Holds) -> dict[str, Any]:
         "created_at": format_instant(task.created_at),
         "updated_at": format_instant(task.updated_at),
         **_unreadable(task),
+    }
+
+
+def show_latest(
+    latest: Mapping[Id, Sequence[RunMark]], task: Id, number: int
+) -> dict[str, list[RunMarkOut]]:
+    """Return the latest runs of a task as a member of it; nothing if none were asked for."""
+    return {"latest_runs": [_mark(each) for each in latest.get(task, ())]} if number else {}
+
+
+def _mark(of: RunMark) -> RunMarkOut:
+    return {
+        "id": of.id,
+        "status": of.status,
+        "scheduled_for": format_instant(of.scheduled_for),
+        "duration": show_seconds(of.duration),
     }
 
 

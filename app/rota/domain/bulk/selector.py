@@ -58,9 +58,14 @@ class RunSelector(BaseModel):
         (),
         min_length=1,
         max_length=20,
-        description="Runs whose error has one of these types, or contains one of these texts; upper and lower case "
-        "are the same.",
+        description="Runs whose error has one of these types, or one of these texts in its message; upper and lower "
+        "case (of A to Z) are the same in a message.",
         examples=[["http.status", "connection refused"]],
+    )
+    error_text: _Error | None = Field(
+        None,
+        description="Runs whose error contains this text, whatever its type; upper and lower case are the same.",
+        examples=["connection refused"],
     )
     trigger: tuple[Trigger, ...] = Field(
         (), min_length=1, max_length=_MOST_VALUES, description="Runs with one of these triggers."

@@ -14,7 +14,7 @@ from rota.db.types import spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import FINAL, RunStatus, Trigger
-from rota.store.json_columns import filed_type
+from rota.store.json_columns import ESCAPE, filed_type, in_message
 from rota.store.task_names import covers, has_tags
 
 UNSUCCESSFUL = frozenset(FINAL - {RunStatus.SUCCEEDED})
@@ -34,6 +34,8 @@ class RunFilter:
     reason: Sequence[str] = ()
     #: Types of errors.
     error: Sequence[str] = ()
+    #: What their errors contain, in upper or lower case.
+    error_text: str | None = None
     trigger: Sequence[str] = ()
     backfill_id: Sequence[Id] = ()
     chain_id: Sequence[Id] = ()
@@ -61,6 +63,8 @@ def matching_runs(wanted: RunFilter, *, walks: bool = False) -> list[ColumnEleme
         )
         if accepted
     ]
+    if wanted.error_text:
+        conditions.append(error_contains(wanted.error_text))
     conditions.extend(_has_status(wanted.status))
     conditions.extend(_has_trigger(wanted.trigger))
     if wanted.chain_id:
@@ -77,6 +81,11 @@ def matching_runs(wanted: RunFilter, *, walks: bool = False) -> list[ColumnEleme
         finished_at = func.coalesce(finished_at, finished_at)
     conditions.extend(within(finished_at, wanted.finished_from, wanted.finished_to))
     return conditions
+
+
+def error_contains(wanted: str) -> ColumnElement[bool]:
+    """Return the condition that the message of a run's error contains a text; A to Z may be upper or lower case."""
+    return run.c.error.ilike(in_message(wanted), escape=ESCAPE)
 
 
 # Constants are part of the SQL, and conditions that follow from them are spelled out: only then does a planner see that

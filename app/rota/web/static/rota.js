@@ -21,15 +21,16 @@ let saidAt = 0;
 let reloading = 0;
 
 function isChanged(field) {
-  if (field instanceof HTMLSelectElement) return [...field.options].some((each) => each.selected !== each.defaultSelected && field.selectedIndex > 0);
-  return field.type === "checkbox" || field.type === "radio" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue;
+  if (field.tagName !== "SELECT") return field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+  const chosen = [...field.options].findIndex((each) => each.defaultSelected);
+  return field.selectedIndex !== Math.max(chosen, 0);
 }
 
-// Somebody types, or has typed something that is not sent yet; or reads a dialog.
+// Replacing the page would lose something: what is typed, the answer to a form (`data-still`), or a dialog that is read.
 function isBusy() {
   const active = document.activeElement;
   if (active && ["INPUT", "SELECT", "TEXTAREA"].includes(active.tagName)) return true;
-  return document.querySelector("dialog[open]") !== null || hasTyped();
+  return document.querySelector("dialog[open], main [data-still]") !== null || hasTyped();
 }
 
 function hasTyped() {
@@ -39,12 +40,13 @@ function hasTyped() {
 async function refresh(asked = false) {
   const reply = await fetch(location.href, { headers: { accept: "text/html" } });
   if (!reply.ok || reply.redirected) return;
+  if (document.querySelector("main [data-still]")) return; // what a form has come to
   const page = new DOMParser().parseFromString(await reply.text(), "text/html");
   const fresh = page.getElementById("main");
   if (!fresh || (asked ? hasTyped() : isBusy())) return;
   const opened = [...document.querySelectorAll("details")].map((each) => each.open);
   document.getElementById("main").replaceChildren(...fresh.childNodes);
-  document.querySelectorAll("details").forEach((each, index) => { each.open = opened[index] ?? false; });
+  document.querySelectorAll("details").forEach((each, index) => { each.open = opened[index] ?? each.open; });
   writeTimes(document);
   document.dispatchEvent(new Event("rota:shown"));
   const version = page.getElementById("version");
