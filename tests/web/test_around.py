@@ -90,6 +90,7 @@ def test_a_key_is_shown_once_and_revoked_by_its_name(api: Api, browser: Browser)
     key = next(each for each in api.items("/v1/keys") if each["name"] == "CI")
     assert (key["scopes"], key["tasks"], key["rate"]) == (["tasks:read"], ["dig"], 20)
     assert f"rota_{key['id']}_" in answer.text
+    assert "data-still" in answer.text, "an event would replace it by the list"
     page = f"/ui/keys/{key['id']}"
     assert f"rota_{key['id']}_" not in text_of(browser, page)
     rotated = browser.send(f"{page}/rotate", {"overlap": "1h"})

@@ -37,11 +37,11 @@ def environment() -> Environment:
     made.filters.update(_FILTERS)
     made.globals.update(
         version=version("rota"),
-        replica=f"{socket.gethostname()}:{os.getpid()}",
+        serving_replica=f"{socket.gethostname()}:{os.getpid()}",
         sparkline=sparkline,
         pages=PAGES,
-        more=MORE,
-        chords=CHORDS,
+        more_pages=MORE,
+        page_chords=CHORDS,
     )
     return made
 

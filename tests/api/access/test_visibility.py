@@ -212,6 +212,8 @@ OTHERS = {
     *("error", "error_text", "finished_from", "finished_to", "total", "by", "window", "metric"),
     *("until", "days", "follow", "count", "at", "kind", "principal", "action", "from", "to"),
     "ended",
+    # Of what the key may see.
+    *("failing", "hours"),
     # Of the tasks that are listed.
     "latest_runs",
     # Within the bulk operation that the path names.

@@ -260,6 +260,21 @@ def test_runs_are_filtered_by_their_members(world: World) -> None:
     assert found(all_tags=("x", "z")) == found(tag=("z",), all_tags=("x",)) == set()
 
 
+@pytest.mark.parametrize("few", [0, 2_000])
+def test_runs_of_an_unfinished_status_are_found_among_others(
+    world: World, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("rota.store.runs.narrowing.FEW", few)
+    world.register("a", overlap_policy="allow")
+    queued, later = world.run_now("a"), world.run_now("a", scheduled_for=NOON + HOUR)
+
+    def found(*status: str) -> set[object]:
+        return {run.id for run in world.read(list_runs, RunFilter(status=status), None, 9)}
+
+    assert found("queued") == found("queued", "running") == {queued.id, later.id}
+    assert found("blocked", "running") == set()
+
+
 def test_runs_are_found_by_when_they_ended_and_by_their_error(world: World) -> None:
     world.register(overlap_policy="allow", retry={"max_attempts": 1})
     unfinished = world.run_now(scheduled_for=NOON + HOUR)
