@@ -31,7 +31,6 @@ class Elements(HTMLParser):
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.found if name == tag]
 
-
     def typed(self) -> dict[str, str]:
         """Return the values of the fields with one line, by their names."""
         fields = [each for each in self.all("input") if each.get("name")]
