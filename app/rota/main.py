@@ -24,6 +24,7 @@ from rota.api.http.streams import Streams
 from rota.api.keys import routes as key_routes
 from rota.api.kv import history as kv_history
 from rota.api.kv import routes as kv_routes
+from rota.api.kv import run_changes as kv_run_changes
 from rota.api.kv import transfer as kv_transfer
 from rota.api.middleware import auth, cors, head, limits, origins, refusals, shutdown
 from rota.api.openapi import pages as docs
@@ -108,6 +109,7 @@ _ROUTERS = (
     bulk_run_routes.of_runs,
     bulk_run_routes.routes,
     run_lineage.routes,
+    kv_run_changes.routes,
     completions.routes,
     run_logs.routes,
     events.routes,

@@ -5,7 +5,11 @@ from pathlib import Path
 
 from benchmarks.figures import Line
 from benchmarks.rota import serving, sqlite_url
-from benchmarks.scale import lists, stats  # noqa: F401  # what is measured is added when its module is imported
+from benchmarks.scale import (  # noqa: F401  # what is measured is added when its module is imported
+    commands,
+    lists,
+    stats,
+)
 from benchmarks.scale.data import Size, seed
 from benchmarks.scale.measured import MEASURED, Scale
 from benchmarks.workspace import subfolder

@@ -80,13 +80,13 @@ def lists(scale: Scale) -> list[Line]:
 def _runs(scale: Scale) -> list[str]:
     paths = [f"/v1/runs?{query}" for query in (*_RUNS, *_spans())]
     cursor = _far_behind(scale, "/v1/runs")
-    return paths + [f"{path}&cursor={cursor}" for path in paths]
+    return paths + [f"{path}&cursor={cursor}" for path in paths if cursor]
 
 
 def _tasks(scale: Scale) -> list[str]:
     paths = [f"/v1/tasks?{query}" for query in _TASKS]
     cursor = _far_behind(scale, "/v1/tasks")
-    return paths + [f"{path}&cursor={cursor}" for path in paths]
+    return paths + [f"{path}&cursor={cursor}" for path in paths if cursor]
 
 
 def _spans() -> list[str]:

@@ -79,7 +79,7 @@ def server(
 
 @pytest.fixture
 def after_the_readme(server: Server) -> Server:
-    """The README's task, which has run twice, and what the reader has done since: a queue, a handler, an ended run."""
+    """The README's task, which has run twice, and what the reader has done since: a queue, a handler, a calendar."""
     server.ask("DELETE", "/v1/tasks/greet")
     made = server.ask("POST", "/v1/tasks", json=README)
     assert made.status_code == 201, made.text
@@ -90,6 +90,7 @@ def after_the_readme(server: Server) -> Server:
     server.call("PUT", "/v1/queues/mail", json={"concurrency": 2})
     server.call("PUT", "/v1/handlers/thumbnails", json={})
     server.call("PUT", "/v1/holds/christmas", json={"selector": {"name_prefix": "invoices-"}})
+    server.call("PUT", "/v1/calendars/office", json={"dates": ["2026-12-24"]})
     secret = {"value": "0123456789", "origins": ["https://api.example.com"]}
     server.call("PUT", "/v1/secrets/crm", json=secret)
     return server

@@ -45,12 +45,15 @@ def run_of(api: Api, task: str) -> dict[str, Any]:
 
 def paths(api: Api) -> list[str]:
     runs = [f"/ui/runs/{run_of(api, name)['id']}" for name in ("hostile", "broken")]
+    runs += [f"{each}/{page}" for each in runs for page in ("rerun", "revert")]
+    runs += ["/ui/runs", "/ui/runs/failures", "/ui/runs/bulk", "/ui/runs/bulk/new"]
     own = [f"/ui/tasks/hostile{path}" for path in ("", "/run", "/run?as=json", "/kv", "/kv/entry")]
     versions = ["/ui/tasks/hostile/kv/entry?version=1", "/ui/tasks/hostile/kv/revert?to=0"]
     versions.append("/ui/tasks/hostile/kv/_result")
     bulk = [f"/ui/tasks/{verb}?name_prefix=h" for verb in ("pause", "resume", "run", "cancel")]
-    lists = ["/ui", "/ui/tasks", "/ui/tasks?name_prefix=none", "/ui/tasks/plain", "/ui/runs"]
+    lists = ["/ui", "/ui/tasks", "/ui/tasks?name_prefix=none", "/ui/tasks/plain"]
     forms = ["/ui/tasks/schema/run", "/ui/tasks/schema", f"/ui/tasks/schema?at={quote(HOSTILE)}"]
+    forms += ["/ui/tasks/new", "/ui/tasks/plain/edit", "/ui/tasks/hostile/edit"]
     return [*lists, *own, *versions, *bulk, *forms, *runs]
 
 

@@ -3,12 +3,28 @@
 from typing import Final
 
 from rota.web.page import Views
-from rota.web.pages import kv, kv_entry, kv_revert, now, run, run_now, runs, task, tasks, tasks_bulk
+from rota.web.pages import (
+    bulk,
+    failures,
+    kv,
+    kv_entry,
+    kv_revert,
+    now,
+    repair,
+    run,
+    run_now,
+    runs,
+    task,
+    task_form,
+    tasks,
+    tasks_bulk,
+)
 
 #: Of paths that fit a request the first counts: those with a fixed part come before those with a name there.
 VIEWS: Final[Views] = {
     **now.VIEWS,
     **tasks.VIEWS,
+    **task_form.VIEWS,
     **tasks_bulk.VIEWS,
     **run_now.VIEWS,
     **kv.VIEWS,
@@ -16,5 +32,8 @@ VIEWS: Final[Views] = {
     **kv_entry.VIEWS,
     **task.VIEWS,
     **runs.VIEWS,
+    **failures.VIEWS,
+    **bulk.VIEWS,
     **run.VIEWS,
+    **repair.VIEWS,
 }

@@ -209,8 +209,9 @@ FINDERS = {
 }
 OTHERS = {
     *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
-    *("error", "finished_from", "finished_to", "total", "by", "window", "metric", "ended"),
+    *("error", "error_text", "finished_from", "finished_to", "total", "by", "window", "metric"),
     *("until", "days", "follow", "count", "at", "kind", "principal", "action", "from", "to"),
+    "ended",
     # Of the tasks that are listed.
     "latest_runs",
     # Within the bulk operation that the path names.
@@ -347,10 +348,14 @@ def test_links_to_runs_of_others_are_not_shown(service: Shared) -> None:
         service.api.delete(f"/v1/tasks/{MARK}-4")
 
 
-def test_failures_of_others_are_in_no_group(service: Shared) -> None:
+def test_failures_of_others_are_in_no_group_and_not_found_by_their_text(service: Shared) -> None:
     service.api.task(f"{MARK}-5", handler="refuse", schedule=MANUAL)
+    found = "/v1/runs?error_text=no%20such%20customer&total=true"
+    selector = {"selector": {"error_text": "no such customer"}, "dry_run": True}
     try:
         service.api.ended(service.api.run(f"{MARK}-5"))
+        assert (service.api.read(found)["total"], service.us.read(found)["total"]) == (1, 0)
+        assert service.us.call("POST", "/v1/runs/rerun", json=selector).json()["runs"] == 0
         assert service.api.read("/v1/runs/groups")["failures"] == 1
         assert service.us.read("/v1/runs/groups")["items"] == []
     finally:
@@ -367,6 +372,10 @@ def test_statistics_are_without_the_runs_of_others(service: Shared, query: str) 
 
 def test_a_run_of_others_is_not_waited_for(service: Shared) -> None:
     problem(service.us.get(f"/v1/runs/{service.waiting[MARK]}?wait=60"), 404, "not-found")
+
+
+def test_what_a_run_of_others_has_changed_in_the_kv_is_not_there(service: Shared) -> None:
+    problem(service.us.get(f"/v1/runs/{service.ended[MARK]}/kv"), 404, "not-found")
 
 
 # ---------------------------------------------------------------------------------------------------------- queues

@@ -73,6 +73,7 @@ EVERY_ROUTE = [
     ("POST", "/v1/runs/x/cancel"),
     ("POST", "/v1/runs/x/rerun"),
     ("GET", "/v1/runs/x/lineage"),
+    ("GET", "/v1/runs/x/kv"),
     ("GET", "/v1/runs/groups"),
     ("GET", "/v1/runs/x/logs"),
     *(("POST", f"/v1/runs/{verb}") for verb in ("rerun", "cancel", "delete")),

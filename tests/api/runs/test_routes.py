@@ -346,6 +346,19 @@ def test_failures_are_grouped_by_their_errors(api: Api) -> None:
     assert api.read("/v1/runs/groups?finished_to=2000-01-01T00:00:00Z")["items"] == []
 
 
+def test_runs_are_found_by_a_text_in_their_error(api: Api) -> None:
+    api.task("refusing", handler="refuse")
+    api.task("failing", handler="fail", retry={"max_attempts": 1})
+    refused, failed = (api.ended(api.run(name)) for name in ("refusing", "failing"))
+
+    assert ids(api, "error_text=SUCH%20CUSTOMER") == [refused["id"]]
+    assert ids(api, "error_text=%25") == []
+    assert api.read("/v1/runs/groups?error_text=broken")["items"][0]["example"] == failed["id"]
+    selector = {"error_text": "such customer", "status": ["failed"]}
+    preview = api.post("/v1/runs/rerun", json={"selector": selector, "dry_run": True}).json()
+    assert [each["run"] for each in preview["items"]] == [refused["id"]]
+
+
 @shares_service
 @pytest.mark.parametrize(
     "query", ["by=day", "window=week", "window=1h&finished_from=2026-01-01T00:00:00Z"]

@@ -6,7 +6,10 @@ from playwright.sync_api import Page
 
 from tests.api.service import YEARLY, Api
 
-PATHS = ("/ui", "/ui/tasks", "/ui/tasks/nightly", "/ui/runs")
+PATHS = (
+    *("/ui", "/ui/tasks", "/ui/tasks/nightly", "/ui/runs"),
+    *("/ui/tasks/new", "/ui/tasks/nightly/edit"),
+)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -11,6 +11,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from rota.api.openapi.arrangement import arrange
 from rota.api.openapi.document import complete
 from rota.api.problems.problem import Problem, ProblemError
 from rota.errors import NotFound
@@ -107,6 +108,8 @@ def _page() -> HTMLResponse:
         swagger_ui_parameters={
             "tryItOutEnabled": True,
             "docExpansion": "list",
+            # The schemas are folded: they are longer than all operations.
+            "defaultModelsExpandDepth": 0,
         },
     )
 
@@ -151,6 +154,7 @@ def _document(app: FastAPI, version: str) -> dict[str, Any]:
         }
     }
     document["security"] = [{"key": []}, {}]
+    arrange(document)
     return document
 
 
@@ -158,7 +162,8 @@ def _summarise(operation: dict[str, Any]) -> None:
     """Make the first sentence of a route's docstring its summary."""
     text = " ".join(operation.get("description", "").split())
     first, stop, rest = text.partition(". ")
-    operation["summary"] = first.removesuffix(".")
+    # A summary is plain text; only descriptions are Markdown.
+    operation["summary"] = first.removesuffix(".").replace("`", "")
     if stop:
         operation["description"] = rest
     else:

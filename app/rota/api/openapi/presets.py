@@ -16,13 +16,42 @@ _DECLARED = {
     "input": {"name": "Ada"},
     "schedule": {"type": "interval", "every": "15m"},
 }
+_WEEKDAYS = {"type": "cron", "expression": "0 9 * * 1-5", "timezone": "Europe/Berlin"}
+_CRON = {"handler": "hello", "input": {"name": "Ada"}, "schedule": _WEEKDAYS}
 _HTTP = {
     "handler": "http",
-    "target": {"url": "https://app.example.com/jobs/digest"},
+    "target": {
+        "url": "https://app.example.com/jobs/digest",
+        "kv": ["cursor"],
+        "body": {"kind": "{{ input.kind }}", "since": "{{ kv.cursor | default(0) }}"},
+    },
     "input": {"kind": "daily"},
-    "schedule": {"type": "cron", "expression": "0 9 * * 1-5", "timezone": "Europe/Berlin"},
+    "schedule": _WEEKDAYS,
     "retry": {"max_attempts": 5},
     "tags": ["billing"],
+}
+_CHAIN = {
+    "handler": "hello",
+    "input": {"name": "Grace"},
+    "schedule": {"type": "after", "tasks": ["greet"], "on": ["succeeded"]},
+}
+_POLLER = {
+    "handler": "http",
+    "target": {
+        "method": "GET",
+        "url": "https://app.example.com/orders",
+        "query": {"after": "{{ kv.cursor | default(0) }}"},
+        "kv": ["cursor"],
+        "kv_set": {"cursor": "{{ result.body.next }}"},
+    },
+    "schedule": {"type": "interval", "every": "5m"},
+    "expect_every": "1h",
+}
+_REMINDER = {
+    "handler": "hello",
+    "input": {"name": "Ada"},
+    "schedule": {"type": "once", "at": "2090-12-24T09:00", "timezone": "Europe/Berlin"},
+    "tags": ["customer:c7"],
 }
 _SELECTED = {"selector": {"name_prefix": "greet"}}
 _FAILED = {"selector": {"task": ["greet"], "status": ["failed"]}}
@@ -32,8 +61,12 @@ _HOUR = {"from": "2026-11-01T08:00:00Z", "to": "2026-11-01T09:00:00Z"}
 PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("post", "/v1/tasks"): {
         JSON: {
-            "greet Ada once, in ten seconds": _RUN,
-            "call an endpoint at nine every weekday": _HTTP,
+            "once: greet Ada in ten seconds": _RUN,
+            "cron: at nine every weekday in Berlin": _CRON,
+            "http with state: an endpoint that is told how far it came": _HTTP,
+            "chain: whenever greet has succeeded": _CHAIN,
+            "poller: what is new at an API, every five minutes": _POLLER,
+            "reminder: at a local time, for one customer": _REMINDER,
         }
     },
     ("put", "/v1/tasks/{name}"): {
@@ -229,4 +262,5 @@ _fill_in(
 _fill_in({"name": "mail"}, "/v1/queues/{name}", "/v1/queues/{name}/lease")
 _fill_in({"name": "thumbnails"}, "/v1/handlers/{name}")
 _fill_in({"name": "christmas"}, "/v1/holds/{name}")
+_fill_in({"name": "office"}, "/v1/calendars/{name}")
 _fill_in({"name": "crm"}, "/v1/secrets/{name}", "/v1/secrets/{name}/rotate")

@@ -75,6 +75,7 @@ class GivenFilters:
     status: tuple[str, ...]
     reason: tuple[str, ...]
     error: tuple[str, ...]
+    error_text: str | None
     trigger: tuple[str, ...]
     backfill_id: tuple[Id, ...]
     chain_id: tuple[Id, ...]
@@ -104,6 +105,7 @@ class GivenFilters:
             status=self.status,
             reason=self.reason,
             error=self.error,
+            error_text=self.error_text,
             trigger=self.trigger,
             backfill_id=self.backfill_id,
             chain_id=self.chain_id,
@@ -128,6 +130,14 @@ async def _filters(
         list[str] | None,
         Query(description="Types of errors (`error.type`), exactly.", examples=[["http.status"]]),
     ] = None,
+    error_text: Annotated[
+        str | None,
+        Query(
+            description="Runs whose error contains this text; upper and lower case are the same.",
+            examples=["connection refused"],
+            max_length=200,
+        ),
+    ] = None,
     trigger: Filter = None,
     backfill_id: Filter = None,
     chain_id: Annotated[
@@ -145,6 +155,7 @@ async def _filters(
         status=checked_filter("status", split(status), RunStatus),
         reason=split(reason),
         error=split(error),
+        error_text=error_text,
         trigger=checked_filter("trigger", split(trigger), Trigger),
         backfill_id=_ids("backfill_id", split(backfill_id)),
         chain_id=_ids("chain_id", split(chain_id)),

@@ -7,7 +7,6 @@ from typing_extensions import TypedDict
 
 from rota.api.http.formats import InstantText
 from rota.api.runs.response_models import RunSummaryOut
-from rota.api.tasks.request_models import EXAMPLE
 from rota.domain.explain.model import VERDICTS, Verdict
 from rota.domain.primitives.instants import Instant
 from rota.domain.runs.status import RunStatus
@@ -29,10 +28,6 @@ class LastRunOut(TypedDict):
 # Models, and no typed dicts, since the definition is one: a test compares their members with those of `show_task`.
 class TaskOut(TaskDefinition):
     """A task in its present state."""
-
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{**EXAMPLE, "id": "01a20bd8-3c05-7058-ab7c-c61199886531"}]}
-    )
 
     schedule: Schedule | Unreadable  # type: ignore[assignment]  # stored by another version, it may be unreadable
     unreadable: list[str] = Field(

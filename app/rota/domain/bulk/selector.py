@@ -62,6 +62,11 @@ class RunSelector(BaseModel):
         "are the same.",
         examples=[["http.status", "connection refused"]],
     )
+    error_text: _Error | None = Field(
+        None,
+        description="Runs whose error contains this text, whatever its type; upper and lower case are the same.",
+        examples=["connection refused"],
+    )
     trigger: tuple[Trigger, ...] = Field(
         (), min_length=1, max_length=_MOST_VALUES, description="Runs with one of these triggers."
     )

@@ -10,12 +10,11 @@ from rota.db.tables import bulk_selection, run, task
 from rota.domain.access.names import NameLimit
 from rota.domain.bulk.model import Foreseen, Request, Selection, foreseen_detail, refusal
 from rota.domain.bulk.selector import RunSelector
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, from_hex
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.json_columns import filed_type
-from rota.store.runs.filters import RunFilter, matching_runs
+from rota.store.runs.filters import RunFilter, error_contains, matching_runs
 
 #: Runs of one operation.
 MOST_RUNS = 100_000
@@ -46,6 +45,7 @@ def conditions(selector: RunSelector, limit: NameLimit) -> list[ColumnElement[bo
         all_tags=selector.all_tags,
         status=selector.status,
         reason=selector.reason,
+        error_text=selector.error_text,
         trigger=selector.trigger,
         scheduled_from=selector.scheduled_from,
         scheduled_to=selector.scheduled_to,
@@ -60,11 +60,9 @@ def _with_error(errors: Sequence[str]) -> Iterator[ColumnElement[bool]]:
     """Yield the condition that the error of a run has one of these types, or contains one of these texts."""
     if not errors:
         return
-    # As it is written in the JSON of the column.
-    texts = [json_text.dumps(each)[1:-1] for each in errors]
     yield or_(
         run.c.error_type.in_([filed_type(each) for each in errors]),
-        *(run.c.error.icontains(text, autoescape=True) for text in texts),
+        *map(error_contains, errors),
     )
 
 

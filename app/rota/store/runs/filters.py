@@ -12,6 +12,7 @@ from rota.db.schema.base import one_of
 from rota.db.tables import run, task
 from rota.db.types import spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
+from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import FINAL, RunStatus, Trigger
 from rota.store.json_columns import filed_type
@@ -34,6 +35,8 @@ class RunFilter:
     reason: Sequence[str] = ()
     #: Types of errors.
     error: Sequence[str] = ()
+    #: What their errors contain, in upper or lower case.
+    error_text: str | None = None
     trigger: Sequence[str] = ()
     backfill_id: Sequence[Id] = ()
     chain_id: Sequence[Id] = ()
@@ -61,6 +64,8 @@ def matching_runs(wanted: RunFilter, *, walks: bool = False) -> list[ColumnEleme
         )
         if accepted
     ]
+    if wanted.error_text:
+        conditions.append(error_contains(wanted.error_text))
     conditions.extend(_has_status(wanted.status))
     conditions.extend(_has_trigger(wanted.trigger))
     if wanted.chain_id:
@@ -77,6 +82,12 @@ def matching_runs(wanted: RunFilter, *, walks: bool = False) -> list[ColumnEleme
         finished_at = func.coalesce(finished_at, finished_at)
     conditions.extend(within(finished_at, wanted.finished_from, wanted.finished_to))
     return conditions
+
+
+def error_contains(wanted: str) -> ColumnElement[bool]:
+    """Return the condition that the error of a run contains a text; upper and lower case are the same."""
+    # As it is written in the JSON of the column.
+    return run.c.error.icontains(json_text.dumps(wanted)[1:-1], autoescape=True)
 
 
 # Constants are part of the SQL, and conditions that follow from them are spelled out: only then does a planner see that

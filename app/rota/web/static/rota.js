@@ -19,9 +19,18 @@ let live = true;
 let missed = 0;
 let reloading = 0;
 
+// Whether replacing the page would lose something: what is typed, or the answer to a form (`data-still`).
 function isBusy() {
   const active = document.activeElement;
-  return active && ["INPUT", "SELECT", "TEXTAREA"].includes(active.tagName);
+  if (active && ["INPUT", "SELECT", "TEXTAREA"].includes(active.tagName)) return true;
+  if (document.querySelector("main [data-still]")) return true;
+  return [...document.querySelectorAll("main input, main textarea, main select")].some(isChanged);
+}
+
+function isChanged(field) {
+  if (field.tagName !== "SELECT") return field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+  const chosen = [...field.options].findIndex((each) => each.defaultSelected);
+  return field.selectedIndex !== Math.max(chosen, 0);
 }
 
 async function refresh() {
@@ -33,7 +42,7 @@ async function refresh() {
   if (!fresh || isBusy()) return;
   const opened = [...document.querySelectorAll("details")].map((each) => each.open);
   document.getElementById("main").replaceChildren(...fresh.childNodes);
-  document.querySelectorAll("details").forEach((each, index) => { each.open = opened[index] ?? false; });
+  document.querySelectorAll("details").forEach((each, index) => { each.open = opened[index] ?? each.open; });
   writeTimes(document);
 }
 
@@ -48,14 +57,18 @@ function notice() {
   if (!reloading) reloading = setTimeout(() => { reloading = 0; refresh(); }, 1000);
 }
 
+const KINDS = [
+  ...["succeeded", "failed", "cancelled", "skipped"].map((each) => `run.${each}`),
+  ...["created", "updated", "paused", "resumed", "cancelled", "deleted", "completed"].map((each) => `task.${each}`),
+  ...["failing", "recovered", "skipped", "late", "on_time"].map((each) => `alert.${each}`),
+  "kv.changed",
+];
+
 function follow() {
   const button = document.getElementById("live");
   if (!button || location.pathname.startsWith("/ui/sign-in")) return;
   const events = new EventSource("/ui/api/v1/events");
-  for (const kind of ["run.started", "run.finished", "run.queued", "run.blocked", "task.changed", "task.created"]) {
-    events.addEventListener(kind, notice);
-  }
-  events.onmessage = notice;
+  for (const kind of KINDS) events.addEventListener(kind, notice);
   button.hidden = false;
   button.addEventListener("click", () => {
     live = !live;
