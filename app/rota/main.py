@@ -10,7 +10,7 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from rota.api import alerts, audit, events, handlers, leases, queues, system
+from rota.api import alerts, audit, events, handlers, leases, queues, replicas, system
 from rota.api.bulk import routes as bulk_run_routes
 from rota.api.calendars import routes as calendar_routes
 from rota.api.holds import routes as hold_routes
@@ -38,11 +38,13 @@ from rota.api.runs import logs as run_logs
 from rota.api.runs import routes as run_routes
 from rota.api.secrets import routes as secret_routes
 from rota.api.stats import badge
+from rota.api.stats import hours as stats_hours
 from rota.api.stats import routes as stats_routes
 from rota.api.tasks import actions as task_actions
 from rota.api.tasks import backfills, batch, explain, preview
 from rota.api.tasks import bulk as bulk_routes
 from rota.api.tasks import routes as task_routes
+from rota.api.upcoming import hours as upcoming_hours
 from rota.api.upcoming import routes as upcoming
 from rota.clock import Clock, SystemClock
 from rota.db import migrations
@@ -106,6 +108,7 @@ _ROUTERS = (
     run_groups.routes,
     run_routes.routes,
     stats_routes.routes,
+    stats_hours.routes,
     bulk_run_routes.of_runs,
     bulk_run_routes.routes,
     run_lineage.routes,
@@ -114,6 +117,7 @@ _ROUTERS = (
     run_logs.routes,
     events.routes,
     upcoming.routes,
+    upcoming_hours.routes,
     queues.routes,
     hold_routes.routes,
     calendar_routes.routes,
@@ -122,6 +126,7 @@ _ROUTERS = (
     leases.routes,
     handlers.routes,
     audit.routes,
+    replicas.routes,
     system.routes,
 )
 

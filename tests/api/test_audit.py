@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from rota.api.http.audit_entries import logged
-from rota.domain.audit.actions import Action
+from rota.domain.audit.actions import Action, Kind
 from rota.main import _ROUTERS
 from rota.store.audit.subjects import Tasks
 from rota.store.tasks.lifecycle import Change, Pause
@@ -36,6 +36,14 @@ def service(another_database: Callable[[str], str]) -> Iterator[Api]:
         another_database("sqlite"), headers=headers, api_key=KEY, encryption_keys=keys
     ) as made:
         yield made
+
+
+def test_every_kind_of_what_is_changed_is_documented(service: Api) -> None:
+    schemas = service.read("/openapi.json")["components"]["schemas"]
+
+    kind = schemas["SubjectOut"]["properties"]["kind"]
+    named = kind.get("enum") or schemas[kind["$ref"].rpartition("/")[2]]["enum"]
+    assert sorted(named) == sorted(Kind)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from rota.store.bulk import advance, reruns
 from rota.store.bulk.changes import BeginBulk
 from rota.store.bulk.rows import find_bulk, list_items, results
 from rota.store.bulk.selection import select_runs
-from rota.store.handlers import Announce, HandlerInfo
+from rota.store.handlers import Announce, HandlerInfo, list_handlers
 from tests.support.factories import BROKEN, World
 
 
@@ -132,6 +132,34 @@ def test_an_input_that_a_handler_does_not_accept_is_refused(
     [item] = world.read(list_items, found, tuple(ItemResult), pending=True, after=-1, limit=9)
     assert item.problem == "invalid-input"
     assert "/input" in str(item.detail)
+
+
+def test_an_input_is_checked_once_and_again_when_handlers_have_changed(
+    world: World, engine: BulkRunner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A mebibyte is not parsed for each write, one schema after the other."""
+    checked: list[str] = []
+
+    def faults(handler: HandlerInfo, _value: object) -> tuple[()]:
+        checked.append(handler.name)
+        return ()
+
+    monkeypatch.setattr(bulk_runner, "_faults", faults)
+    failed(world, 4)
+    begin(world, input="{}", max_concurrent=2)
+    once = sorted(each.name for each in world.read(list_handlers))
+    for _ in range(2):
+        engine.make_pass()
+        world.succeed(world.claim(1)[0])
+    assert sorted(checked) == once
+
+    other = HandlerInfo(
+        name="newer", description="", input_schema=None, timeout=None, isolation="none"
+    )
+    world.do(Announce((other,)))
+    engine.make_pass()
+
+    assert sorted(checked) == sorted([*once, *(each.name for each in world.read(list_handlers))])
 
 
 def test_a_write_that_takes_long_is_followed_by_smaller_ones(engine: BulkRunner) -> None:

@@ -121,7 +121,7 @@ def test_a_held_task_is_not_looked_at_until_the_hold_ends_and_then_catches_up(
 def test_a_hold_without_an_end_defers_until_it_is_ended(world: World, engine: Engine) -> None:
     world.register()
     put(world)
-    engine.step(NOON + DAY + SECOND, by=HOUR)
+    engine.step(NOON + DAY + SECOND, by=8 * HOUR)
     assert (spans(world), deferred(world)) == ([], ["t"])
 
     end(world)
@@ -307,17 +307,36 @@ STEPS = st.lists(
 )
 
 
-@given(STEPS, st.sampled_from(["run_once", "run_all", "skip"]))
-@settings(
-    max_examples=6,
+POLICIES = st.sampled_from(["run_once", "run_all", "skip"])
+_SHORT = settings(
+    max_examples=4,
     deadline=None,
     # To shrink a failure takes minutes.
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[HealthCheck.function_scoped_fixture],
 )
+
+
+@given(STEPS, POLICIES)
+@_SHORT
 def test_over_any_history_of_holds_each_fire_time_has_one_fate_and_none_stays_deferred(
     world: World, steps: list[Any], policy: str
 ) -> None:
+    live(world, steps, policy)
+
+
+@pytest.mark.torture
+@pytest.mark.timeout(900)
+@given(STEPS, POLICIES)
+@settings(_SHORT, max_examples=100)
+def test_over_many_histories_of_holds_each_fire_time_has_one_fate_and_none_stays_deferred(
+    world: World, steps: list[Any], policy: str
+) -> None:
+    live(world, steps, policy)
+
+
+def live(world: World, steps: list[Any], policy: str) -> None:
+    """Let a task have a history, and check what became of its fire times when all holds have ended."""
     name = f"t{next(NUMBERS)}"
     selector = HoldSelector(name_prefix=name)
     world.clock.set(world.now.replace(minute=0, second=0) + HOUR)

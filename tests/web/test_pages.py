@@ -11,6 +11,12 @@ from tests.web.browser import Browser
 
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)>{{ 7 * 7 }}\u2028&amp;"""
 
+AROUND = [
+    *(f"/ui/{name}" for name in ("queues", "holds?ended=true", "load", "handlers", "secrets")),
+    *("/ui/holds/stopped", "/ui/calendars", "/ui/calendars/closed", "/ui/keys", "/ui/audit"),
+    "/ui/system",
+]
+
 
 @pytest.fixture(scope="module")
 def api(another_database: Callable[[str], str]) -> Iterator[Api]:
@@ -26,9 +32,12 @@ def api(another_database: Callable[[str], str]) -> Iterator[Api]:
             HOSTILE: {"type": "string", "description": HOSTILE, "default": HOSTILE}
         }
         members["choice"] = {"enum": [HOSTILE, {HOSTILE: HOSTILE}]}
-        schema = {"type": "object", "properties": members}
+        schema = {"type": "object", "properties": members, "description": HOSTILE}
         service.put("/v1/handlers/outside", json={"description": HOSTILE, "input_schema": schema})
         service.task("schema", handler="outside", input={HOSTILE: HOSTILE, "choice": HOSTILE})
+        service.put("/v1/holds/stopped", json={"selector": {"tags": ["none"]}, "reason": HOSTILE})
+        service.put("/v1/calendars/closed", json={"dates": ["2099-12-25"], "description": HOSTILE})
+        service.put("/v1/queues/mail", json={"concurrency": 2})
         service.task("broken", handler="fail", retry={"max_attempts": 1})
         service.ended(service.run("broken"))
         yield service
@@ -54,7 +63,7 @@ def paths(api: Api) -> list[str]:
     lists = ["/ui", "/ui/tasks", "/ui/tasks?name_prefix=none", "/ui/tasks/plain"]
     forms = ["/ui/tasks/schema/run", "/ui/tasks/schema", f"/ui/tasks/schema?at={quote(HOSTILE)}"]
     forms += ["/ui/tasks/new", "/ui/tasks/plain/edit", "/ui/tasks/hostile/edit"]
-    return [*lists, *own, *versions, *bulk, *forms, *runs]
+    return [*lists, *own, *versions, *bulk, *forms, *runs, *AROUND]
 
 
 def test_every_page_is_there_and_loads_nothing_from_elsewhere(api: Api, browser: Browser) -> None:

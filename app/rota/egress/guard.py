@@ -51,6 +51,10 @@ class OwnEndpoint:
     port: int
     is_for_targets: bool = False
 
+    def is_named(self, host: str) -> bool:
+        """Return whether it has this name, which may end with the dot of the root of all names."""
+        return self.host.lower().removesuffix(".") == host.lower().removesuffix(".")
+
 
 @dataclass(frozen=True, slots=True)
 class Way:
@@ -125,7 +129,7 @@ class Guard:
             async with asyncio.timeout(_BEFORE_A_PROXY):
                 return await self._judged(url.host, url.port, redirected_from)
         except (LookupFailedError, TimeoutError):
-            is_own = any(own.host.lower() == url.host and own.port == url.port for own in self._own)
+            is_own = any(own.port == url.port and own.is_named(url.host) for own in self._own)
             if is_own or not self._policy.allows_unresolved(url.host):
                 raise RefusedError from None
             return ()
@@ -189,7 +193,7 @@ class Guard:
         for own in self._own:
             if own.port != port or (own.is_for_targets and not is_redirected):
                 continue
-            if own.host.lower() == host.lower() or await self._reaches(own, found):
+            if own.is_named(host) or await self._reaches(own, found):
                 return True
         return False
 

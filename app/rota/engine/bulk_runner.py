@@ -50,6 +50,8 @@ class BulkRunner(WakeableThread):
         self._size = FIRST_BATCH
         #: Operations of which a write has failed: their next runs are dealt with one by one.
         self._singly: dict[Id, int] = {}
+        #: Which handlers do not accept the input of an operation, and the handlers that were asked.
+        self._unfit: dict[Id, tuple[Sequence[HandlerInfo], Mapping[str, str]]] = {}
         #: Before this position all runs that an operation has made are known to have ended.
         self._ended_to: dict[Id, int] = {}
 
@@ -76,9 +78,9 @@ class BulkRunner(WakeableThread):
         return more
 
     def _forget(self, present: set[Id]) -> None:
-        for kept in (self._singly, self._ended_to):
+        for kept in (self._singly, self._ended_to, self._unfit):
             for id in kept.keys() - present:
-                del kept[id]
+                kept.pop(id)
 
     def _try_to_advance(self, bulk: Bulk) -> bool:
         """Call `_advance`; an error of one operation does not stop the others. Raises Unavailable."""
@@ -105,7 +107,7 @@ class BulkRunner(WakeableThread):
         limit = min(self._limit(bulk), self._room(bulk))
         if limit < 1:
             return False
-        command = AdvanceBulk(read=bulk, limit=limit, unfit=self._unfit(bulk))
+        command = AdvanceBulk(read=bulk, limit=limit, unfit=self._unfit_for(bulk))
         began = self._clock.monotonic()
         advanced = self._writer.call(command)
         took = self._clock.monotonic() - began
@@ -135,17 +137,22 @@ class BulkRunner(WakeableThread):
         elif seconds < LONGEST_WRITE / 2:
             self._size = min(self._size * 2, MOST_IN_BATCH)
 
-    def _unfit(self, bulk: Bulk) -> Mapping[str, str]:
-        """Return the handlers that do not accept the input of an operation, and why not."""
+    def _unfit_for(self, bulk: Bulk) -> Mapping[str, str]:
+        """Return the handlers that do not accept the input of an operation, and why not; looked at once."""
         if bulk.request.input is None:
             return {}
         with self._database.read() as connection:
             handlers = list_handlers(connection)
-        value = json_text.loads(bulk.request.input)
-        found = ((each.name, _faults(each, value)) for each in handlers)
-        return {
-            name: f"{faults[0].pointer}: {faults[0].detail}." for name, faults in found if faults
-        }
+        asked, unfit = self._unfit.get(bulk.id, ((), {}))
+        if handlers != asked:
+            unfit = _unfit_among(handlers, json_text.loads(bulk.request.input))
+            self._unfit[bulk.id] = handlers, unfit
+        return unfit
+
+
+def _unfit_among(handlers: Sequence[HandlerInfo], value: object) -> Mapping[str, str]:
+    found = ((each.name, _faults(each, value)) for each in handlers)
+    return {name: f"{faults[0].pointer}: {faults[0].detail}." for name, faults in found if faults}
 
 
 def _faults(handler: HandlerInfo, value: object) -> Sequence[Fault]:

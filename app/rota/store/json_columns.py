@@ -93,3 +93,17 @@ def load_message(head: str | None) -> str:
         return str(json_text.loads(f'"{found[1]}"'))
     except Invalid:
         return ""
+
+
+#: What makes the next character of a pattern one of the text.
+ESCAPE = "/"
+_SPECIAL = re.compile("[/%_]")
+
+
+def in_message(text: str) -> str:
+    """Return the pattern (of LIKE) for texts of errors whose message contains a text.
+
+    The names of members, and what else an error has, such as the phases of a call, are no part of the message.
+    """
+    escaped = _SPECIAL.sub(lambda found: ESCAPE + found[0], json_text.dumps(text)[1:-1])
+    return f'%"message":"%{escaped}%","traceback":%'

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, liter
 
 from rota.db.byte_lengths import byte_length
 from rota.db.tables import run, task, task_tag
-from rota.db.types import is_one_of
+from rota.db.types import is_one_of, spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.http_target.secret_headers import stored_header
 from rota.domain.primitives import json_text
@@ -96,6 +96,8 @@ class TaskFilter:
     handler: Sequence[str] = ()
     queue: Sequence[str] = ()
     name_prefix: str = ""
+    #: Only those whose last run has failed.
+    failing: bool = False
     #: The tasks that the client may see.
     limit: NameLimit = UNLIMITED
 
@@ -295,6 +297,13 @@ def _last_run(row: Any) -> LastRun | None:
     )
 
 
+# A list of its own: SQLite would walk through all tasks by name, in search of those few that fail.
+_FAILING = select(task.c.id).where(
+    task.c.consecutive_failures > literal_column("0"),
+    task.c.status == spelled_out(TaskStatus.ACTIVE),
+)
+
+
 def matching(wanted: TaskFilter, *, of_many: bool = False) -> list[ColumnElement[bool]]:
     """Return the conditions that a task of the filter meets, besides not being deleted.
 
@@ -312,6 +321,8 @@ def matching(wanted: TaskFilter, *, of_many: bool = False) -> list[ColumnElement
     conditions.extend(has_tags(task.c.id, wanted.tag, wanted.all_tags, of_many=of_many))
     if wanted.name_prefix:
         conditions.extend(starts_with(task.c.name, wanted.name_prefix))
+    if wanted.failing:
+        conditions.append(task.c.id.in_(_FAILING))
     if not wanted.limit.is_unlimited:
         conditions.append(covers(wanted.limit, task.c.name))
     return conditions

@@ -81,6 +81,11 @@ class ApiClient:
                 return None
             raise
 
+    async def readiness(self) -> Any:
+        """Return what `/readyz` says, the problem of a service that is not ready included."""
+        scope = {**self.scope_of("GET", (), {}), "path": "/readyz", "raw_path": b"/readyz"}
+        return (await self._exchange(scope, b"")).content
+
     async def post(self, *path: str, body: Any = None, **parameters: Any) -> Any:
         """Return what a command returns; raises ApiProblemError."""
         return (await self.call("POST", path, parameters, body)).content

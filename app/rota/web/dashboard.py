@@ -59,6 +59,7 @@ class Dashboard:
             try:
                 if request.method == "POST":
                     forms.check_same_origin(request)
+                page = await page.with_banners()
                 return await view(page)
             except ApiProblemError as error:
                 if error.status == 401:

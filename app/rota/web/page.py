@@ -1,8 +1,8 @@
 """What a page is made from: the request, the API with the rights of its session, and the templates."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from starlette.requests import Request
@@ -14,6 +14,8 @@ from rota.web.api_client import ApiClient
 from rota.web.forms import read_form
 from rota.web.rendering import render
 
+_MOST_HOLDS: Final = 200
+
 
 @dataclass(frozen=True, slots=True)
 class Page:
@@ -23,6 +25,8 @@ class Page:
     services: Services
     session: Session | None
     api: ApiClient
+    #: The holds of everything that last: each page says so.
+    banners: Sequence[Mapping[str, Any]] = ()
 
     @property
     def parameters(self) -> Mapping[str, str]:
@@ -42,9 +46,19 @@ class Page:
             "now": self.services.clock.now(),
             "url_with": self.url_with,
             "url_of": self.url_of,
+            "banners": self.banners,
         }
         content = render(template, **shown, **values)
         return HTMLResponse(content, status, headers={"cache-control": "no-store"})
+
+    async def with_banners(self) -> "Page":
+        """Return the page with the holds of everything that last now; raises ApiProblemError."""
+        holds = await self.api.find("holds", limit=_MOST_HOLDS)
+        items = holds["items"] if holds else ()
+        everything = [
+            each for each in items if each["status"] == "active" and each["selector"].get("all")
+        ]
+        return replace(self, banners=everything)
 
     async def form(self) -> Mapping[str, str]:
         """Return the fields of the form that was sent; raises TooLarge."""

@@ -1,5 +1,7 @@
 """Templates: Jinja2 with everything escaped, and the filters of the pages."""
 
+import os
+import socket
 from functools import cache
 from importlib.metadata import version
 from typing import Any, Final
@@ -8,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rota.web import formats
 from rota.web.charts import sparkline
-from rota.web.navigation import PAGES
+from rota.web.navigation import CHORDS, MORE, PAGES
 
 _FILTERS: Final = {
     "instant": formats.instant,
@@ -33,7 +35,14 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     made.filters.update(_FILTERS)
-    made.globals.update(version=version("rota"), sparkline=sparkline, pages=PAGES)
+    made.globals.update(
+        version=version("rota"),
+        replica=f"{socket.gethostname()}:{os.getpid()}",
+        sparkline=sparkline,
+        pages=PAGES,
+        more=MORE,
+        chords=CHORDS,
+    )
     return made
 
 

@@ -95,6 +95,19 @@ def test_a_repeated_request_shows_the_same_operation(api: Api) -> None:
     assert len(api.items("/v1/runs?task=once&trigger=rerun")) == 2
 
 
+def test_what_is_begun_is_not_answered_with_an_error_where_nobody_may_wait(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who gets an error sends the request again, and would have everything run twice."""
+    failed(api, "begun", 2)
+    monkeypatch.setattr(api.app.state.services.streams, "_most", 0)
+
+    going_on = bulk(api, "rerun", status=202, selector={"task": ["begun"]}, max_concurrent=1)
+
+    assert going_on["status"] == "running"
+    eventually(lambda: api.read(f"/v1/bulk/{going_on['id']}")["status"] == "finished")
+
+
 def test_a_cancelled_preview_is_not_executed(api: Api) -> None:
     later = waiting(api, "kept")
     id = bulk(api, "cancel", selector={"task": ["kept"]}, dry_run=True)["id"]

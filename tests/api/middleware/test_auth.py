@@ -40,6 +40,7 @@ EVERY_ROUTE = [
     # Without a key, it shows only what a task makes public.
     ("GET", "/v1/tasks/t/badge.svg"),
     ("GET", "/v1/stats"),
+    ("GET", "/v1/stats/hours"),
     ("GET", "/v1/tasks/t/kv"),
     ("DELETE", "/v1/tasks/t/kv"),
     ("POST", "/v1/tasks/t/kv/transaction"),
@@ -60,6 +61,8 @@ EVERY_ROUTE = [
     ("GET", "/v1/events"),
     ("GET", "/v1/upcoming"),
     ("GET", "/v1/upcoming.ics"),
+    ("GET", "/v1/upcoming/hours"),
+    ("GET", "/v1/replicas"),
     ("GET", "/v1/alerts"),
     ("GET", "/v1/tasks/t/alerts"),
     ("GET", "/v1/queues"),

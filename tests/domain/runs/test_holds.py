@@ -441,3 +441,27 @@ def test_under_a_hold_a_task_fires_next_when_the_hold_lets_it(
 
     assert found == (None if shown is None else NOON + shown * SECOND)
     assert next_run_under(task, Holds((other,))) == NOON + MINUTE
+
+
+@pytest.mark.parametrize("until", [150, 180, 181])
+@pytest.mark.parametrize("policy", ["run_once", "skip"])
+@pytest.mark.parametrize("fire_times", list(HeldFireTimes))
+def test_a_fixed_delay_fires_next_when_the_plans_within_the_hold_come_to_its_end(
+    fire_times: HeldFireTimes, policy: str, until: int
+) -> None:
+    """With `skip` each one that is skipped counts as the end of a run; what was caught up fires when the hold ends."""
+    schedule = read(type="interval", every=60, mode="fixed_delay")
+    task = task_of(schedule)
+    policies = {"misfire_policy": MisfirePolicy(policy)}
+    task = replace(task, definition=task.definition.model_copy(update=policies))
+    held = hold(timedelta(), until * SECOND, fire_times)
+    left, fires_at = DueTask.of(task, input="").under(Holds((held,))), None
+    at = left.next_fire_at
+    while fires_at is None:
+        made = plan(left, at)
+        fires_at = at if any(run.reason is None for run in made.runs) else None
+        assert made.next_fire_at is not None or fires_at is not None
+        left = replace(left, next_fire_at=made.next_fire_at or at)
+        at = made.deferred_until or left.next_fire_at
+
+    assert next_run_under(task, Holds((held,))) == fires_at

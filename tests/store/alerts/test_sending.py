@@ -3,11 +3,12 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from rota.db.tables import alert, notification, task
 from rota.domain.alerts.retries import LEAST_ATTEMPTS, MOST_WAITING
 from rota.domain.effects import NotificationGivenUp
+from rota.domain.primitives.ids import new_id
 from rota.domain.runs.model import ClaimedRun
 from rota.store.alerts.reading import SentNotification, list_notifications
 from rota.store.alerts.sending import RemoveSent, SendPending, earliest_pending
@@ -276,6 +277,26 @@ def test_of_many_that_wait_the_first_and_the_latest_stay_with_the_number_of_the_
     assert data["message"] == (
         "Task 't' has succeeded. (5 notifications before it were left out: too many could not be sent.)"
     )
+
+
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+def test_too_many_of_another_kind_that_another_replica_is_trying_are_left_to_it(
+    world: World,
+) -> None:
+    watched(world, on_conflict="update", on_success={"task": "nobody"}, on_failure={"task": "ops"})
+    end(world, "s")
+    with world.transaction() as tx:
+        row = dict(tx.connection.execute(select(notification)).mappings().one())
+        more = [
+            row | {"id": new_id(world.now), "caused_by": new_id(world.now)}
+            for _ in range(MOST_WAITING)
+        ]
+        tx.connection.execute(insert(notification), more)
+
+    with foreign_lock(world, select(notification)):
+        end(world, "f")
+
+    assert len(notified(world)) == MOST_WAITING + 2
 
 
 def test_those_that_fail_again_and_again_are_bounded_as_well(world: World) -> None:

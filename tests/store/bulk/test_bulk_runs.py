@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from rota.domain.access.names import NameLimit
 from rota.domain.access.quotas import Counted, Quota
 from rota.domain.bulk.model import Bulk, BulkStatus, BulkVerb, Item, ItemResult, Refusal, Request
 from rota.domain.bulk.selector import RunSelector
+from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.runs.errors import ErrorResponse, RunError
+from rota.domain.runs.outcomes import Failed
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import Conflict, NotFound
 from rota.store.bulk.advance import AdvanceBulk
@@ -32,6 +36,7 @@ from tests.support.factories import BROKEN, DAY, HOUR, MINUTE, World
 
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}, "retry": {"max_attempts": 1}}
 EVERY = tuple(ItemResult)
+LARGE = "x" * 600_000
 
 
 def begin(
@@ -326,6 +331,9 @@ def test_a_run_that_cannot_be_dealt_with_gets_that_as_its_result(world: World) -
         ({"error": ["ValueError"]}, 3),
         ({"error": ["BROK"]}, 3),
         ({"error": ["%"]}, 0),
+        ({"error": ["b_oken", "broken/"]}, 0),
+        # The names of members, and what is no message.
+        ({"error": ["message", "type", "traceback", "null"]}, 0),
         ({"reason": ["attempts_exhausted", "error"], "trigger": ["manual"]}, 3),
         ({"status": ["succeeded"]}, 0),
         ({"finished_to": "2001-01-01T00:00:00Z"}, 0),
@@ -339,6 +347,55 @@ def test_a_selector_matches_runs_by_all_its_members(
     failed(world, 2, "a", tags=["x", "y"])
     failed(world, 1, "b", tags=["x"])
     assert begin(world, "rerun", confirmed=False, **wanted).runs == found
+
+
+def test_a_selector_finds_a_text_in_the_message_and_not_in_the_rest_of_an_error(
+    world: World,
+) -> None:
+    """An answer of a target is no message, nor are the phases of a call, which every failed one has."""
+    world.register("t", **MANUAL)
+    reply = ErrorResponse(
+        503, {"traceback": "x"}, 'tls","message":"tls","traceback":', url_path="/"
+    )
+    error = RunError(
+        "http.status", 'the "100%" of \\ it\n', response=reply, timings={"connect": 0.1}
+    )
+    world.end(world.start("t"), Failed(error))
+
+    def found(text: str) -> int:
+        return begin(world, "rerun", confirmed=False, error=[text]).runs
+
+    assert [found(text) for text in ("tls", "503", "connect", "timings")] == [0] * 4
+    assert [found(text) for text in ('THE "100%"', "\\ it\n", "HTTP.status", "http.status")] == [
+        *(1, 1, 0, 1)
+    ]
+
+
+@pytest.mark.parametrize("given", [None, LARGE])
+def test_one_write_copies_no_more_than_a_mebibyte_of_inputs(
+    world: World, given: str | None
+) -> None:
+    """A write of 200 runs with a mebibyte each would hold all of them, and the writer for as long."""
+    failed(world, 3, input=LARGE if given is None else None, overlap_policy="allow")
+    again: dict[str, Any] = {} if given is None else {"input": json_text.dumps(given)}
+
+    bulk = advance(world, begin(world, "rerun", task=["t"], **again))
+
+    assert bulk.position == 1
+    assert outcomes(execute(world, bulk)) == ["done"] * 3
+    assert {run.input for run in world.runs(trigger=("rerun",))} == {json_text.dumps(LARGE)}
+
+
+def test_a_list_of_operations_is_without_large_inputs(world: World) -> None:
+    large, small = (
+        begin(world, "rerun", all=True, input=json_text.dumps(given)) for given in (LARGE, "x")
+    )
+    own = begin(world, "rerun")
+
+    assert world.read(list_bulks, NameLimit(), None, 10) == [
+        *(own, small),
+        replace(large, request=replace(large.request, input=None), input_left_out=True),
+    ]
 
 
 def test_more_runs_than_one_operation_takes_are_cut_off(world: World) -> None:

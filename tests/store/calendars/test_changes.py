@@ -33,6 +33,7 @@ from rota.store.stats.chosen import ChosenTasks
 from rota.store.stats.reading import read_report
 from rota.store.task_rows import find_task
 from rota.store.tasks.lifecycle import Purge
+from tests.store.test_explain import why_at
 from tests.support.factories import DAY, HOUR, NOON, World
 from tests.support.zones import changed
 
@@ -166,6 +167,20 @@ def test_a_fire_time_on_a_day_of_the_calendar_is_skipped(world: World) -> None:
     first, latest = world.runs()
     assert (first.reason, first.scheduled_for) == (SkipReason.EXCLUDED, NOON + HOUR)
     assert (latest.reason, latest.scheduled_for) == (None, NOON + DAY + HOUR)
+
+
+def test_an_explanation_names_the_calendar_that_leaves_fire_times_out(world: World) -> None:
+    put(world, *((NOON + n * DAY).date() for n in (0, 1, 3)))
+    excluded = [*LEFT_OUT, (NOON + 4 * DAY).date().isoformat()]
+    world.register(schedule=DAILY | {"exclude": excluded})
+    world.clock.advance(2 * DAY)
+    world.fire()
+
+    past, ahead, by_date = (why_at(world, NOON + HOUR + n * DAY).message for n in (1, 3, 4))
+
+    assert past.endswith("skipped: the schedule leaves them out (exclude: the calendar 'c').")
+    assert ahead.endswith("the schedule leaves it out (exclude: the calendar 'c').")
+    assert by_date.endswith("the schedule leaves it out (exclude).")
 
 
 def test_a_change_of_the_calendar_holds_for_what_has_not_fired(world: World) -> None:

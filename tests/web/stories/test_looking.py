@@ -6,9 +6,17 @@ from playwright.sync_api import Page
 
 from tests.api.service import YEARLY, Api
 
+AROUND = tuple(
+    f"/ui/{name}"
+    for name in (
+        *("queues", "holds", "load", "calendars", "handlers", "secrets", "keys", "audit"),
+        "system",
+    )
+)
 PATHS = (
     *("/ui", "/ui/tasks", "/ui/tasks/nightly", "/ui/runs"),
     *("/ui/tasks/new", "/ui/tasks/nightly/edit"),
+    *AROUND,
 )
 
 

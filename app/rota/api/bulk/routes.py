@@ -1,6 +1,7 @@
 """Bulk operations on runs: run many again, cancel or delete them; previewed, confirmed, followed."""
 
 import asyncio
+import contextlib
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
@@ -48,6 +49,7 @@ from rota.domain.bulk import model
 from rota.domain.bulk.model import Bulk, BulkVerb, ItemResult
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import GivenId, Id, to_id
+from rota.errors import RateLimited, Unavailable
 from rota.store.audit.audited import Made
 from rota.store.bulk.changes import BeginBulk, CancelBulk, Changed, ConfirmBulk
 from rota.store.bulk.rows import find_bulk, is_running, list_bulks, list_items, results
@@ -66,7 +68,7 @@ Wait = Annotated[
         ge=0,
         le=60,
         description="Seconds to wait for its end: 200 if it has ended by then, else 202. A request that waits counts "
-        "towards ROTA_MAX_STREAMS.",
+        "towards ROTA_MAX_STREAMS; if these are taken it does not wait.",
     ),
 ]
 
@@ -270,26 +272,36 @@ async def _ended(
 
 
 async def _goes_on(services: Services, id: Id, wait: float) -> bool:
-    """Return whether an operation still goes on after up to `wait` seconds."""
+    """Return whether an operation still goes on after up to `wait` seconds.
+
+    Where no further request may wait it is not waited for: it is begun, so that an error would have it begun again.
+    """
     ends_at = services.clock.monotonic() + wait
     if not await services.reader.run(is_running, id):
         return False
     if not wait:
         return True
-    with services.streams.slot():
-        while not services.streams.closing:
-            with services.waiters.waiting(id) as came_further:
-                if not await services.reader.run(is_running, id):
-                    return False
-                left = ends_at - services.clock.monotonic()
-                if left <= 0:
-                    return True
-                try:
-                    async with asyncio.timeout(min(left, _LOOK_EVERY)):
-                        await came_further.wait()
-                except TimeoutError:
-                    continue
-    return True
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(services.streams.slot())
+        except (Unavailable, RateLimited):
+            return True
+        return not await _has_ended(services, id, ends_at)
+
+
+async def _has_ended(services: Services, id: Id, ends_at: float) -> bool:
+    """Wait for the end of an operation; return whether it came before `ends_at`, by the monotonic clock."""
+    while not services.streams.closing:
+        with services.waiters.waiting(id) as came_further:
+            if not await services.reader.run(is_running, id):
+                return True
+            left = ends_at - services.clock.monotonic()
+            if left <= 0:
+                return False
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(left, _LOOK_EVERY)):
+                    await came_further.wait()
+    return False
 
 
 def _shown(services: Services, id: Id, limit: NameLimit, status: int) -> Reply:

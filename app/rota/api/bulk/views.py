@@ -11,6 +11,7 @@ from rota.domain.bulk.model import Bulk, BulkStatus, BulkVerb, Foreseen, Item, I
 from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.stored_json import StoredJson
+from rota.store.runs.reading import MOST_LISTED
 
 #: How many items a response to a POST shows.
 SHOWN = 50
@@ -91,6 +92,15 @@ class BulkRunsOut(TypedDict):
             examples=[None],
         ),
     ]
+    input_omitted: NotRequired[
+        Annotated[
+            bool,
+            Field(
+                description=f"True: in a list, its input of more than {MOST_LISTED:,} bytes is left out.",
+                default=False,
+            ),
+        ]
+    ]
     max_concurrent: Annotated[
         int | None,
         Field(description="How many runs that it makes are unfinished at a time.", examples=[None]),
@@ -153,7 +163,7 @@ class BulkItemsOut(TypedDict):
 
 def show_bulk(of: Bulk, counted: Mapping[ItemResult, int]) -> BulkRunsOut:
     """Return an operation as a response shows it; `counted`: how many runs have had each result."""
-    return {
+    shown: BulkRunsOut = {
         "id": of.id,
         "verb": of.request.verb,
         "status": of.status,
@@ -177,6 +187,9 @@ def show_bulk(of: Bulk, counted: Mapping[ItemResult, int]) -> BulkRunsOut:
         "confirmed_by": of.confirmed_by,
         "finished_at": show_instant(of.finished_at),
     }
+    if of.input_left_out:
+        shown["input_omitted"] = True
+    return shown
 
 
 def show_item(of: Item) -> BulkItemOut:

@@ -108,9 +108,10 @@ class Gate:
         if known is not None:
             scope["rota.principal"] = known.principal
             return self._app
-        needs_none = is_open(scope["path"]) or _is_badge(scope)
+        open_to_all = is_open(scope["path"])
+        needs_none = open_to_all or _is_badge(scope)
         meant = given is not None and is_meant_as_key(given)
-        if (meant or self._is_local) and not needs_none:
+        if (meant or self._is_local) and not open_to_all:
             await self._stored.be_current()
         if self._is_local and not self._stored.are_there:
             return _check_local(scope, headers) or (

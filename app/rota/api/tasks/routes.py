@@ -131,6 +131,9 @@ def list_all(
     handler: Annotated[list[str] | None, Query()] = None,
     queue: Annotated[list[str] | None, Query()] = None,
     name_prefix: Annotated[str, Query(pattern=NAME_PREFIX_PATTERN)] = "",
+    failing: Annotated[  # noqa: FBT002  # a parameter of the query
+        bool, Query(description="Only active tasks whose last run has failed.")
+    ] = False,
     total: WithTotal = False,  # noqa: FBT002  # a parameter of the query
     latest_runs: LatestRuns = 0,
 ) -> Response:
@@ -142,6 +145,7 @@ def list_all(
         handler=split(handler),
         queue=split(queue),
         name_prefix=name_prefix,
+        failing=failing,
         limit=caller.tasks,
     )
     position = decode_cursor(cursor, 1)

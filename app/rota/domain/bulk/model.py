@@ -106,6 +106,8 @@ class Bulk:
     confirmed_at: datetime | None
     confirmed_by: str | None
     finished_at: datetime | None
+    #: In a list: its input was not read, since it is large.
+    input_left_out: bool = False
 
     @property
     def ended(self) -> bool:

@@ -58,8 +58,8 @@ class RunSelector(BaseModel):
         (),
         min_length=1,
         max_length=20,
-        description="Runs whose error has one of these types, or contains one of these texts; upper and lower case "
-        "are the same.",
+        description="Runs whose error has one of these types, or one of these texts in its message; upper and lower "
+        "case (of A to Z) are the same in a message.",
         examples=[["http.status", "connection refused"]],
     )
     error_text: _Error | None = Field(

@@ -19,6 +19,7 @@ from rota.domain.reasons import (
 )
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
+from rota.domain.schedules.calendar_use import calendar_leaving_out
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
 
 
@@ -284,6 +285,12 @@ def _span(run: Run) -> str:
     )
 
 
+def by_exclusion(facts: Facts, first: datetime, last: datetime | None) -> str:
+    """Return what leaves out the fire times from one to another: a calendar by its name, if one has all the days."""
+    name = calendar_leaving_out(facts.task.definition.schedule, first, last or first)
+    return "exclude" if name is None else f"exclude: the calendar {name!r}"
+
+
 def _why_skipped(facts: Facts, run: Run) -> str:  # noqa: C901, PLR0911  # a table of cases
     it, was = ("it", "was") if run.count == 1 else ("them", "were")
     reason = known(SkipReason, run.reason)
@@ -303,7 +310,7 @@ def _why_skipped(facts: Facts, run: Run) -> str:  # noqa: C901, PLR0911  # a tab
         case SkipReason.HELD:
             return why_skipped(facts, run, it)
         case SkipReason.EXCLUDED:
-            return f"the schedule leaves {it} out (exclude)"
+            return f"the schedule leaves {it} out ({by_exclusion(facts, run.scheduled_for, run.scheduled_until)})"
         case SkipReason.DST_GAP:
             return "the local time did not exist, and the schedule skips such times (dst.gap: skip)"
         case SkipReason.CONSTRAINT_DEADLINE:

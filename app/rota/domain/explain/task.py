@@ -8,7 +8,7 @@ from rota.domain.explain.expectations import expected_and_raised
 from rota.domain.explain.holds import of_held_task, of_held_time
 from rota.domain.explain.model import Explanation, Facts, Verdict
 from rota.domain.explain.nearest import beyond_max_runs, nearest
-from rota.domain.explain.run import of_run
+from rota.domain.explain.run import by_exclusion, of_run
 from rota.domain.explain.time_slot import Slot
 from rota.domain.fire_time import FireTime
 from rota.domain.primitives.english import and_list
@@ -101,7 +101,7 @@ def _ahead(facts: Facts, slot: Slot) -> Explanation:
     if fire is None:
         return _not_scheduled(facts, slot)
     if fire.skip is not None:
-        message = f"{format_instant(fire.at)} will not run: {_left_out(fire.skip)}"
+        message = f"{format_instant(fire.at)} will not run: {_left_out(facts, fire.at, fire.skip)}"
         return Explanation(slot.at, False, Verdict.SKIPPED, fire.skip, message)
     if beyond_max_runs(task, facts.now, fire.at):
         message = f"{format_instant(fire.at)} will not run: max_runs allows {runs_left(task)} more before it."
@@ -112,11 +112,11 @@ def _ahead(facts: Facts, slot: Slot) -> Explanation:
     return Explanation(slot.at, True, Verdict.IN_FUTURE, None, message)
 
 
-def _left_out(reason: SkipReason) -> str:
+def _left_out(facts: Facts, at: datetime, reason: SkipReason) -> str:
     """Return why a fire time will be skipped. The schedule gives only two of the reasons."""
     match reason:
         case SkipReason.EXCLUDED:
-            return "the schedule leaves it out (exclude)."
+            return f"the schedule leaves it out ({by_exclusion(facts, at, None)})."
         case SkipReason.DST_GAP:
             return "the clock never shows it, and the schedule skips such times (dst.gap: skip)."
         case (

@@ -105,10 +105,24 @@ def _beyond(task: Task, due: DueTask, at: datetime) -> datetime | None:
         span = skips or next((span for span in catching_up if span.covers(first)), None)
         if span is None or span.end is None:
             return first if span is None else None
-        if (skips is None and catches_up) or due.fires_after_finish:
+        if skips is None and catches_up:
             return span.end
-        first = next(iter(_after(task, span.end - TICK, 1)), None)
+        if due.fires_after_finish:
+            first = _delayed_beyond(task, first if skips else span.end, span.end)
+        else:
+            first = next(iter(_after(task, span.end - TICK, 1)), None)
     return None
+
+
+def _delayed_beyond(task: Task, at: datetime, end: datetime) -> datetime | None:
+    """Return the first fire time from `end` on of a `fixed_delay` of which those from `at` on are skipped.
+
+    Each of them counts as the end of a run; how late the passes are that skip them is not known.
+    """
+    schedule = task.definition.schedule
+    assert isinstance(schedule, Interval)
+    passed = max(-((at - end) // schedule.every) - 1, 0)
+    return after_finish(schedule, task.anchor, at + passed * schedule.every)
 
 
 def runs_left(task: Task) -> int | None:

@@ -1,6 +1,7 @@
 """The named calendars that a schedule leaves out: which, where they are named, and their days filled in."""
 
 from collections.abc import Callable, Iterator
+from datetime import date, datetime
 from typing import Any
 
 from rota.domain.calendars.days import CalendarDays, ListedDays
@@ -8,6 +9,8 @@ from rota.domain.primitives.ids import Id
 from rota.domain.schedules.base import Timed
 from rota.domain.schedules.definitions import AnyOf, Planned
 from rota.domain.schedules.exclusions import AnyExclusion, InCalendar
+from rota.domain.time_zones.zone import zone
+from rota.errors import Unplannable
 
 _EMPTY = CalendarDays(Id(""), ListedDays(()))
 
@@ -38,6 +41,22 @@ def places_of(schedule: Planned) -> Iterator[tuple[str, str]]:
         yield from _places(schedule)
 
 
+def calendar_leaving_out(schedule: Planned, first: datetime, last: datetime) -> str | None:
+    """Return the calendar of a schedule that has all the days from one time to another; None: none, or it is unknown.
+
+    Those of members of `any_of` are not looked at: a day of theirs does not leave out the fire times of the others.
+    """
+    if not isinstance(schedule, Timed) or not uses_calendars(schedule):
+        return None
+    try:
+        place = zone(getattr(schedule, "timezone", None) or "UTC")
+        days = [at.astimezone(place).date() for at in (first, last)]
+        there = (each for each in schedule.exclude or () if isinstance(each, InCalendar))
+        return next((each.name for each in there if _has_all(each, *days)), None)
+    except Unplannable:
+        return None
+
+
 def with_days(schedule: Planned, find: FindDays) -> Planned:
     """Return a schedule with the days of its calendars; of those that are not there nothing can be computed."""
     if not isinstance(schedule, Timed) or not uses_calendars(schedule):
@@ -58,6 +77,13 @@ def with_no_days(schedule: Planned) -> Planned:
 def without_days(schedule: Planned) -> Planned:
     """Return a schedule as a client declares it, so that it can be compared with another one."""
     return with_days(schedule, lambda _: None)
+
+
+def _has_all(calendar: InCalendar, day: date, last: date) -> bool:
+    following: date | None = day
+    while calendar.days is not None and following is not None and following <= last:
+        following = calendar.days.rule.end(following)
+    return calendar.days is not None and following is not None
 
 
 def _with_days(exclusion: AnyExclusion, find: FindDays) -> AnyExclusion:

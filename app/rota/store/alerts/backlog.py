@@ -44,10 +44,11 @@ def _trim(tx: Transaction, task_id: Id, kind: str) -> None:
         .order_by(notification.c.id)
         .with_for_update(skip_locked=True)
     )
-    *earlier, latest = map(_Waiting._make, tx.connection.execute(waiting))
-    surplus = earlier[MOST_WAITING - 1 :]
+    found = [_Waiting._make(row) for row in tx.connection.execute(waiting)]
+    surplus = found[MOST_WAITING - 1 : -1]
     if not surplus:
         return
+    latest = found[-1]
     removed = tx.connection.execute(
         delete(notification).where(_WAITS, notification.c.id.in_([each.id for each in surplus]))
     ).rowcount

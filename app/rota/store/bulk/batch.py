@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, func, select, true
 
+from rota.db.byte_lengths import byte_length
 from rota.db.tables import run, task
 from rota.db.types import among
 from rota.domain.bulk.model import Bulk, Item, ItemResult, Refusal, refusal
@@ -24,7 +25,8 @@ class PresentRun(NamedTuple):
     status: str
     trigger: str
     scheduled_for: datetime
-    input: str
+    #: The bytes of its input, which is read by those who need it.
+    input_size: int
     #: The chain that it is part of.
     chain_id: Id
     task_status: str
@@ -80,7 +82,7 @@ def read_runs(
             run.c.status,
             run.c.trigger,
             run.c.scheduled_for,
-            run.c.input,
+            byte_length(run.c.input),
             func.coalesce(run.c.chain_id, run.c.id),
             task.c.status,
             matches.label("matches"),

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from sqlalchemy import Connection, bindparam, select
 
 from rota.db.command import Transaction
-from rota.db.tables import bulk_item
-from rota.db.types import is_one_of
+from rota.db.tables import bulk_item, run
+from rota.db.types import among, is_one_of
 from rota.domain.bulk.model import Bulk, Refusal
 from rota.domain.policies import MOST_BUFFERED, OverlapPolicy
 from rota.domain.primitives.ids import Id
@@ -27,6 +27,9 @@ from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
 from rota.store.sealing.secret_inputs import seal_input
 from rota.store.task_rows import check_not_cancelled, tasks_by_id
+
+#: The bytes of the inputs that one write copies.
+MOST_BYTES = 1_048_576
 
 #: Handlers that do not accept the input of an operation, and why not.
 Unfit = Mapping[str, str]
@@ -51,16 +54,22 @@ def rerun(
 ) -> int:
     """Make a run for each of these; return how many of them it has come to. `counted`: what counts towards the quota.
 
-    It ends early where as many runs of a task wait in line as may: those after it are for later.
+    It ends early where as many runs of a task wait in line as may, and where their inputs are large: those after it are
+    for later.
     """
+    runs = _fitting(of, runs)
     tasks = tasks_by_id(tx.connection, list({each.task_id for each in runs}), lock=True)
     batch = _Reruns.begin(tx, of, tasks, unfit, counted)
+    inputs = _inputs(tx.connection, of, runs)
     seen = 0
     for each in runs:
         if not batch.has_room(each):
             break
         seen += 1
-        why = batch.refusal(each) or batch.add(each)
+        if each.id not in inputs:
+            verdicts.changed(each.id, "It was removed.")
+            continue
+        why = batch.refusal(each) or batch.add(each, inputs[each.id])
         if why is not None:
             verdicts.refuse(each.id, why)
     batch.write(verdicts)
@@ -137,11 +146,11 @@ class _Reruns:
             return Refusal.of(error)
         return None
 
-    def add(self, each: PresentRun) -> Refusal | None:
+    def add(self, each: PresentRun, input: str) -> Refusal | None:
         """Make the run; return why it cannot be made, if its input cannot be stored."""
         task = self.tasks[each.task_id]
         try:
-            made = self._new(task, each)
+            made = self._new(task, each, input)
         except AppError as error:
             return Refusal.of(error)
         self._place(task, made)
@@ -149,9 +158,7 @@ class _Reruns:
         self.used += 1
         return None
 
-    def _new(self, task: Task, each: PresentRun) -> NewRun:
-        given = self.of.request.input
-        text = each.input if given is None else given
+    def _new(self, task: Task, each: PresentRun, input: str) -> NewRun:
         made = new_run(
             task.definition,
             self.tx.now,
@@ -159,7 +166,7 @@ class _Reruns:
             task.generation,
             Trigger.RERUN,
             each.scheduled_for,
-            seal_input(self.tx.connection, task.id, task.definition, text),
+            seal_input(self.tx.connection, task.id, task.definition, input),
         )
         made.rerun_of, made.chain_id = each.id, each.chain_id
         made.fed_by = (Link(each.id, LinkKind.RERUN),)
@@ -188,6 +195,27 @@ class _Reruns:
         for each in self.made:
             assert each.rerun_of is not None
             verdicts.done(each.rerun_of, each.id)
+
+
+def _fitting(of: Bulk, runs: Sequence[PresentRun]) -> Sequence[PresentRun]:
+    """Return the first runs whose inputs have MOST_BYTES together, at least one: a write holds all of them."""
+    given = of.request.input
+    total = 0
+    for number, each in enumerate(runs):
+        total += each.input_size if given is None else len(given)
+        if total > MOST_BYTES:
+            return runs[: max(number, 1)]
+    return runs
+
+
+def _inputs(connection: Connection, of: Bulk, runs: Sequence[PresentRun]) -> Mapping[Id, str]:
+    """Return the inputs that the new runs get, by what they repeat; without those that were removed meanwhile."""
+    given = of.request.input
+    these = among(run.c.id, [each.id for each in runs])
+    if given is not None:
+        return dict.fromkeys(connection.execute(select(run.c.id).where(these)).scalars(), given)
+    rows = connection.execute(select(run.c.id, run.c.input).where(these))
+    return {row.id: row.input for row in rows}
 
 
 def _cancelled(task: Task) -> Refusal | None:

@@ -1,10 +1,12 @@
 """Bulk operations: their rows, read and listed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, select
+from sqlalchemy import Connection, Row, Select, bindparam, case, false, func, select
 
+from rota.db.byte_lengths import byte_length
 from rota.db.tables import bulk, bulk_item, run, task
 from rota.db.types import spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
@@ -23,11 +25,19 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.errors import NotFound
 from rota.store.bulk.selection import OF_TASK, read_selection
+from rota.store.runs.reading import MOST_LISTED
 
 _ONE = select(bulk).where(bulk.c.id == bindparam("g_id", type_=bulk.c.id.type))
 _STATUS = _ONE.with_only_columns(bulk.c.status)
 # Rows read at a time; what a key may see of them is decided here.
 _PAGE = 200
+# In a list an input of more bytes is left out, as in lists of runs.
+_LEFT_OUT = func.coalesce(byte_length(bulk.c.input) > MOST_LISTED, false())
+_LISTED: Select[Any] = select(
+    *(column for column in bulk.c if column.name != "input"),
+    case((_LEFT_OUT, None), else_=bulk.c.input).label("input"),
+    _LEFT_OUT.label("left_out"),
+).order_by(bulk.c.id.desc())
 _RUNNING = select(bulk).where(bulk.c.status == spelled_out(BulkStatus.RUNNING)).order_by(bulk.c.id)
 
 
@@ -61,7 +71,10 @@ def running(connection: Connection) -> list[Bulk]:
 
 
 def list_bulks(connection: Connection, limit: NameLimit, after: Id | None, most: int) -> list[Bulk]:
-    """Return up to `most` operations, the newest first, from the id `after` on: those that a client may see."""
+    """Return up to `most` operations, the newest first, from the id `after` on: those that a client may see.
+
+    Large inputs are left out.
+    """
     found: list[Bulk] = []
     while len(found) < most:
         page = _page(connection, after)
@@ -73,10 +86,11 @@ def list_bulks(connection: Connection, limit: NameLimit, after: Id | None, most:
 
 
 def _page(connection: Connection, after: Id | None) -> list[Bulk]:
-    wanted = select(bulk).order_by(bulk.c.id.desc()).limit(_PAGE)
+    wanted = _LISTED.limit(_PAGE)
     if after is not None:
         wanted = wanted.where(bulk.c.id < after)
-    return [to_bulk(row) for row in connection.execute(wanted)]
+    rows = connection.execute(wanted)
+    return [replace(to_bulk(row), input_left_out=bool(row.left_out)) for row in rows]
 
 
 def results(connection: Connection, of: Bulk) -> dict[ItemResult, int]:

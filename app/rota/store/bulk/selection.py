@@ -57,7 +57,7 @@ def conditions(selector: RunSelector, limit: NameLimit) -> list[ColumnElement[bo
 
 
 def _with_error(errors: Sequence[str]) -> Iterator[ColumnElement[bool]]:
-    """Yield the condition that the error of a run has one of these types, or contains one of these texts."""
+    """Yield the condition that the error of a run has one of these types, or one of these texts in its message."""
     if not errors:
         return
     yield or_(

@@ -12,10 +12,9 @@ from rota.db.schema.base import one_of
 from rota.db.tables import run, task
 from rota.db.types import spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import FINAL, RunStatus, Trigger
-from rota.store.json_columns import filed_type
+from rota.store.json_columns import ESCAPE, filed_type, in_message
 from rota.store.task_names import covers, has_tags
 
 UNSUCCESSFUL = frozenset(FINAL - {RunStatus.SUCCEEDED})
@@ -85,9 +84,8 @@ def matching_runs(wanted: RunFilter, *, walks: bool = False) -> list[ColumnEleme
 
 
 def error_contains(wanted: str) -> ColumnElement[bool]:
-    """Return the condition that the error of a run contains a text; upper and lower case are the same."""
-    # As it is written in the JSON of the column.
-    return run.c.error.icontains(json_text.dumps(wanted)[1:-1], autoescape=True)
+    """Return the condition that the message of a run's error contains a text; A to Z may be upper or lower case."""
+    return run.c.error.ilike(in_message(wanted), escape=ESCAPE)
 
 
 # Constants are part of the SQL, and conditions that follow from them are spelled out: only then does a planner see that

@@ -17,15 +17,8 @@ function writeTimes(root) {
 
 let live = true;
 let missed = 0;
+let saidAt = 0;
 let reloading = 0;
-
-// Whether replacing the page would lose something: what is typed, or the answer to a form (`data-still`).
-function isBusy() {
-  const active = document.activeElement;
-  if (active && ["INPUT", "SELECT", "TEXTAREA"].includes(active.tagName)) return true;
-  if (document.querySelector("main [data-still]")) return true;
-  return [...document.querySelectorAll("main input, main textarea, main select")].some(isChanged);
-}
 
 function isChanged(field) {
   if (field.tagName !== "SELECT") return field.value !== field.defaultValue || field.checked !== field.defaultChecked;
@@ -33,27 +26,66 @@ function isChanged(field) {
   return field.selectedIndex !== Math.max(chosen, 0);
 }
 
-async function refresh() {
+// Replacing the page would lose something: what is typed, the answer to a form (`data-still`), or a dialog that is read.
+function isBusy() {
+  const active = document.activeElement;
+  if (active && ["INPUT", "SELECT", "TEXTAREA"].includes(active.tagName)) return true;
+  return document.querySelector("dialog[open], main [data-still]") !== null || hasTyped();
+}
+
+function hasTyped() {
+  return [...document.querySelectorAll("main input, main select, main textarea")].some(isChanged);
+}
+
+async function refresh(asked = false) {
   const reply = await fetch(location.href, { headers: { accept: "text/html" } });
   if (!reply.ok || reply.redirected) return;
   if (document.querySelector("main [data-still]")) return; // what a form has come to
   const page = new DOMParser().parseFromString(await reply.text(), "text/html");
   const fresh = page.getElementById("main");
-  if (!fresh || isBusy()) return;
+  if (!fresh || (asked ? hasTyped() : isBusy())) return;
   const opened = [...document.querySelectorAll("details")].map((each) => each.open);
   document.getElementById("main").replaceChildren(...fresh.childNodes);
   document.querySelectorAll("details").forEach((each, index) => { each.open = opened[index] ?? each.open; });
   writeTimes(document);
+  document.dispatchEvent(new Event("rota:shown"));
+  const version = page.getElementById("version");
+  if (version && version.textContent !== document.getElementById("version").textContent) showUpdated(version.textContent);
+}
+
+// The service was updated while this page was open: its scripts and forms may not fit any more.
+function showUpdated(version) {
+  if (document.getElementById("updated")) return;
+  const banner = document.createElement("p");
+  banner.id = "updated";
+  banner.className = "banner";
+  banner.setAttribute("role", "status");
+  const link = document.createElement("a");
+  link.href = location.href;
+  link.textContent = "Load the page again";
+  banner.append(`Rota ${version} is running now, and this page is of the version before. `, link);
+  document.getElementById("main").before(banner);
+}
+
+function showMissed() {
+  const chip = document.getElementById("news");
+  chip.hidden = missed === 0;
+  chip.textContent = `${missed} new`;
+  // At most each ten seconds, so that a reader is not talked to all the time.
+  if (missed && Date.now() - saidAt > 10_000) {
+    saidAt = Date.now();
+    document.getElementById("said").textContent = `${missed} new events; the page is not updated`;
+  }
 }
 
 function notice() {
   if (!live || isBusy() || document.hidden) {
     missed += 1;
-    document.getElementById("news").textContent = `${missed} new`;
+    showMissed();
     return;
   }
   missed = 0;
-  document.getElementById("news").textContent = "";
+  showMissed();
   if (!reloading) reloading = setTimeout(() => { reloading = 0; refresh(); }, 1000);
 }
 
@@ -74,8 +106,10 @@ function follow() {
     live = !live;
     button.setAttribute("aria-pressed", String(live));
     button.textContent = live ? "Live" : "Paused";
-    if (live) { missed = 0; document.getElementById("news").textContent = ""; refresh(); }
+    document.getElementById("said").textContent = live ? "The page follows what happens" : "The page stays as it is";
+    if (live) { missed = 0; showMissed(); refresh(); }
   });
+  document.getElementById("news").addEventListener("click", () => { missed = 0; showMissed(); refresh(true); });
 }
 
 writeTimes(document);
