@@ -46,7 +46,7 @@ def test_why_did_this_task_not_run(api: Api, page: Page) -> None:
     page.get_by_role("link", name="report", exact=True).click()
 
     expect(page.locator(".explained").first).to_contain_text("Paused since")
-    expect(page.locator(".banner")).to_contain_text("CRM migration")
+    expect(page.locator(".note")).to_contain_text("CRM migration")
     page.get_by_role("button", name="Resume").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("active")
     page.get_by_text("Why did it not run at another time?").click()

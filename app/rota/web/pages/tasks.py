@@ -31,6 +31,7 @@ async def show(page: Page) -> Response:
         "tasks.html",
         status=422 if fault else 200,
         tasks=found["items"],
+        failed={each["name"]: _failed(each) for each in found["items"]},
         total=found["total"],
         total_is_exact=found.get("total_is_exact", True),
         following=found["next_cursor"],
@@ -63,6 +64,11 @@ async def _find(page: Page, wanted: Mapping[str, str]) -> tuple[Mapping[str, Any
         if error.status != 422:
             raise
         return _NOTHING, str(error)
+
+
+def _failed(task: Mapping[str, Any]) -> int:
+    """Return how many of the latest runs failed: colours alone would not tell."""
+    return sum(each["status"] == "failed" for each in task.get("latest_runs", ()))
 
 
 def _names(found: Mapping[str, Any] | None) -> Sequence[str]:
