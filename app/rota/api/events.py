@@ -81,6 +81,7 @@ def listen(
     """Stream what happens from now on, or since the last event that you received, as server-sent events.
 
     Values of one filter are OR-ed, filters are AND-ed. `reset`: events after your last one are not kept any more.
+    The stream does not end, so this page shows nothing of it; `curl -N` does.
     """
     types, after = _types(split(type)), last_event.read(parse_event_position)
     with services.database.read() as connection:

@@ -39,7 +39,7 @@ def environment() -> Environment:
         version=version("rota"),
         serving_replica=f"{socket.gethostname()}:{os.getpid()}",
         sparkline=sparkline,
-        pages=PAGES,
+        main_pages=PAGES,
         more_pages=MORE,
         page_chords=CHORDS,
     )

@@ -117,7 +117,11 @@ class TaskForm:
 
     def shown(self) -> dict[str, Any]:
         """Return what each page of the form shows."""
-        kept = {name: text for name, text in self.typed.items() if text and name[:1] in ("/", "e")}
+        kept = {
+            name: text
+            for name, text in self.typed.items()
+            if text and (name == "etag" or name.startswith("/"))
+        }
         present = self.present
         return {
             "name": present.name if present else None,
