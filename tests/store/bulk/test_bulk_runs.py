@@ -229,6 +229,22 @@ def test_a_run_whose_result_a_successor_still_needs_is_not_deleted(world: World)
     assert outcomes(execute(world, begin(world, "delete", task=["a"]))) == ["done"]
 
 
+@pytest.mark.parametrize("ours", [(), ("a-next",)])
+def test_a_successor_of_another_team_that_needs_a_run_is_not_named(
+    world: World, ours: tuple[str, ...]
+) -> None:
+    for name in ("a", "b"):
+        world.register(name, **MANUAL)
+    for name in ("Z-theirs", *ours):
+        world.register(name, schedule={"type": "after", "tasks": ["a", "b"]})
+    world.succeed(world.start("a"))
+
+    [refused] = execute(world, begin(world, "delete", task=["a"], limit=NameLimit(("a",))))
+
+    named = "Task 'a-next'" if ours else "A task that this key may not see"
+    assert str(refused.detail).startswith(f"{named} takes its result")
+
+
 def test_the_last_ping_of_a_task_that_is_watched_is_not_deleted(world: World) -> None:
     world.register("t", **MANUAL)
     for _ in range(2):
