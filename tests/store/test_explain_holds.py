@@ -103,3 +103,24 @@ def test_a_fire_time_that_was_skipped_names_the_hold_after_it_has_ended(world: W
 
     assert answer(found) == ("skipped", "held")
     assert f"skipped: the task was in {NAMED}, from 2026-03-10T12:00:00.000Z until" in found.message
+
+
+def test_a_hold_that_skips_decides_also_where_one_that_catches_up_lasts_longer(
+    world: World,
+) -> None:
+    world.register()
+    hold(world)
+    set_hold(world, "longer", fire_times=HeldFireTimes.CATCH_UP, ends_at=NOON + 2 * HOUR)
+    world.clock.advance(MINUTE + timedelta(seconds=1))
+    ahead, later = (why_at(world, NOON + minutes * MINUTE) for minutes in (30, 90))
+    now = why(world)
+    end_hold(world, "longer")
+    world.fire()
+
+    assert (answer(ahead), answer(later)) == (("skipped", "held"), ("held", "held"))
+    assert f"lies within {NAMED}" in ahead.message
+    assert (
+        "held by the hold 'longer', until 2026-03-10T14:00:00.000Z: nothing fires." in now.message
+    )
+    assert now.message.endswith(f"Those within the {NAMED}, {UNTIL_ONE}, are skipped.")
+    assert f"skipped: the task was in {NAMED}" in why_at(world, NOON + MINUTE).message

@@ -145,6 +145,23 @@ def test_holds_that_last_are_counted_and_what_one_defers_is_not_overdue(world: W
     assert (measured(world).holds, measured(world).overdue) == (1, 0)
 
 
+@pytest.mark.parametrize(("starts_after", "overdue"), [(0, 5), (60, 5), (61, 185)])
+def test_what_waited_for_a_hold_is_overdue_since_its_end(
+    world: World, starts_after: int, overdue: int
+) -> None:
+    """One that was due before the hold began was late already."""
+    world.register("t", tags=["x"])
+    starts_at = world.now + timedelta(seconds=starts_after)
+    given: dict[str, Any] = {"fire_times": HeldFireTimes.CATCH_UP, "starts_at": starts_at}
+    set_hold(world, tags=("x",), ends_at=world.now + 3 * MINUTE, **given)
+    set_hold(world, "next", ends_at=world.now + 4 * MINUTE, **given)
+    set_hold(world, "other", tags=("y",), **given)
+
+    world.clock.advance(4 * MINUTE + timedelta(seconds=5))
+
+    assert measured(world).overdue == overdue
+
+
 def test_the_sizes_are_those_of_the_database(world: World) -> None:
     found = measured(world)
 

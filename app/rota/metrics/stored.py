@@ -66,7 +66,10 @@ _GAUGES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "overdue": (
         "rota_overdue_seconds",
-        "For how long the work that was due first has been due without having become a queued run.",
+        (
+            "For how long the work that was due first has been due without having become a queued run. What waited "
+            "for a hold counts from its end."
+        ),
         (),
     ),
     "alerts": ("rota_alerts_raised", "Alerts that are raised, by kind.", ("kind",)),

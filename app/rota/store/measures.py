@@ -32,7 +32,9 @@ from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Unavailable
 from rota.metrics.stored import Measures, QueueMeasure, TaskMeasure
 from rota.store.holds.lasting import number_lasting
+from rota.store.holds.reading import holds_that_matter
 from rota.store.runs.claim import earliest_delayed
+from rota.store.task_rows import read_definition
 
 log = structlog.get_logger(__name__)
 
@@ -60,7 +62,7 @@ _BY_NAME = {
 }
 _TASKS_BY_STATUS = select(task.c.status, func.count()).where(_NOT_DELETED).group_by(task.c.status)
 _EARLIEST_DUE = (
-    select(task.c.next_fire_at)
+    select(task.c.next_fire_at, task.c.name, task.c.queue, task.c.definition)
     .where(_IS_ACTIVE, task.c.next_fire_at.is_not(None), task.c.deferred_until.is_(None))
     .order_by(task.c.next_fire_at)
     .limit(1)
@@ -171,9 +173,21 @@ def _made_at(id: str) -> float:
 
 
 def _overdue(connection: Connection, now: datetime) -> float:
-    due = connection.execute(_EARLIEST_DUE).scalar_one_or_none()
+    due = _due_since(connection, now)
     late = [now - at for at in (due, earliest_delayed(connection)) if at is not None]
     return max([timedelta(), *late]).total_seconds()
+
+
+def _due_since(connection: Connection, now: datetime) -> datetime | None:
+    """Return since when a fire time has been due; one that waited for a hold to end, since its end."""
+    row = connection.execute(_EARLIEST_DUE).one_or_none()
+    if row is None or row.next_fire_at >= now:
+        return None
+    at: datetime = row.next_fire_at
+    holds = holds_that_matter(connection)
+    if not holds:
+        return at
+    return holds.plannable_from(row.name, row.queue, read_definition(row.definition).tags, at, now)
 
 
 @dataclass(slots=True)

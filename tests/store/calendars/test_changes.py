@@ -312,6 +312,25 @@ def test_a_delay_moves_on_when_its_day_becomes_one_of_the_calendar_and_back(worl
     assert world.read(changed_calendars) == []
 
 
+@pytest.mark.parametrize("more", [{}, {"jitter": 3_600}])
+def test_a_delay_that_has_not_run_yet_moves_back_as_well(
+    world: World, more: dict[str, Any]
+) -> None:
+    put(world)
+    first = world.register(schedule=DELAY | more).next_fire_at
+    assert first is not None
+
+    put(world, first.date())
+    replan(world)
+    moved = world.task().next_fire_at
+    put(world)
+    replan(world)
+
+    assert moved is not None
+    assert moved > first
+    assert world.task().next_fire_at == first
+
+
 def test_a_change_during_a_replanning_is_replanned_again(world: World) -> None:
     put(world, TODAY)
     put(world, TODAY + DAY)

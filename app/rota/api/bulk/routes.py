@@ -1,7 +1,5 @@
 """Bulk operations on runs: run many again, cancel or delete them; previewed, confirmed, followed."""
 
-import asyncio
-import contextlib
 from collections.abc import Iterator
 from enum import StrEnum
 from typing import Annotated
@@ -19,6 +17,7 @@ from rota.api.bulk.views import (
     show_bulk,
     show_item,
 )
+from rota.api.bulk.waiting import goes_on
 from rota.api.http.access import ReadsRuns, WritesRuns
 from rota.api.http.audit_entries import logged
 from rota.api.http.pagination import (
@@ -49,18 +48,14 @@ from rota.domain.bulk import model
 from rota.domain.bulk.model import Bulk, BulkVerb, ItemResult
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import GivenId, Id, to_id
-from rota.errors import RateLimited, Unavailable
 from rota.store.audit.audited import Made
 from rota.store.bulk.changes import BeginBulk, CancelBulk, Changed, ConfirmBulk
-from rota.store.bulk.rows import find_bulk, is_running, list_bulks, list_items, results
+from rota.store.bulk.rows import find_bulk, list_bulks, list_items, results
 from rota.store.bulk.selection import select_runs
 from rota.store.idempotency import Once, Reply
 
 of_runs: APIRouter = router("/v1/runs", "bulk")
 routes: APIRouter = router("/v1/bulk", "bulk")
-
-# Commits of other processes wake no waiter here, so it looks this often, in seconds.
-_LOOK_EVERY = 1.0
 
 Wait = Annotated[
     float,
@@ -266,42 +261,9 @@ async def _ended(
     services: Services, id: Id, limit: NameLimit, wait: float, *, replayed: bool = False
 ) -> Response:
     """Respond with an operation when it has ended, or the time is up; a preview does not go on."""
-    going_on = await _goes_on(services, id, wait)
+    going_on = await goes_on(services, id, wait)
     shown = await run_in_threadpool(_shown, services, id, limit, 202 if going_on else 200)
     return send(shown, replayed=replayed)
-
-
-async def _goes_on(services: Services, id: Id, wait: float) -> bool:
-    """Return whether an operation still goes on after up to `wait` seconds.
-
-    Where no further request may wait it is not waited for: it is begun, so that an error would have it begun again.
-    """
-    ends_at = services.clock.monotonic() + wait
-    if not await services.reader.run(is_running, id):
-        return False
-    if not wait:
-        return True
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(services.streams.slot())
-        except (Unavailable, RateLimited):
-            return True
-        return not await _has_ended(services, id, ends_at)
-
-
-async def _has_ended(services: Services, id: Id, ends_at: float) -> bool:
-    """Wait for the end of an operation; return whether it came before `ends_at`, by the monotonic clock."""
-    while not services.streams.closing:
-        with services.waiters.waiting(id) as came_further:
-            if not await services.reader.run(is_running, id):
-                return True
-            left = ends_at - services.clock.monotonic()
-            if left <= 0:
-                return False
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(left, _LOOK_EVERY)):
-                    await came_further.wait()
-    return False
 
 
 def _shown(services: Services, id: Id, limit: NameLimit, status: int) -> Reply:

@@ -10,7 +10,7 @@ from typing_extensions import TypedDict
 
 from rota.api.http.access import ReadsRuns
 from rota.api.http.formats import InstantText, show_instant
-from rota.api.http.pagination import Limit, split
+from rota.api.http.pagination import Limit, split, split_all_tags
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services
@@ -130,7 +130,7 @@ async def list_groups(
         caller=caller,
         task=split(task),
         tag=split(tag),
-        all_tags=split(all_tags),
+        all_tags=split_all_tags(all_tags),
         window=_window(window, filters),
         by=tuple(map(GroupBy, kinds)),
         limit=limit,

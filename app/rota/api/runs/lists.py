@@ -16,6 +16,7 @@ from rota.api.http.pagination import (
     paginate,
     show_total,
     split,
+    split_all_tags,
 )
 from rota.api.http.requested_times import GivenTime, span_of, task_of
 from rota.api.http.responses import reply, send
@@ -185,7 +186,7 @@ def list_all(
 
     A date or a local time is in the time zone of the task, if `task` gives one.
     """
-    tasks = GivenTasks(split(task), split(tag), split(all_tags))
+    tasks = GivenTasks(split(task), split(tag), split_all_tags(all_tags))
     wanted = filters.of_tasks(services, caller.tasks, tasks)
     return _page(services, wanted, cursor, limit, total=total)
 

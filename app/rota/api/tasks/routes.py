@@ -18,6 +18,7 @@ from rota.api.http.pagination import (
     paginate,
     show_total,
     split,
+    split_all_tags,
 )
 from rota.api.http.request_model import check_name
 from rota.api.http.responses import IdempotencyKey, commit, idempotency_key, reply, send
@@ -141,7 +142,7 @@ def list_all(
     wanted = TaskFilter(
         status=checked_filter("status", split(status), TaskStatus),
         tag=split(tag),
-        all_tags=split(all_tags),
+        all_tags=split_all_tags(all_tags),
         handler=split(handler),
         queue=split(queue),
         name_prefix=name_prefix,

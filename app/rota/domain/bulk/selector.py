@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 from rota.domain.primitives.instants import Instant
 from rota.domain.primitives.names import Name
 from rota.domain.runs.status import RunStatus, Trigger
-from rota.domain.tasks.definition import Tag
+from rota.domain.tasks.definition import MOST_TAGS, Tag
 
 _MOST_VALUES = 200
 _Reason = Annotated[str, Field(min_length=1, max_length=32)]
@@ -45,7 +45,7 @@ class RunSelector(BaseModel):
     all_tags: tuple[Tag, ...] = Field(
         (),
         min_length=1,
-        max_length=_MOST_VALUES,
+        max_length=MOST_TAGS,
         description="Runs of tasks that have all of these tags.",
     )
     status: tuple[RunStatus, ...] = Field(

@@ -19,6 +19,16 @@ def hold_at(facts: Facts, at: datetime) -> Hold | None:
     return longest(each for each in facts.holds if each.covers(at))
 
 
+def deciding(facts: Facts, at: datetime) -> Hold | None:
+    """Return the hold that decides about a fire time: one with `skip` wins over those that catch up."""
+    skipping = longest(each for each in facts.holds if each.covers(at) and _skips(each))
+    return skipping or hold_at(facts, at)
+
+
+def _skips(hold: Hold) -> bool:
+    return hold.fire_times is HeldFireTimes.SKIP
+
+
 def holding(facts: Facts, run: Run) -> Hold | None:
     """Return the hold that keeps a run from starting now."""
     return None if run.trigger in STARTS_WHILE_HELD else hold_at(facts, facts.now)
@@ -44,12 +54,15 @@ def of_held_task(facts: Facts) -> Explanation | None:
     if hold is None or isinstance(facts.task.definition.schedule, Manual):
         return None
     message = f"It is held by the {named(hold)}, until {until(hold)}: nothing fires. {_fate(facts, hold)}."
+    decides = deciding(facts, facts.now)
+    if decides is not None and decides.fire_times is not hold.fire_times:
+        message += f" Those within the {named(decides)}, until {until(decides)}, are skipped."
     return Explanation(facts.now, False, Verdict.HELD, SkipReason.HELD, message)
 
 
 def of_held_time(facts: Facts, at: datetime, fire_at: datetime) -> Explanation | None:
     """Return what becomes of a fire time without a run that lies within a hold, if it does."""
-    hold = hold_at(facts, fire_at)
+    hold = deciding(facts, fire_at)
     if hold is None:
         return None
     lies = f"{format_instant(fire_at)} lies within {named(hold)}, which lasts until {until(hold)}"
@@ -65,7 +78,7 @@ def of_held_time(facts: Facts, at: datetime, fire_at: datetime) -> Explanation |
 
 
 def _fate(facts: Facts, hold: Hold) -> str:
-    if hold.fire_times is HeldFireTimes.SKIP:
+    if _skips(hold):
         return "Fire times within it are skipped"
     match facts.task.definition.misfire_policy:
         case MisfirePolicy.RUN_ONCE:
@@ -80,7 +93,7 @@ def _fate(facts: Facts, hold: Hold) -> str:
 
 def why_skipped(facts: Facts, run: Run, it: str) -> str:
     """Return why a fire time (`it`), or several, are recorded as skipped with the reason `held`."""
-    hold = hold_at(facts, run.scheduled_for)
+    hold = deciding(facts, run.scheduled_for)
     if hold is None:
         return f"the task was held then, and nothing made up for {it} when the hold ended"
     during = (

@@ -58,6 +58,17 @@ class Holds:
             if each.covers(now)
         )
 
+    def plannable_from(
+        self, name: str, queue: str, tags: Collection[str], at: datetime, now: datetime
+    ) -> datetime:
+        """Return since when a fire time that is due could be planned: the end of the holds that it waited for."""
+        deferring = [
+            each for each in self.of(name, queue, tags) if each.fire_times is HeldFireTimes.CATCH_UP
+        ]
+        while at < now and (ends := [each.ends_at or now for each in deferring if each.covers(at)]):
+            at = min(max(ends), now)
+        return at
+
     @property
     def look_at_tags(self) -> bool:
         """Whether any of them selects by tags."""

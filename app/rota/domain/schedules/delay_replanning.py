@@ -7,7 +7,13 @@ from datetime import datetime, timedelta
 
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Interval, Planned
-from rota.domain.schedules.fire_times import delayed, first_delay, is_left_out, moved_on
+from rota.domain.schedules.fire_times import (
+    delayed,
+    first_delay,
+    first_fire,
+    is_left_out,
+    moved_on,
+)
 
 
 def replanned_delay(
@@ -15,18 +21,25 @@ def replanned_delay(
 ) -> datetime | None:
     """Return the fire time that replaces `at`, by the present days of the calendars; None: nothing is left.
 
-    `finished_at` is when the last run ended. If `at` counts from there, an earlier time may have become free; one that
-    has passed by `now` is not made up for. Raises Unplannable.
+    `finished_at` is when the last run ended; None: there was none. If `at` counts from there, or from the registration,
+    an earlier time may have become free; one that has passed by `now` is not made up for. Raises Unplannable.
     """
     if not isinstance(schedule, Interval) or schedule.mode != "fixed_delay" or at <= now:
         return at
-    origin = None if finished_at is None else _origin(schedule, anchor, at, finished_at)
+    since = finished_at or _before_first(schedule, anchor)
+    origin = None if since is None else _origin(schedule, anchor, at, since)
     if origin is None:
         if not is_left_out(schedule, anchor, at):
             return at
         origin = at
     passed = max(-((origin - now) // schedule.every), 0)
     return delayed(schedule, anchor, moved_on(schedule, origin + passed * schedule.every))
+
+
+def _before_first(schedule: Interval, anchor: Anchor) -> datetime | None:
+    """Return when a run would have ended after which the first fire time comes, jitter apart."""
+    first = first_fire(schedule.model_copy(update={"jitter": None}), anchor)
+    return None if first is None else first - schedule.every
 
 
 def _origin(

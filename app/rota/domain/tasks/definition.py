@@ -42,6 +42,8 @@ SMALLEST_GRACE = timedelta(seconds=1)
 SHORTEST_SILENCE = timedelta(seconds=1)
 HTTP_HANDLER = "http"
 
+#: How many tags a task has at most.
+MOST_TAGS = 32
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@~-]{0,63}$")]
 
 
@@ -148,7 +150,7 @@ class TaskDefinition(BaseModel):
     constraints: Constraints = Field(
         (), description="All of them must be met before an attempt starts; until then it waits."
     )
-    tags: tuple[Tag, ...] = Field((), max_length=32)
+    tags: tuple[Tag, ...] = Field((), max_length=MOST_TAGS)
     on_failure: OnFailure = None
     on_success: OnSuccess = None
     on_skipped: OnSkipped = None

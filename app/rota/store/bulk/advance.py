@@ -113,7 +113,7 @@ class AdvanceBulk(Command[Advanced]):
             case BulkVerb.CANCEL:
                 cancel(tx, accepted, verdicts)
             case BulkVerb.DELETE:
-                delete_runs(tx, accepted, verdicts)
+                delete_runs(tx, accepted, self.read.request.limit, verdicts)
             case _:
                 assert_never(self.read.request.verb)
         return len(selected)

@@ -2,11 +2,12 @@
 
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, case, exists, func, or_, select, update
 
 from rota.db.command import StaleError, Transaction
 from rota.db.tables import predecessor, run, task
 from rota.db.types import among
+from rota.domain.access.names import NameLimit
 from rota.domain.bulk.model import Refusal
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
@@ -14,6 +15,7 @@ from rota.domain.runs.status import RunStatus, Trigger
 from rota.store.bulk.batch import PresentRun, Verdicts
 from rota.store.runs.cancellation import cancel_waiting_runs, request_end
 from rota.store.runs.removal import remove_runs
+from rota.store.task_names import covers
 
 _PING = Refusal(
     "run-in-use", "It is the last ping of its task, from which the alert on its absence counts."
@@ -32,12 +34,15 @@ def cancel(tx: Transaction, runs: Sequence[PresentRun], verdicts: Verdicts) -> N
             verdicts.changed(each.id, "It has ended meanwhile.")
 
 
-def delete_runs(tx: Transaction, runs: Sequence[PresentRun], verdicts: Verdicts) -> None:
+def delete_runs(
+    tx: Transaction, runs: Sequence[PresentRun], limit: NameLimit, verdicts: Verdicts
+) -> None:
     """Delete finished runs of locked tasks, with their attempts and what they logged.
 
-    Their tasks show the run before as the last one; a span of skipped fire times begins anew after a deleted one.
+    Their tasks show the run before as the last one; a span of skipped fire times begins anew after a deleted one. No
+    refusal names a task beyond `limit`.
     """
-    refused = _in_use(tx, runs)
+    refused = _in_use(tx, runs, limit)
     for id, why in refused.items():
         verdicts.refuse(id, why)
     ids = [each.id for each in runs if each.id not in refused]
@@ -74,18 +79,22 @@ def _last_run() -> ColumnElement[Id | None]:
     )
 
 
-def _in_use(tx: Transaction, runs: Sequence[PresentRun]) -> dict[Id, Refusal]:
+def _in_use(tx: Transaction, runs: Sequence[PresentRun], limit: NameLimit) -> dict[Id, Refusal]:
     """Return the runs that something still needs, and what that is."""
     found = dict.fromkeys(_last_pings(tx, runs), _PING)
     names = sorted({each.task for each in runs})
+    visible = case((covers(limit, task.c.name), task.c.name))
     awaited = (
-        select(predecessor.c.run_id, func.min(task.c.name).label("name"))
+        select(predecessor.c.run_id, func.min(visible).label("name"))
         .join(task, and_(task.c.id == predecessor.c.task_id, task.c.deleted_at.is_(None)))
         .where(predecessor.c.name.in_(names), predecessor.c.run_id.in_([each.id for each in runs]))
         .group_by(predecessor.c.run_id)
     )
     for row in tx.connection.execute(awaited):
-        detail = f"Task {row.name!r} takes its result once its other predecessors have run; delete it after that."
+        who = "A task that this key may not see" if row.name is None else f"Task {row.name!r}"
+        detail = (
+            f"{who} takes its result once its other predecessors have run; delete it after that."
+        )
         found[row.run_id] = Refusal("run-in-use", detail)
     return found
 
