@@ -76,6 +76,13 @@ def test_every_page_is_there_and_loads_nothing_from_elsewhere(api: Api, browser:
             assert not any(name.startswith("on") or name == "style" for name in attributes), path
 
 
+def test_pages_let_browsers_send_forms_with_their_origin(browser: Browser) -> None:
+    metas = [each for each in browser.page("/ui").all("meta") if each.get("name") == "referrer"]
+
+    # The header of the API says `no-referrer`: with that, browsers send `Origin: null`.
+    assert metas == [{"name": "referrer", "content": "same-origin"}]
+
+
 def test_what_clients_store_is_shown_as_text(api: Api, browser: Browser) -> None:
     for path in paths(api):
         page = browser.page(path)
