@@ -96,6 +96,14 @@ def test_an_edit_has_the_same_fields_but_the_name(api: Api, browser: Browser) ->
     assert new - typed_at(browser, "/ui/tasks/edited/edit").keys() == {"/name"}
 
 
+def test_sections_of_what_is_default_are_folded(api: Api, browser: Browser) -> None:
+    api.task("by-default", schedule=YEARLY)
+
+    page = browser.page("/ui/tasks/by-default/edit")
+
+    assert [each for each in page.all("details") if "open" in each] == []
+
+
 def test_every_form_of_a_choice_is_shown_when_it_is_chosen(browser: Browser) -> None:
     css = files("rota.web").joinpath("static/task_form.css").read_text()
     page = browser.page("/ui/tasks/new")

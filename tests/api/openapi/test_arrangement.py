@@ -56,6 +56,18 @@ def test_summaries_are_plain_text(document: dict[str, Any]) -> None:
     assert [name for name, operation in operations(document) if "`" in operation["summary"]] == []
 
 
+def test_every_response_says_what_it_has(document: dict[str, Any]) -> None:
+    told = [
+        response["description"]
+        for _, operation in operations(document)
+        for response in operation["responses"].values()
+    ]
+
+    assert "Successful Response" not in told
+    registered = document["paths"]["/v1/tasks"]["post"]["responses"]["201"]
+    assert registered["description"] == "A task, and what a registration did to it."
+
+
 def test_schemas_are_folded(api: Api) -> None:
     assert '"defaultModelsExpandDepth": 0' in api.get("/docs").text
 

@@ -14,22 +14,35 @@ _KV_ORDER: Final = (
 )
 #: Those that FastAPI takes from models have lost the members that are null.
 _EXAMPLES: Final = {"TaskOut": TASK, "RegistrationOut": REGISTERED}
+_UNTOLD: Final = "Successful Response"
 _FIRST_MEMBERS: Final = ("id", "name")
 
 
 def arrange(document: dict[str, Any]) -> None:
     """Put paths and members into the order of a reader, take the lock from what needs no key, add whole examples."""
+    schemas = document["components"]["schemas"]
     document["paths"] = {path: document["paths"][path] for path in _ordered(document["paths"])}
     for path, item in document["paths"].items():
-        if is_open(path):
-            for operation in item.values():
+        for operation in item.values():
+            _describe_successes(operation, schemas)
+            if is_open(path):
                 operation["security"] = []
-    schemas = document["components"]["schemas"]
-    for name, example in _EXAMPLES.items():
-        schemas[name]["examples"] = [example]
-    for schema in schemas.values():
+    for name, schema in schemas.items():
+        if name in _EXAMPLES:
+            schema["examples"] = [_EXAMPLES[name]]
         if "name" in schema.get("properties", {}):
             schema["properties"] = _names_first(schema["properties"])
+
+
+def _describe_successes(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    """Say what a response has, where FastAPI says only that it is one of success."""
+    for response in operation["responses"].values():
+        if response["description"] != _UNTOLD:
+            continue
+        content = response.get("content", {}).get("application/json", {})
+        name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        told = schemas.get(name, {}).get("description", "Done.")
+        response["description"] = told.partition("\n\n")[0]
 
 
 def _ordered(paths: Mapping[str, Any]) -> Iterator[str]:

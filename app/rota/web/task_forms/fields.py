@@ -53,6 +53,8 @@ class Field:
     forms: tuple[tuple[str, "Field"], ...] = ()
     #: Of a choice: the member that names the form; none if a text stands in place of the object.
     tag: str | None = None
+    #: It is an empty list or object if it is left out.
+    is_empty_without: bool = False
     #: A text may be empty: it is sent as it is.
     may_be_empty: bool = False
 

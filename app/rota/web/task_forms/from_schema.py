@@ -56,6 +56,7 @@ class FormMaker:
             hint=prose(meant.get("description", "")),
             example=_example(meant),
             required=required,
+            is_empty_without=default in ([], {}),
         )
         if path.count("/") > _MOST_DEEP or len(meant.get("properties", ())) > MOST_MEMBERS:
             return made

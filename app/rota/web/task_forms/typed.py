@@ -111,9 +111,9 @@ def fill(fields: Iterable[Field], members: Mapping[str, Any]) -> dict[str, str]:
     """Return what would be typed for the members of an object."""
     typed: dict[str, str] = {}
     for each in fields:
-        name = _name_of(each)
-        if members.get(name) is not None:
-            typed |= _filled(each, members[name])
+        value = members.get(_name_of(each))
+        if value is not None and not (each.is_empty_without and value in ([], {})):
+            typed |= _filled(each, value)
     return typed
 
 
