@@ -27,9 +27,7 @@ def upgrade() -> None:
         sa.Column("expires_at", Instant(), nullable=False),
         sa.Column("address", sa.String(64), nullable=True),
         sa.Column("browser", sa.String(200), nullable=True),
-        sa.CheckConstraint(
-            "(key_id IS NULL) = (key_digest IS NULL)", name=op.f("ck_session_key")
-        ),
+        sa.CheckConstraint("(key_id IS NULL) = (key_digest IS NULL)", name=op.f("ck_session_key")),
         sa.CheckConstraint("expires_at > created_at", name=op.f("ck_session_lasts")),
         sa.PrimaryKeyConstraint("digest", name=op.f("pk_session")),
     )

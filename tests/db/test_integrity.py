@@ -1,6 +1,7 @@
 """Every constraint holds on both databases, and is known by its name."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -206,6 +207,12 @@ ROWS: dict[str, dict[str, Any]] = {
         "confirmed_at": NOON,
     },
     "bulk_selection": {"bulk_id": numbered(6), "first": 0, "run_ids": b"", "ended": ""},
+    "session": {
+        "digest": b"d" * 32,
+        "principal": "key:1",
+        "created_at": NOON,
+        "expires_at": NOON + timedelta(days=7),
+    },
     "run_link": {"fed_id": RUN, "feeding_id": numbered(7), "kind": "after"},
     "bulk_item": {"bulk_id": numbered(6), "position": 0, "run_id": RUN, "result": "done"},
     "idempotency": {
@@ -279,6 +286,8 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     ),
     "ck_bulk_max_concurrent": ("bulk", {"id": numbered(9), "max_concurrent": 0}),
     "ck_bulk_selection_first": ("bulk_selection", {"first": -1}),
+    "ck_session_key": ("session", {"digest": b"e" * 32, "key_digest": b"k" * 32}),
+    "ck_session_lasts": ("session", {"digest": b"e" * 32, "expires_at": NOON}),
     "ck_run_link_kind": ("run_link", {"feeding_id": numbered(8), "kind": "nonsense"}),
     "ck_run_link_of_two_runs": ("run_link", {"feeding_id": RUN}),
     "ck_bulk_item_result": ("bulk_item", {"position": 1, "result": "nonsense"}),
