@@ -12,7 +12,8 @@ from tests.api.service import Api, serving
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-@pytest.fixture(scope="session")
+# Not for the session: while Playwright runs, its event loop is that of this thread, and other tests have loops of theirs.
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, _NAMES)), None)
     if found is None:
