@@ -12,7 +12,7 @@ from tests.api.service import Api, serving
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
-# Not for the session: while Playwright runs, its event loop is that of this thread, and other tests have loops of theirs.
+# Not for the session: while Playwright runs, its event loop is that of the thread, and other tests have their own.
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, _NAMES)), None)
