@@ -1,7 +1,8 @@
-"""Chromium for the stories; without one on the PATH they are skipped."""
+"""Chromium for the stories; without one on the PATH they are skipped. They take minutes: `make torture` has them."""
 
 import shutil
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
@@ -9,7 +10,15 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.api.edge.sockets import Listening, listening
 from tests.api.service import Api, serving
 
+_HERE = Path(__file__).parent
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
+
+
+@pytest.hookimpl(tryfirst=True)  # before the long tests are deselected
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if item.path.is_relative_to(_HERE):
+            item.add_marker(pytest.mark.torture)
 
 
 # Not for the session: while Playwright runs, its event loop is that of the thread, and other tests have their own.

@@ -49,6 +49,7 @@ def test_the_keyboard_leads_to_pages(page: Page) -> None:
     expect(page).to_have_url(
         "http://localhost:" + page.url.split(":")[2].split("/")[0] + "/ui/tasks"
     )
+    page.wait_for_load_state()  # the keys are of its script
 
     page.keyboard.press("/")
     expect(page.locator("main [role=search] input").first).to_be_focused()
