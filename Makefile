@@ -56,8 +56,8 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 
 lock: | $(BIN)/python ## Make requirements*.txt again from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
-	$(COMPILE) pyproject.toml --output-file requirements.txt
-	$(COMPILE) pyproject.toml --group dev --group bench --constraint requirements.txt \
+	$(COMPILE) pyproject.toml --extra calendars --output-file requirements.txt
+	$(COMPILE) pyproject.toml --extra calendars --group dev --group bench --constraint requirements.txt \
 		--output-file requirements-dev.txt
 
 clean: ## Remove the environment, caches and builds (rota.db stays)

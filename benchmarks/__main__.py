@@ -16,11 +16,13 @@ from pathlib import Path
 from benchmarks import burst, firing, http_calls, kv, lateness, registrations, runs
 from benchmarks.figures import Line, as_markdown
 from benchmarks.peers.redis_server import server_version
+from benchmarks.scale import benchmark as scale
+from benchmarks.scale import data
 from benchmarks.workspace import subfolder, sync_milliseconds, temporary_folder
 from tests.support.postgres import PostgresServer, PostgresUnavailableError
 
 Benchmark = Callable[[Path], list[Line]]
-NAMES = ("registrations", "runs", "firing", "burst", "lateness", "kv", "http")
+NAMES = ("registrations", "runs", "firing", "burst", "lateness", "kv", "http", "scale")
 _STOPPED = 128 + signal.SIGTERM
 
 
@@ -77,6 +79,7 @@ def _benchmarks(server: PostgresServer | None, *, quick: bool) -> dict[str, Benc
         "burst": on_both(burst.benchmark, burst.QUICK if quick else burst.Size()),
         "lateness": on_both(lateness.benchmark, lateness.QUICK if quick else lateness.Size()),
         "kv": on_both(kv.benchmark, kv.QUICK if quick else kv.Size()),
+        "scale": on_both(scale.benchmark, data.QUICK if quick else data.Size()),
         "http": partial(
             http_calls.benchmark, size=http_calls.QUICK if quick else http_calls.Size()
         ),

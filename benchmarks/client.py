@@ -15,7 +15,7 @@ class UnexpectedAnswerError(Exception):
 
 
 def ask(port: int, method: str, path: str, body: Any = None, expect: int = 200) -> Any:
-    """Send one request to 127.0.0.1 and return the JSON of its answer."""
+    """Send one request to 127.0.0.1 and return the JSON of its answer, None without one."""
     connection = HTTPConnection("127.0.0.1", port, timeout=_REQUEST_TIMEOUT)
     try:
         text = None if body is None else json.dumps(body)
@@ -26,7 +26,7 @@ def ask(port: int, method: str, path: str, body: Any = None, expect: int = 200) 
         connection.close()
     if answer.status != expect:
         raise UnexpectedAnswerError(f"{method} {path}: {answer.status} {content[:500]!r}")
-    return json.loads(content)
+    return json.loads(content) if content else None
 
 
 def wait_until(

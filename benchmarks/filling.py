@@ -63,7 +63,7 @@ def fill(url: str, count: int, due: int, **members: Any) -> None:
 
     `members`: what else is declared of each of them.
     """
-    _register_model(migrated(url), members)
+    register_model(migrated(url), members)
     engine = create_engine(url, poolclass=NullPool)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if engine.dialect.name == "sqlite":
@@ -94,7 +94,8 @@ def make_due(url: str, group: Group, at: datetime) -> int:
         return made.rowcount
 
 
-def _register_model(url: str, members: Mapping[str, Any]) -> None:
+def register_model(url: str, members: Mapping[str, Any]) -> None:
+    """Register one task, whose row is copied, in an empty database. `members`: what else is declared of it."""
     database = Database(url)
     writer = Writer(database.writing, SystemClock(), lambda _: None, follow_up=follow_up)
     writer.start()

@@ -23,6 +23,8 @@ from benchmarks.figures import Line, as_markdown
 from benchmarks.kv_http import TITLES
 from benchmarks.load import Answered
 from benchmarks.peers import redis_server
+from benchmarks.scale import benchmark as scale
+from benchmarks.scale import data
 
 pytestmark = [pytest.mark.slow]
 
@@ -82,6 +84,10 @@ def test_http_runs_are_measured(tmp_path: Path) -> None:
     lines = http_calls.benchmark(tmp_path, size)
     assert_measured(lines)
     assert all(line.peer for line in lines) == (redis_server.executable() is not None)
+
+
+def test_a_large_database_is_measured(tmp_path: Path) -> None:
+    assert_measured(scale.benchmark(tmp_path, data.Size(tasks=20, runs=200, rounds=1)))
 
 
 def test_http_runs_are_reported_without_redis() -> None:

@@ -478,7 +478,7 @@ def types_of_errors() -> Iterator[str]:
     for text in CODE:
         yield from re.findall(r"RunError\(\s*\"([a-z._]+)\"", text)
         yield from re.findall(
-            r"\"(register\.[a-z]+|smtp\.[a-z]+|http\.(?:connect|disconnected|protocol|request|timeout|forbidden|redirect|oauth))\"",
+            r"\"(register\.[a-z]+|smtp\.[a-z]+|http\.(?:connect|disconnected|protocol|request|timeout|forbidden|redirect|oauth|proxy))\"",
             text,
         )
 

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
+from rota.domain.runs.status import Trigger
 from rota.metrics import Metrics
 from rota.metrics.service import DURATION, LATENESS
 from tests.support.metrics import MEASURES, TASK, filled_metrics
@@ -35,16 +36,16 @@ def test_a_postponed_attempt_is_counted_and_its_duration_is_not() -> None:
 @given(
     st.lists(st.tuples(OUTCOMES, SECONDS)),
     st.lists(SECONDS),
-    st.lists(st.tuples(OUTCOMES, REASONS, st.integers(1, 9))),
+    st.lists(st.tuples(OUTCOMES, REASONS, st.sampled_from(Trigger), st.integers(1, 9))),
 )
 def test_own_collectors_are_exposed_like_those_of_the_library(
     attempts: list[tuple[str, float]],
     late: list[float],
-    runs: list[tuple[str, str | None, int]],
+    runs: list[tuple[str, str | None, str, int]],
 ) -> None:
     metrics, library = Metrics(), CollectorRegistry()
     outcomes = Counter("rota_attempts_total", "_", ["outcome"], registry=library)
-    ends = Counter("rota_runs_total", "_", ["status", "reason"], registry=library)
+    ends = Counter("rota_runs_total", "_", ["status", "reason", "trigger"], registry=library)
     took = Histogram("rota_attempt_duration_seconds", "_", buckets=DURATION, registry=library)
     lateness = Histogram("rota_run_lateness_seconds", "_", buckets=LATENESS, registry=library)
 
@@ -55,9 +56,9 @@ def test_own_collectors_are_exposed_like_those_of_the_library(
     for seconds in late:
         metrics.attempt_began(seconds)
         lateness.observe(seconds)
-    for status, reason, count in runs:
-        metrics.run_ended("t", status, reason, count)
-        ends.labels(status, reason or "").inc(count)
+    for status, reason, trigger, count in runs:
+        metrics.run_ended("t", status, reason, trigger, count)
+        ends.labels(status, reason or "", trigger).inc(count)
 
     exposed = set(_samples(metrics.render().decode()))
     expected = set(_samples(generate_latest(library).decode()))
@@ -72,8 +73,8 @@ def _found(metrics: Metrics) -> dict[tuple[str, tuple[tuple[str, str], ...]], fl
 
 def test_ends_of_a_task_that_is_shown_have_its_name_and_those_of_others_are_left_out() -> None:
     metrics = filled_metrics()
-    metrics.run_ended("another", "failed", "error")
-    metrics.run_ended(TASK.id, "skipped", "misfire", 3)
+    metrics.run_ended("another", "failed", "error", "manual")
+    metrics.run_ended(TASK.id, "skipped", "misfire", "schedule", 3)
 
     by_task = {
         labels: value
@@ -103,21 +104,22 @@ def test_with_no_task_to_show_none_is_counted() -> None:
     metrics.stored.set_function(lambda: replace(MEASURES, tasks=[]))
 
     for number in range(100):
-        metrics.run_ended(f"t{number}", "succeeded", None)
+        metrics.run_ended(f"t{number}", "succeeded", None, "schedule")
 
     assert metrics._ends._tasks == {}
-    assert _found(metrics)["rota_runs_total", (("reason", ""), ("status", "succeeded"))] == 100
+    labels = (("reason", ""), ("status", "succeeded"), ("trigger", "schedule"))
+    assert _found(metrics)["rota_runs_total", labels] == 100
 
 
 def test_the_tasks_that_are_counted_are_bounded_and_those_that_are_shown_are_kept() -> None:
     metrics = Metrics(most_tasks=1)
     metrics.stored.set_function(lambda: MEASURES)
-    metrics.run_ended(TASK.id, "succeeded", None)
+    metrics.run_ended(TASK.id, "succeeded", None, "schedule")
     metrics.render()
 
     for number in range(1_000):
-        metrics.run_ended(f"other-{number}", "succeeded", None)
-    metrics.run_ended(TASK.id, "succeeded", None)
+        metrics.run_ended(f"other-{number}", "succeeded", None, "schedule")
+    metrics.run_ended(TASK.id, "succeeded", None, "schedule")
 
     assert len(metrics._ends._tasks) <= 10
     labels = (("reason", ""), ("status", "succeeded"), ("task", TASK.name))

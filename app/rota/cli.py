@@ -22,8 +22,8 @@ from rota.api.edge.protocol import http_protocol
 from rota.api.edge.security_headers import HEADERS
 from rota.clock import SystemClock
 from rota.db import migrations
-from rota.db.engine import parse_url
-from rota.db.sqlite_file import exists
+from rota.db.engines.sqlite_file import exists
+from rota.db.engines.urls import parse_url
 from rota.engine.key_rotation import KeyRotation
 from rota.errors import AppError
 from rota.listening import check_loopback, listen

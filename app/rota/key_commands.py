@@ -21,7 +21,7 @@ from rota.domain.primitives.durations import parse_duration
 from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.errors import AppError, InUse, Invalid
 from rota.settings import Settings
-from rota.store.access.changes import CreateKey, MadeKey, RevokeKey, RotateKey
+from rota.store.access.changes import MadeKey, RevokeKey, RotateKey
 from rota.store.access.reading import has_kept_keys, list_keys
 from rota.store.audit.keys import change, creation
 from rota.terminal import announce, commit, database_of, refusal, settings_of
@@ -95,17 +95,7 @@ def create(
         "expires_at": _ahead(expires),
     }
     body = _checked(KeyIn, given)
-    command = CreateKey(
-        name=body.name,
-        scopes=body.scopes,
-        tasks=body.tasks,
-        queues=body.queues,
-        rate=body.rate,
-        max_tasks=body.max_tasks,
-        max_unfinished_runs=body.max_unfinished_runs,
-        expires_at=body.expires_at,
-        by=BY,
-    )
+    command = body.command(BY)
     settings = settings_of()
     with _opened(settings) as database:
         is_first = not settings.api_key and not _has_keys(database)

@@ -10,7 +10,10 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from rota.api import alerts, audit, events, handlers, leases, queues, system
+from rota.api import alerts, audit, events, handlers, leases, queues, replicas, system
+from rota.api.bulk import routes as bulk_run_routes
+from rota.api.calendars import routes as calendar_routes
+from rota.api.holds import routes as hold_routes
 from rota.api.http.calls import turn_to_read
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
@@ -21,24 +24,34 @@ from rota.api.http.streams import Streams
 from rota.api.keys import routes as key_routes
 from rota.api.kv import history as kv_history
 from rota.api.kv import routes as kv_routes
+from rota.api.kv import run_changes as kv_run_changes
 from rota.api.kv import transfer as kv_transfer
 from rota.api.middleware import auth, cors, head, limits, origins, refusals, shutdown
 from rota.api.openapi import pages as docs
 from rota.api.problems import problem
 from rota.api.problems import types as problem_types
 from rota.api.runs import completions
+from rota.api.runs import groups as run_groups
+from rota.api.runs import lineage as run_lineage
+from rota.api.runs import lists as run_lists
 from rota.api.runs import logs as run_logs
 from rota.api.runs import routes as run_routes
 from rota.api.secrets import routes as secret_routes
+from rota.api.stats import badge
+from rota.api.stats import hours as stats_hours
+from rota.api.stats import routes as stats_routes
 from rota.api.tasks import actions as task_actions
 from rota.api.tasks import backfills, batch, explain, preview
 from rota.api.tasks import bulk as bulk_routes
 from rota.api.tasks import routes as task_routes
+from rota.api.upcoming import hours as upcoming_hours
+from rota.api.upcoming import routes as upcoming
 from rota.clock import Clock, SystemClock
 from rota.db import migrations
 from rota.db.client_reads import ClientReads
 from rota.db.encryption import Keyring
-from rota.db.engine import Database, servers_of
+from rota.db.engine import Database
+from rota.db.engines.urls import servers_of
 from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.alerts.defaults import Alerting, read_defaults
@@ -49,6 +62,7 @@ from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.time_zones.zone import database as zone_database
 from rota.egress.guard import Guard, OwnEndpoint
 from rota.egress.origin_gate import GateRules, OriginGate
+from rota.egress.proxy import HttpProxy
 from rota.egress.smtp.client import MailClient
 from rota.egress.smtp.relay import SmtpRelay
 from rota.engine.end_counts import EndCounts
@@ -68,6 +82,7 @@ from rota.store.events import EventLog
 from rota.store.follow_ups import follow_up
 from rota.store.measures import Measuring, server_of
 from rota.store.sealing import sealed_values
+from rota.web.dashboard import Dashboard
 
 log = structlog.get_logger(__name__)
 
@@ -84,19 +99,34 @@ _ROUTERS = (
     preview.routes,
     explain.routes,
     backfills.routes,
-    run_routes.of_task,
+    run_lists.of_task,
+    stats_routes.of_task,
+    badge.routes,
     alerts.of_task,
     alerts.routes,
+    run_lists.routes,
+    run_groups.routes,
     run_routes.routes,
+    stats_routes.routes,
+    stats_hours.routes,
+    bulk_run_routes.of_runs,
+    bulk_run_routes.routes,
+    run_lineage.routes,
+    kv_run_changes.routes,
     completions.routes,
     run_logs.routes,
     events.routes,
+    upcoming.routes,
+    upcoming_hours.routes,
     queues.routes,
+    hold_routes.routes,
+    calendar_routes.routes,
     secret_routes.routes,
     key_routes.routes,
     leases.routes,
     handlers.routes,
     audit.routes,
+    replicas.routes,
     system.routes,
 )
 
@@ -111,6 +141,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     targets_of(settings)  # so that a mistake in it is found at once
     alerting(settings)
     SmtpRelay.of(settings)
+    HttpProxy.of(settings)
     service = _Service(settings, clock or SystemClock())
     app = FastAPI(
         title="Rota",
@@ -135,6 +166,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
         stored=service.keys,
         most_failures=settings.failed_logins,
     )
+    app.add_middleware(Dashboard)
     app.add_middleware(origins.Origins, trusted=settings.trusted_proxies)
     app.add_middleware(shutdown.CutOff)
     app.add_middleware(head.Head)
@@ -201,7 +233,9 @@ def guard_of(
     own = [OwnEndpoint(host, port) for host, port in servers_of(settings.database_url)]
     host = settings.host.strip("[]")
     own.append(OwnEndpoint(host, settings.port, is_for_targets=not needs_key))
-    return Guard(policy or targets_of(settings, has_keys=has_keys), own)
+    if policy is not None:
+        return Guard(policy, own)
+    return Guard(targets_of(settings, has_keys=has_keys), own, HttpProxy.of(settings))
 
 
 def mail_client(settings: Settings) -> MailClient | None:
@@ -295,6 +329,7 @@ class _Service:
                 streams=streams,
                 computing=computing,
                 targets=targets_of(settings, has_keys=has_keys),
+                known_holds=database.known_holds,
                 firing_age=engine.firing_age,
                 troubles=engine.troubles,
                 warnings=engine.warnings,

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import PydanticBaseSettingsSource, SettingsError
 
 #: The settings that may be secret, and can be read from files.
-FROM_FILES = ("database_url", "api_key", "encryption_keys", "smtp_password")
+FROM_FILES = ("database_url", "api_key", "encryption_keys", "http_proxy", "smtp_password")
 
 
 def variable_of_file(name: str) -> str:

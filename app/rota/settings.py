@@ -178,6 +178,16 @@ class Settings(BaseSettings):
         "(`app.internal`, `*.internal`), networks (`10.0.0.0/8`). Left empty: `public, private`, and `loopback` as "
         "long as there is no API key.",
     )
+    http_proxy: SecretStr = Field(
+        SecretStr(""),
+        description="The proxy by which HTTP requests leave, `http://user:password@proxy.internal:3128`; empty: none, "
+        "whatever `HTTP_PROXY` says.",
+    )
+    http_no_proxy: Texts = Field(
+        (),
+        description="What is called without the proxy, comma-separated, as in `ROTA_HTTP_TARGETS`: `private`, "
+        "`*.internal`, `10.0.0.0/8`. `loopback` always is.",
+    )
     smtp_host: str = Field(
         "",
         description="The relay by which `notify.email` sends; empty: it sends none. It may be on any machine, whatever "

@@ -15,8 +15,9 @@ from rota import logs
 from rota.clock import SystemClock
 from rota.db import failures, migrations
 from rota.db.command import Command, R, Transaction
-from rota.db.engine import Database, parse_url
-from rota.db.sqlite_file import exists
+from rota.db.engine import Database
+from rota.db.engines.sqlite_file import exists
+from rota.db.engines.urls import parse_url
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import AppError, Unavailable

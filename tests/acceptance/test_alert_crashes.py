@@ -1,14 +1,13 @@
 """`kill -9` at random moments: each edge of an alert notifies once, or is tried until it has; none is lost."""
 
-import os
 import random
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import pytest
 
+from tests.acceptance import ordeals
 from tests.acceptance.server import Server
 from tests.support.factories import eventually
 
@@ -43,16 +42,12 @@ def test_many_kills_lose_and_repeat_no_notification(serve: Serve) -> None:
 
 
 def torment_and_check(rota: Server, ordeal: Ordeal) -> None:
-    seed = int(os.environ.get("ROTA_SEED", "0")) or random.randrange(1, 2**32)
-    print(f"again with ROTA_SEED={seed}")  # noqa: T201  # shown when the test fails
+    seed = ordeals.seed()
     dice = random.Random(seed)
     rota.start()
     names = [f"t{number}" for number in range(ordeal.tasks)]
     register(rota, names, ordeal, dice)
-    for _ in range(ordeal.kills):
-        threading.Event().wait(dice.uniform(0, 0.5))
-        rota.kill()
-        rota.start()
+    ordeals.kill_often(rota, ordeal.kills, dice)
     total = ordeal.tasks * ordeal.runs
     eventually(lambda: len(ended(rota)) == total, "runs are left", within=300)
     # One that was refused, or lost with its process three times, is tried again after a minute.

@@ -1,6 +1,5 @@
 """`kill -9` at random moments of deliveries and completions: what was accepted is stored once, all else is refused."""
 
-import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -12,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.acceptance import ordeals
 from tests.acceptance.server import Server
 from tests.handlers.target import Received, Site
 from tests.handlers.target import serving as serving_site
@@ -45,16 +45,12 @@ def test_many_kills_lose_and_repeat_no_completion(serve: Serve) -> None:
 
 
 def torment_and_check(rota: Server, ordeal: Ordeal) -> None:
-    seed = int(os.environ.get("ROTA_SEED", "0")) or random.randrange(1, 2**32)
-    print(f"again with ROTA_SEED={seed}")  # noqa: T201  # shown when the test fails
+    seed = ordeals.seed()
     dice = random.Random(seed)
     rota.start()
     with working(rota, random.Random(seed + 1)) as worker:
         register(rota, worker, ordeal.runs)
-        for _ in range(ordeal.kills):
-            threading.Event().wait(dice.uniform(0, 0.5))
-            rota.kill()
-            rota.start()
+        ordeals.kill_often(rota, ordeal.kills, dice)
         eventually(lambda: len(ended(rota)) == ordeal.runs, "runs are left", within=90)
     check(rota, worker, ordeal.runs)
 

@@ -51,6 +51,7 @@ SLACK_HOOK = {
     "origins": ["https://hooks.slack.com"],
     "tasks": ["alert-*"],
 }
+BERLIN = {"holidays": {"country": "DE", "subdivision": "BE"}}
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -104,6 +105,8 @@ def server(
         for name in NAMED_BY_EXAMPLES:
             register(made, name, "digest")
         made.call("PUT", "/v1/secrets/slack-hook", json=SLACK_HOOK)
+        # As `docs/calendars.md` has it declared.
+        made.call("PUT", "/v1/calendars/holidays-berlin", json=BERLIN)
         yield made
     finally:
         made.close()

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.acceptance import ordeals
 from tests.acceptance.launching import ROOT
 from tests.acceptance.server import PATIENCE, Server, free_port
 from tests.support.factories import eventually
@@ -75,7 +76,7 @@ class Ordeal:
     kills: int
 
 
-SHORT, LONG = Ordeal(items=100, kills=4), Ordeal(items=1_000, kills=40)
+SHORT, LONG = Ordeal(items=60, kills=4), Ordeal(items=1_000, kills=40)
 
 
 @pytest.mark.slow
@@ -112,8 +113,7 @@ def test_a_script_that_is_killed_for_long_handles_every_item(
 
 
 def torment_and_check(serve: Serve, tmp_path: Path, command: Sequence[str], ordeal: Ordeal) -> None:
-    seed = int(os.environ.get("ROTA_SEED", "0")) or random.randrange(1, 2**32)
-    print(f"again with ROTA_SEED={seed}")  # noqa: T201  # shown when the test fails
+    seed = ordeals.seed()
     rota = serve(lease_ttl=1, concurrency=3)
     rota.start()
     with running(command, tmp_path / "handled", ordeal.items) as script:

@@ -27,7 +27,7 @@ Serve = Callable[..., Server]
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_the_writes_of_a_run_are_all_stored_or_none(serve: Serve) -> None:
-    write_under_kills(serve(lease_ttl=1, concurrency=10), kills=4)
+    write_under_kills(serve(lease_ttl=1, concurrency=10), kills=2)
 
 
 @pytest.mark.torture

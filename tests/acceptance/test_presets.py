@@ -79,7 +79,7 @@ def server(
 
 @pytest.fixture
 def after_the_readme(server: Server) -> Server:
-    """The README's task, which has run twice, and what the reader has done since: a queue, a handler, an ended run."""
+    """The README's task, which has run twice, and what the reader has done since: a queue, a handler, a calendar."""
     server.ask("DELETE", "/v1/tasks/greet")
     made = server.ask("POST", "/v1/tasks", json=README)
     assert made.status_code == 201, made.text
@@ -89,6 +89,8 @@ def after_the_readme(server: Server) -> Server:
         assert ended["status"] == "succeeded", ended
     server.call("PUT", "/v1/queues/mail", json={"concurrency": 2})
     server.call("PUT", "/v1/handlers/thumbnails", json={})
+    server.call("PUT", "/v1/holds/christmas", json={"selector": {"name_prefix": "invoices-"}})
+    server.call("PUT", "/v1/calendars/office", json={"dates": ["2026-12-24"]})
     secret = {"value": "0123456789", "origins": ["https://api.example.com"]}
     server.call("PUT", "/v1/secrets/crm", json=secret)
     return server
@@ -183,6 +185,9 @@ def id_for(server: Server, method: str, path: str) -> str:
     """Return an id that the reader finds in a list: of a run, of a backfill, or of a key."""
     if path.startswith("/v1/keys"):
         return str(server.call("POST", "/v1/keys", json={"name": "mine", "scopes": ["work"]})["id"])
+    if path.startswith("/v1/bulk"):
+        preview = {"selector": {"task": ["greet"]}, "dry_run": True}
+        return str(server.call("POST", "/v1/runs/rerun", json=preview)["id"])
     if "/backfills/" in path:
         span = {"from": "2026-11-01T08:00:00Z", "to": "2026-11-01T08:00:10Z"}
         begun = server.call("POST", "/v1/tasks/greet/backfill", json=span)

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 import random
 import signal
 import sqlite3
@@ -16,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.acceptance import ordeals
 from tests.acceptance.launching import Installed
 from tests.acceptance.server import Server
 from tests.support.factories import eventually
@@ -219,8 +219,7 @@ def test_under_kills_poison_fails_as_lost_and_the_runs_beside_it_succeed(
     serve: Serve, tmp_path: Path
 ) -> None:
     """Handlers that end the service, and kills at any moment."""
-    seed = int(os.environ.get("ROTA_SEED", "0")) or random.randrange(1, 2**32)
-    print(f"again with ROTA_SEED={seed}")  # noqa: T201  # shown when the test fails
+    seed = ordeals.seed()
     dice = random.Random(seed)
     server = serve(lease_ttl=1)
     server.start()

@@ -1,6 +1,5 @@
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
@@ -40,7 +39,7 @@ def api(request: pytest.FixtureRequest, database_engine: str) -> Iterator[Api]:
 
 
 @pytest.fixture(autouse=True)
-def gates(tmp_path: Path) -> Iterator[None]:
+def gates() -> Iterator[None]:
     """Every handler that waits at a gate is let through in the end."""
     yield
     handlers.open_all()

@@ -12,7 +12,7 @@ import pytest
 from fastapi.routing import APIRoute
 
 from rota.api.http.audit_entries import logged
-from rota.domain.audit.actions import Action
+from rota.domain.audit.actions import Action, Kind
 from rota.main import _ROUTERS
 from rota.store.audit.subjects import Tasks
 from rota.store.tasks.lifecycle import Change, Pause
@@ -24,6 +24,7 @@ TASK = {"handler": "echo", "schedule": MANUAL}
 DAILY = {"type": "cron", "expression": "0 9 * * *"}
 NEW_KEY = {"name": "for tests", "scopes": ["tasks:read"]}
 SPAN = {"from": "2026-01-01T00:00:00Z", "to": "2026-01-03T00:00:00Z"}
+CALENDAR = {"dates": ["2030-01-01"]}
 SECRET = {"value": "s" * 20, "origins": ["https://app.example.com"], "tasks": ["*"]}
 
 
@@ -35,6 +36,14 @@ def service(another_database: Callable[[str], str]) -> Iterator[Api]:
         another_database("sqlite"), headers=headers, api_key=KEY, encryption_keys=keys
     ) as made:
         yield made
+
+
+def test_every_kind_of_what_is_changed_is_documented(service: Api) -> None:
+    schemas = service.read("/openapi.json")["components"]["schemas"]
+
+    kind = schemas["SubjectOut"]["properties"]["kind"]
+    named = kind.get("enum") or schemas[kind["$ref"].rpartition("/")[2]]["enum"]
+    assert sorted(named) == sorted(Kind)
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,12 @@ def backfill_of(api: Api) -> str:
     return str(begun.json()["backfill_id"])
 
 
+def preview_of(api: Api) -> str:
+    run_of(api, "echo")
+    preview = {"selector": {"task": ["t"]}, "dry_run": True}
+    return str(api.post("/v1/runs/rerun", json=preview).json()["id"])
+
+
 def task(api: Api) -> None:
     api.task("t", schedule=DAILY)
 
@@ -80,6 +95,7 @@ def many(action: str, **more: Any) -> Changing:
 
 
 #: For each route that changes something: a request, and the action that it leaves in the log.
+HOLD = {"selector": {"name_prefix": "nothing-"}}
 CHANGES: dict[tuple[str, str], Changing] = {
     ("POST", "/v1/tasks"): Changing("task.registered", {"json": {"name": "t"} | TASK}),
     ("POST", "/v1/tasks/batch"): Changing(
@@ -112,6 +128,17 @@ CHANGES: dict[tuple[str, str], Changing] = {
     ("POST", "/v1/runs/{id}/rerun"): Changing(
         "run.repeated", {}, lambda api: run_of(api, "echo"), ("run", None)
     ),
+    **{
+        ("POST", f"/v1/runs/{verb}"): Changing(
+            "bulk.begun",
+            {"json": {"selector": {"task": ["t"]}}},
+            lambda api: run_of(api, "echo"),
+            ("bulk", None),
+        )
+        for verb in ("rerun", "cancel", "delete")
+    },
+    ("POST", "/v1/bulk/{id}/confirm"): Changing("bulk.begun", {}, preview_of, ("bulk", None)),
+    ("POST", "/v1/bulk/{id}/cancel"): Changing("bulk.cancelled", {}, preview_of, ("bulk", None)),
     ("PUT", "/v1/tasks/{name}/kv/{key}"): Changing(
         "kv.set", {"json": {"value": "v-secret"}}, task, ("kv", "t")
     ),
@@ -147,11 +174,24 @@ CHANGES: dict[tuple[str, str], Changing] = {
         lambda api: api.put("/v1/queues/t", json={"concurrency": 2}),
         ("queue", "t"),
     ),
+    ("PUT", "/v1/holds/{name}"): Changing("hold.set", {"json": HOLD}, subject=("hold", "t")),
+    ("DELETE", "/v1/holds/{name}"): Changing(
+        "hold.ended", {}, lambda api: api.put("/v1/holds/t", json=HOLD), ("hold", "t")
+    ),
     ("PUT", "/v1/handlers/{name}"): Changing(
         "handler.declared", {"json": {}}, subject=("handler", "t")
     ),
     ("DELETE", "/v1/handlers/{name}"): Changing(
         "handler.removed", {}, lambda api: api.put("/v1/handlers/t", json={}), ("handler", "t")
+    ),
+    ("PUT", "/v1/calendars/{name}"): Changing(
+        "calendar.declared", {"json": CALENDAR}, subject=("calendar", "t")
+    ),
+    ("DELETE", "/v1/calendars/{name}"): Changing(
+        "calendar.removed",
+        {},
+        lambda api: api.put("/v1/calendars/t", json=CALENDAR),
+        ("calendar", "t"),
     ),
     ("PUT", "/v1/secrets/{name}"): Changing(
         "secret.declared", {"json": SECRET}, subject=("secret", "t")
@@ -202,7 +242,7 @@ def changing_routes() -> list[tuple[str, str]]:
 
 def clean(api: Api) -> None:
     api.post("/v1/tasks/delete", json={"selector": {"all": True}})
-    for kind in ("queues", "handlers", "secrets"):
+    for kind in ("queues", "calendars", "handlers", "secrets", "holds"):
         api.delete(f"/v1/{kind}/t")
 
 
@@ -241,7 +281,9 @@ def test_every_route_that_changes_something_leaves_an_entry(
     assert entry["type"] == change.action
     assert data["subject"]["kind"] == kind
     assert data["subject"]["name"] == name or (name is None and data["subject"]["name"])
-    assert data["subject"]["task"] == ("t" if kind in {"task", "run", "backfill", "kv"} else None)
+    assert data["subject"]["task"] == (
+        "t" if kind in {"task", "run", "backfill", "bulk", "kv"} else None
+    )
     assert (data["principal"], data["key_id"]) == ("key:1", None)
     assert data["address"] == "127.0.0.1"
     assert data["request_id"] == answer.headers["x-request-id"] == "the-request"

@@ -16,6 +16,7 @@ NOTHING_SAID = {
     "queued": 0,
     "running": 0,
     "blocked": 0,
+    "oldest_queued_at": None,
     "updated_at": None,
     "updated_by": None,
 }

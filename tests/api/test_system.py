@@ -99,7 +99,8 @@ def test_metrics_count_runs_and_attempts(api: Api) -> None:
 
     answer = eventually(
         lambda: (
-            'rota_runs_total{reason="",status="succeeded"} 1.0' in (got := api.get("/metrics")).text
+            'rota_runs_total{reason="",status="succeeded",trigger="manual"} 1.0'
+            in (got := api.get("/metrics")).text
             and got
         )
     )

@@ -17,7 +17,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from rota.db import failures, tables
 from rota.db.command import Command, Transaction
-from rota.db.engine import Database, migrating_engine, parse_url
+from rota.db.engine import Database, migrating_engine
+from rota.db.engines.urls import parse_url
 from rota.db.reader import Reader
 from rota.errors import Invalid, Unavailable
 from rota.store.runs.queues import PutQueue

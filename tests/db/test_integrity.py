@@ -1,10 +1,11 @@
 """Every constraint holds on both databases, and is known by its name."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import CheckConstraint, insert
+from sqlalchemy import CheckConstraint, delete, insert
 from sqlalchemy.exc import IntegrityError
 
 from rota.db import tables
@@ -12,7 +13,7 @@ from rota.domain.primitives.ids import random_id
 from tests.support.constraints import FOREIGN_KEY, violated
 from tests.support.factories import HOUR, NOON, World, numbered
 
-TASK, RUN = numbered(1), numbered(2)
+TASK, RUN, CALENDAR = numbered(1), numbered(2), numbered(3)
 ROWS: dict[str, dict[str, Any]] = {
     "handler": {"name": "h", "description": "", "isolation": "none", "updated_at": NOON},
     "replica": {
@@ -45,6 +46,20 @@ ROWS: dict[str, dict[str, Any]] = {
         "updated_at": NOON,
     },
     "task_tag": {"tag": "x", "task_id": TASK},
+    "calendar": {
+        "id": CALENDAR,
+        "name": "c",
+        "kind": "dates",
+        "source": "[]",
+        "days": "[]",
+        "version": 1,
+        "revision": CALENDAR,
+        "created_at": NOON,
+        "updated_at": NOON,
+        "updated_by": "me",
+    },
+    "calendar_state": {"id": 1, "revision": CALENDAR},
+    "task_calendar": {"task_id": TASK, "calendar_id": CALENDAR},
     "alert": {"task_id": TASK, "kind": "failures", "raised_at": NOON},
     "notification": {
         "id": numbered(4),
@@ -97,6 +112,7 @@ ROWS: dict[str, dict[str, Any]] = {
         "level": "info",
         "message": "x",
     },
+    "removed_runs": {"task_id": TASK, "until_at": NOON},
     "kv": {
         "task_id": TASK,
         "key": "k",
@@ -149,6 +165,17 @@ ROWS: dict[str, dict[str, Any]] = {
     },
     "event": {"id": 1, "xid": 0, "at": NOON, "events": "[]"},
     "predecessor": {"task_id": TASK, "name": "p"},
+    "hold": {
+        "id": numbered(7),
+        "name": "freeze",
+        "selector": "{}",
+        "starts_at": NOON,
+        "fire_times": "skip",
+        "created_at": NOON,
+        "created_by": "me",
+        "updated_at": NOON,
+        "updated_by": "me",
+    },
     "queue": {"name": "q", "paused": False, "updated_at": NOON, "updated_by": "me"},
     "backfill": {
         "id": numbered(4),
@@ -164,6 +191,30 @@ ROWS: dict[str, dict[str, Any]] = {
         "created_at": NOON,
         "created_by": "me",
     },
+    "bulk": {
+        "id": numbered(6),
+        "verb": "rerun",
+        "status": "running",
+        "selector": "{}",
+        "runs": 1,
+        "truncated": False,
+        "position": 0,
+        "statuses": "{}",
+        "foreseen": "[]",
+        "created_at": NOON,
+        "created_by": "me",
+        "expires_at": NOON,
+        "confirmed_at": NOON,
+    },
+    "bulk_selection": {"bulk_id": numbered(6), "first": 0, "run_ids": b"", "ended": ""},
+    "session": {
+        "digest": b"d" * 32,
+        "principal": "key:1",
+        "created_at": NOON,
+        "expires_at": NOON + timedelta(days=7),
+    },
+    "run_link": {"fed_id": RUN, "feeding_id": numbered(7), "kind": "after"},
+    "bulk_item": {"bulk_id": numbered(6), "position": 0, "run_id": RUN, "result": "done"},
     "idempotency": {
         "key": "k",
         "principal": "p",
@@ -205,14 +256,58 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
         "notification",
         {"id": numbered(9), "kind": "failures", "sent_at": NOON, "not_before": NOON},
     ),
+    "ck_notification_given_up_is_done": (
+        "notification",
+        {"id": numbered(9), "kind": "failures", "sent_at": NOON, "given_up_at": NOON},
+    ),
     "uq_notification_success": ("notification", {"id": numbered(9)}),
+    "pk_hold": ("hold", {"name": "other"}),
+    "uq_hold_name": ("hold", {"id": numbered(9)}),
+    "ck_hold_fire_times": (
+        "hold",
+        {"id": numbered(9), "name": "other", "fire_times": "nonsense"},
+    ),
+    "ck_hold_span": ("hold", {"id": numbered(9), "name": "other", "ends_at": NOON}),
+    "ck_hold_closed_has_ended": ("hold", {"id": numbered(9), "closed_at": NOON}),
     "ck_queue_concurrency": ("queue", {"name": "other", "concurrency": 0}),
     "ck_backfill_max_concurrent": ("backfill", {"id": numbered(9), "max_concurrent": 0}),
+    "ck_bulk_verb": ("bulk", {"id": numbered(9), "verb": "nonsense"}),
+    "ck_bulk_status": ("bulk", {"id": numbered(9), "status": "nonsense"}),
+    "ck_bulk_ended_is_finished": ("bulk", {"id": numbered(9), "finished_at": NOON}),
+    "ck_bulk_confirmed": ("bulk", {"id": numbered(9), "confirmed_at": None}),
+    "ck_bulk_position": ("bulk", {"id": numbered(9), "position": 2}),
+    "ck_bulk_finished_has_results": (
+        "bulk",
+        {"id": numbered(9), "status": "finished", "finished_at": NOON},
+    ),
+    "ck_bulk_preview_does_nothing": (
+        "bulk",
+        {"id": numbered(9), "status": "previewed", "position": 1},
+    ),
+    "ck_bulk_max_concurrent": ("bulk", {"id": numbered(9), "max_concurrent": 0}),
+    "ck_bulk_selection_first": ("bulk_selection", {"first": -1}),
+    "ck_session_key": ("session", {"digest": b"e" * 32, "key_digest": b"k" * 32}),
+    "ck_session_lasts": ("session", {"digest": b"e" * 32, "expires_at": NOON}),
+    "ck_run_link_kind": ("run_link", {"feeding_id": numbered(8), "kind": "nonsense"}),
+    "ck_run_link_of_two_runs": ("run_link", {"feeding_id": RUN}),
+    "ck_bulk_item_result": ("bulk_item", {"position": 1, "result": "nonsense"}),
+    "ck_bulk_item_refused_has_problem": ("bulk_item", {"position": 1, "problem": "overlap"}),
+    "ck_bulk_item_new_run_is_done": (
+        "bulk_item",
+        {"position": 1, "result": "changed", "new_run_id": RUN},
+    ),
     "ck_attempt_outcome": ("attempt", {"attempt": 2, "outcome": "nonsense"}),
     "pk_unwatched_span": ("unwatched_span", {"starts_at": NOON - HOUR}),
     "ck_unwatched_span_takes_time": ("unwatched_span", {"ends_at": NOON}),
     "pk_alert_watch": ("alert_watch", {"looked_at": NOON + HOUR}),
     "ck_alert_watch_only": ("alert_watch", {"id": 2}),
+    "pk_calendar": ("calendar", {"name": "other"}),
+    "uq_calendar_name": ("calendar", {"id": numbered(9)}),
+    "ck_calendar_kind": ("calendar", {"id": numbered(9), "name": "other", "kind": "nonsense"}),
+    "ck_calendar_days": ("calendar", {"id": numbered(9), "name": "other", "days": None}),
+    "pk_task_calendar": ("task_calendar", {}),
+    "pk_calendar_state": ("calendar_state", {}),
+    "ck_calendar_state_one": ("calendar_state", {"id": 2}),
     "ck_kv_version": ("kv", {"key": "other", "version": 0}),
     "ck_kv_history_version": ("kv_history", {"version": 0}),
     "ck_secret_version": ("secret", {"name": "other", "version": 0}),
@@ -226,6 +321,8 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
 FOREIGN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
     "fk_task_handler": ("task", {"id": numbered(9), "name": "u", "handler": "missing"}),
     "fk_task_tag_task_id": ("task_tag", {"task_id": numbered(9)}),
+    "fk_task_calendar_task_id": ("task_calendar", {"task_id": numbered(9)}),
+    "fk_task_calendar_calendar_id": ("task_calendar", {"calendar_id": numbered(9)}),
     "fk_alert_task_id": ("alert", {"task_id": numbered(9)}),
     "fk_notification_task_id": (
         "notification",
@@ -237,6 +334,8 @@ FOREIGN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
     "fk_attempt_run_id": ("attempt", {"run_id": numbered(9)}),
     "fk_attempt_token_run_id": ("attempt_token", {"run_id": numbered(9)}),
     "fk_run_log_run_id": ("run_log", {"run_id": numbered(9)}),
+    "fk_bulk_selection_bulk_id": ("bulk_selection", {"bulk_id": numbered(9)}),
+    "fk_bulk_item_bulk_id": ("bulk_item", {"bulk_id": numbered(9)}),
     "fk_kv_task_id": ("kv", {"task_id": numbered(9)}),
     "fk_kv_history_task_id": ("kv_history", {"task_id": numbered(9)}),
 }
@@ -246,6 +345,7 @@ FOREIGN_KEYS: dict[str, tuple[str, dict[str, Any]]] = {
 def filled(world: World) -> World:
     """A world with one row in each table."""
     with world.transaction() as tx:
+        tx.connection.execute(delete(tables.calendar_state))
         for name, row in ROWS.items():
             tx.connection.execute(insert(tables.metadata.tables[name]), row)
     return world

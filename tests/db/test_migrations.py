@@ -13,7 +13,8 @@ from alembic.migration import MigrationContext
 from sqlalchemy import Connection, Engine, inspect, select, text
 
 from rota.db import migrations, tables
-from rota.db.engine import Database, migrating_engine, parse_url
+from rota.db.engine import Database, migrating_engine
+from rota.db.engines.urls import parse_url
 from rota.errors import Invalid, Unavailable
 from tests.support.factories import MINUTE, NOON, World
 from tests.support.postgres import PostgresServer

@@ -100,16 +100,15 @@ class Bench:
     def __init__(self, path: Path, **settings: Any) -> None:
         self.registry = discover([str(path)])
         self.loads: SimpleQueue[Id] = SimpleQueue()
-        limits = {
+        limits: dict[str, Any] = {
+            "guard": loopback_guard(),
             "max_result_bytes": 10_000,
             "max_value_bytes": 1_000,
             "max_kv_bytes": 100_000,
             "http_max_body_bytes": 4_096,
             "process_concurrency": 4,
         }
-        self.executor = Executor(
-            clock=CLOCK, handler_entries=[str(path)], guard=loopback_guard(), **limits | settings
-        )
+        self.executor = Executor(clock=CLOCK, handler_entries=[str(path)], **limits | settings)
 
     def module(self, name: str) -> ModuleType:
         """Return the module in which a handler of this process lives."""
@@ -152,6 +151,7 @@ class Bench:
             concurrency_key=None,
             constrained=False,
             traceparent=traceparent,
+            chain_id=None,
             definition=TaskDefinition.model_construct(
                 handler=name, schedule=MANUAL, target=target, secret_input=secret_input
             ),

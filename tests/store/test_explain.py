@@ -137,7 +137,7 @@ def test_a_paused_and_a_full_queue_are_explained(world: World) -> None:
     assert answer(why(world)) == ("waiting", "queue_paused")
     queue(world, concurrency=1)
     assert answer(why(world)) == ("waiting", "queue_full")
-    assert "1 of 1 slot are taken" in why(world).message
+    assert "1 of 1 slot is taken" in why(world).message
     queue(world, concurrency=2)
     assert answer(why(world)) == ("waiting", "starting")
 

@@ -9,6 +9,7 @@ from sqlalchemy import event, insert, update
 
 from rota.db import tables
 from rota.domain.effects import Effect, RunEnded
+from rota.domain.holds.model import HeldFireTimes
 from rota.domain.primitives.ids import IdFactory, new_id
 from rota.engine.end_counts import EndCounts
 from rota.errors import LeaseLost
@@ -16,6 +17,7 @@ from rota.metrics import Metrics
 from rota.metrics.stored import Measures, QueueMeasure
 from rota.store.measures import KEPT_FOR, Measuring, measure, server_of
 from tests.support.factories import BROKEN, HOUR, MINUTE, World, once
+from tests.support.holds import set_hold
 
 ONCE = {"max_attempts": 1}
 
@@ -133,6 +135,33 @@ def test_alerts_that_are_raised_and_notifications_that_wait_are_counted(world: W
     assert found.notifications == 1
 
 
+def test_holds_that_last_are_counted_and_what_one_defers_is_not_overdue(world: World) -> None:
+    world.register("t")
+    set_hold(world, fire_times=HeldFireTimes.CATCH_UP)
+    set_hold(world, "later", starts_at=world.now + HOUR)
+    world.clock.advance(2 * MINUTE)
+    world.fire()
+
+    assert (measured(world).holds, measured(world).overdue) == (1, 0)
+
+
+@pytest.mark.parametrize(("starts_after", "overdue"), [(0, 5), (60, 5), (61, 185)])
+def test_what_waited_for_a_hold_is_overdue_since_its_end(
+    world: World, starts_after: int, overdue: int
+) -> None:
+    """One that was due before the hold began was late already."""
+    world.register("t", tags=["x"])
+    starts_at = world.now + timedelta(seconds=starts_after)
+    given: dict[str, Any] = {"fire_times": HeldFireTimes.CATCH_UP, "starts_at": starts_at}
+    set_hold(world, tags=("x",), ends_at=world.now + 3 * MINUTE, **given)
+    set_hold(world, "next", ends_at=world.now + 4 * MINUTE, **given)
+    set_hold(world, "other", tags=("y",), **given)
+
+    world.clock.advance(4 * MINUTE + timedelta(seconds=5))
+
+    assert measured(world).overdue == overdue
+
+
 def test_the_sizes_are_those_of_the_database(world: World) -> None:
     found = measured(world)
 
@@ -163,7 +192,7 @@ def test_scrapes_within_a_few_seconds_read_the_database_once(world: World) -> No
     assert later is not None
     assert names(first) == ["t"]
     assert names(later) == ["t", "u"]
-    assert len([each for each in executed[:number] if each.startswith("SELECT")]) == 10
+    assert len([each for each in executed[:number] if each.startswith("SELECT")]) == 11
 
 
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)

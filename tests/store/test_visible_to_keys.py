@@ -7,6 +7,7 @@ from rota.domain.explain.task import explain_now
 from rota.domain.tasks.definition import OnConflict
 from rota.errors import NotFound
 from rota.store.explain import facts_of_now
+from rota.store.runs.filters import RunFilter
 from rota.store.runs.queues import (
     PutQueue,
     RemoveQueue,
@@ -14,7 +15,7 @@ from rota.store.runs.queues import (
     find_queue,
     list_queues,
 )
-from rota.store.runs.reading import RunFilter, find_run, is_final, list_runs
+from rota.store.runs.reading import find_run, is_final, list_runs
 from rota.store.task_rows import TaskFilter, list_sizes, list_tasks
 from tests.support.factories import World
 

@@ -46,7 +46,8 @@ def statements_are_compiled_once() -> Iterator[None]:
         return engine
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rota.db.engine.create_engine", create_engine)
+        patch.setattr("rota.db.engines.sqlite.create_engine", create_engine)
+        patch.setattr("rota.db.engines.postgresql.create_engine", create_engine)
         patch.setattr("rota.testing.database.create_engine", create_engine)
         yield
 

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 
 from rota.db.bulk import Bulk
 from rota.db.tables import run
+from rota.store.runs import queues
 from rota.store.runs.insertion import COLUMNS
 
 STORE = Path(__file__).parents[1] / "store"
@@ -64,6 +65,13 @@ def _allow_doubles(patch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
 
 def _lease_for_all(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
     patch.setattr("rota.store.runs.leasing.OfCoveredTask", lambda _: sa.true)
+
+
+def _claim_without_looking(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
+    patch.setattr("rota.store.runs.queues.without_holds", sa.true)
+    own = queues.not_held
+    # Another guard, since the statements are made once for each.
+    patch.setattr("rota.store.runs.starting.not_held", lambda: own())  # noqa: PLW0108
 
 
 _REPLANNING = "scheduling/test_replanning.py"
@@ -138,6 +146,33 @@ GUARDS = {
         (
             "alerts/test_checks.py::test_an_outage_does_not_count[sqlite]",
             "alerts/test_checks.py::test_a_clock_that_is_set_forward_raises_nothing[sqlite]",
+        ),
+    ),
+    "claims: which runs are held": Guard(
+        _nothing("rota.store.runs.starting.block_held", frozenset()),
+        (
+            "runs/test_holding.py::test_a_run_of_a_held_task_waits_for_the_hold_and_others_start[sqlite]",
+            "runs/test_holding.py::test_workers_outside_get_no_run_of_a_held_task[sqlite]",
+        ),
+    ),
+    "claims: whether anything is held": Guard(
+        _claim_without_looking,
+        (
+            "runs/test_holding.py::test_a_run_of_a_held_task_waits_for_the_hold_and_others_start[sqlite]",
+            "runs/test_holding.py::test_a_hold_lasts_from_its_start_until_before_its_end[sqlite]",
+        ),
+    ),
+    "alerts: of held tasks": Guard(
+        _nothing("rota.store.alerts.edges.Subject.is_silent", empty=False),
+        (
+            "alerts/test_holds.py::test_a_failure_during_a_hold_raises_nothing_and_the_next_one_does[sqlite]",
+        ),
+    ),
+    "alerts: the time of a hold": Guard(
+        _nothing("rota.domain.holds.held.Holds.last_held", None),
+        (
+            "alerts/test_holds.py::test_a_hold_between_two_looks_counts_as_well[sqlite]",
+            "alerts/test_holds.py::test_an_absence_counts_from_the_end_of_the_hold[sqlite-True]",
         ),
     ),
     "alerts: the time of a pause": Guard(
@@ -222,10 +257,29 @@ GUARDS = {
             "tasks/test_bulk.py::test_only_tasks_in_the_limit_of_a_client_take_the_verb[sqlite-('a-',)]",
         ),
     ),
+    "bulk of runs: covered tasks": Guard(
+        _true("rota.store.runs.filters.covers"),
+        (
+            "bulk/test_bulk_runs.py::test_a_limited_key_selects_sees_and_confirms_only_what_is_of_its_tasks[sqlite]",
+        ),
+    ),
+    "bulk of runs: still matched": Guard(
+        _nothing("rota.store.bulk.batch.conditions", ()),
+        (
+            "bulk/test_bulk_runs.py::test_a_run_that_is_gone_or_of_a_task_that_is_not_selected_any_more_is_left_alone[sqlite]",
+        ),
+    ),
+    "bulk of runs: as it was read": Guard(
+        _nothing("rota.store.bulk.advance.AdvanceBulk._is_ours", empty=True),
+        (
+            "bulk/test_bulk_runs.py::test_a_write_that_another_replica_has_made_is_not_made_again[sqlite]",
+            "bulk/test_bulk_runs.py::test_a_cancelled_operation_leaves_the_runs_alone_that_were_left[sqlite]",
+        ),
+    ),
     "read: covered tasks": Guard(
         _true(
             "rota.store.task_rows.covers",
-            "rota.store.runs.reading.covers",
+            "rota.store.runs.filters.covers",
             "rota.store.runs.queues.covers",
             "rota.store.runs.queues.of_covered_task",
         ),
@@ -281,9 +335,27 @@ GUARDS = {
             "scheduling/test_fire.py::test_two_replicas_that_read_the_same_fire_it_once[sqlite]",
         ),
     ),
+    "fire: calendars": Guard(
+        _true("rota.store.scheduling.fire.same_calendars"),
+        (
+            "calendars/test_changes.py::test_what_was_planned_with_days_that_have_changed_does_not_fire[sqlite-days0]",
+        ),
+    ),
     "fire: moved fire time": Guard(
         _true("rota.store.scheduling.fire.same_move"),
         ("scheduling/test_fire.py::test_a_concurrent_change_of_the_task_wins[sqlite-move]",),
+    ),
+    "fire: holds": Guard(
+        _nothing("rota.store.scheduling.fire.is_current", empty=True),
+        (
+            "holds/test_fire.py::test_a_plan_that_does_not_know_the_holds_as_they_are_is_not_committed[sqlite-set]",
+        ),
+    ),
+    "holds: kept for what is unplanned": Guard(
+        _true("rota.store.holds.retention.planned_up_to_its_end"),
+        (
+            "holds/test_fire.py::test_a_hold_is_kept_as_long_as_a_task_has_yet_to_plan_what_is_in_it[sqlite]",
+        ),
     ),
     "fire: overlap": Guard(
         _nothing("rota.store.runs.insertion.lines", {}),

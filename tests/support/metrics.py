@@ -17,6 +17,7 @@ MEASURES = Measures(
     overdue=0.5,
     alerts_by_kind={"failures": 1},
     notifications=1,
+    holds=1,
     database_bytes=4_096,
     wal_bytes=512,
 )
@@ -26,10 +27,11 @@ def filled_metrics() -> Metrics:
     """Return metrics with a value in each family."""
     made = Metrics()
     made.attempt_ended("succeeded", 1)
-    made.run_ended(TASK.id, "skipped", "misfire", 2)
+    made.run_ended(TASK.id, "skipped", "misfire", "schedule", 2)
     made.circuits.set_function(lambda: ["https://example.com"])
     made.stored.set_function(lambda: MEASURES)
     made.refused.labels("401").inc()
+    made.notifications_given_up.inc()
     made.tzdata.labels("2026f").set(1)
     made.build.labels("1.0", "3.11.7", "sqlite 3.45.1").set(1)
     return made

@@ -2,7 +2,7 @@
 
 import gc
 import random
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -39,6 +39,24 @@ def test_a_month_of_daily_runs(function: Any) -> None:
     assert [run.result["cursor"] for run in runs] == list(range(101, 131))
     assert driver.kv("digest") == {"cursor": 130}
     assert driver.now == at("03-31T00:00")
+
+
+def test_a_task_does_not_run_on_the_days_of_its_calendar() -> None:
+    driver = Driver(now=START)
+    driver.set_calendar("closed", ["2026-03-02", date(2026, 3, 3)])
+    schedule = {**DAILY, "exclude": [{"calendar": "closed"}]}
+    driver.register("digest", handler=count, schedule=schedule)
+
+    driver.advance("4d")
+    driver.set_calendar("closed", ["2026-03-06"])
+    driver.advance("2d")
+
+    skipped = [run for run in driver.runs("digest") if run.status == "skipped"]
+    assert [(run.scheduled_for, run.count, run.reason) for run in skipped] == [
+        (at("03-02T09:00"), 2, "excluded"),
+        (at("03-06T09:00"), 1, "excluded"),
+    ]
+    assert len(driver.runs("digest")) == 5
 
 
 def test_two_tasks_take_turns_by_their_fire_times() -> None:

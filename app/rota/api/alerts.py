@@ -62,7 +62,7 @@ class AlertsOut(TypedDict):
 
 
 class NotificationOut(TypedDict):
-    """An event for a task. It is sent once a run with it has succeeded, and tried again until then."""
+    """An event for a task. It is sent once a run with it has succeeded, and tried again until then, or given up."""
 
     id: Annotated[str, Field(description="Its id.", examples=[_RUN])]
     kind: Annotated[AlertKind, Field(description="What is alerted on.", examples=["failures"])]
@@ -83,10 +83,27 @@ class NotificationOut(TypedDict):
     ]
     attempts: Annotated[int, Field(description="How often it could not be sent.", examples=[0])]
     not_before: Annotated[
-        InstantText | None, Field(description="When it is tried again; null while a run sends it.")
+        InstantText | None,
+        Field(
+            description="When it is tried again; null while a run sends it, and once it is sent or given up."
+        ),
     ]
     created_at: Annotated[InstantText, Field(description="When it happened.")]
     sent_at: Annotated[InstantText | None, Field(description="Null: it has not been sent yet.")]
+    given_up_at: Annotated[
+        InstantText | None,
+        Field(
+            description="When it was given up, after 7 days of trying; null: it was not.",
+            examples=[None],
+        ),
+    ]
+    omitted: Annotated[
+        int,
+        Field(
+            description="How many notifications before it, of the same kind, were left out since too many waited.",
+            examples=[0],
+        ),
+    ]
 
 
 class TaskAlertsOut(TypedDict):
@@ -95,7 +112,9 @@ class TaskAlertsOut(TypedDict):
     raised: Annotated[list[AlertOut], Field(description="Those that have not recovered yet.")]
     items: Annotated[
         list[NotificationOut],
-        Field(description="The notifications; sent ones are kept for 30 days."),
+        Field(
+            description="The notifications; those that were sent or given up are kept for 30 days."
+        ),
     ]
     next_cursor: Annotated[str | None, Field(description="Null: there are no more.")]
 
@@ -179,6 +198,8 @@ def _show_notification(of: SentNotification, caller: Principal) -> NotificationO
         "not_before": show_instant(of.not_before),
         "created_at": format_instant(of.created_at),
         "sent_at": show_instant(of.sent_at),
+        "given_up_at": show_instant(of.given_up_at),
+        "omitted": of.omitted,
     }
 
 

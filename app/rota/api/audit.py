@@ -1,6 +1,6 @@
 """GET /v1/audit: who changed what."""
 
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, cast
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
@@ -22,7 +22,7 @@ from rota.api.http.routing import router
 from rota.api.http.services import Served
 from rota.api.http.validation import checked_filter
 from rota.api.problems.problem import describe
-from rota.domain.audit.actions import Action
+from rota.domain.audit.actions import Action, Kind
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import to_id
 from rota.domain.primitives.instants import format_instant, parse_instant
@@ -37,11 +37,14 @@ class SubjectOut(TypedDict):
     """What was changed."""
 
     kind: Annotated[
-        Literal["task", "run", "backfill", "kv", "queue", "handler", "secret", "key"],
-        Field(description="A `kv` is the key-value table of a task.", examples=["task"]),
+        Kind, Field(description="A `kv` is the key-value table of a task.", examples=["task"])
     ]
     name: Annotated[
-        str, Field(description="Its name; of a run and a backfill the id.", examples=["digest"])
+        str,
+        Field(
+            description="Its name; of a run, a backfill, a bulk operation and a key the id.",
+            examples=["digest"],
+        ),
     ]
     task: Annotated[
         str | None, Field(description="The task that it is or belongs to.", examples=["digest"])

@@ -18,7 +18,8 @@ from rota.api.http.validation import invalid_parameter
 from rota.api.problems.problem import describe
 from rota.domain.access.names import NameLimit
 from rota.domain.alerts.events import AlertEvent
-from rota.domain.effects import TaskEvent
+from rota.domain.effects import HoldEvent, TaskEvent
+from rota.domain.holds.model import is_within
 from rota.domain.runs.status import RunStatus
 from rota.domain.stream_positions import EventPosition, parse_event_position
 from rota.store.events import EventsFound, StoredEvent, events_since, is_lost, newest
@@ -32,6 +33,7 @@ TYPES = (
     "kv.changed",
     # That a run has succeeded is an event already.
     *(f"alert.{what}" for what in AlertEvent if what is not AlertEvent.SUCCEEDED),
+    *(f"hold.{what}" for what in HoldEvent),
 )
 _KINDS = frozenset(f"{each.partition('.')[0]}.*" for each in TYPES)
 
@@ -51,12 +53,12 @@ class _Subscription:
     lost: bool
 
     def includes(self, event: StoredEvent) -> bool:
+        if self.types and event.type not in self.types:
+            return False
+        if "hold" in event.data:  # of all tasks that it selects
+            return not self.tasks and is_within(event.data["within"], self.limit)
         task = event.data["task"]
-        return (
-            (not self.tasks or task in self.tasks)
-            and (not self.types or event.type in self.types)
-            and self.limit.covers(task)
-        )
+        return (not self.tasks or task in self.tasks) and self.limit.covers(task)
 
 
 @routes.get(
@@ -79,6 +81,7 @@ def listen(
     """Stream what happens from now on, or since the last event that you received, as server-sent events.
 
     Values of one filter are OR-ed, filters are AND-ed. `reset`: events after your last one are not kept any more.
+    The stream does not end, so this page shows nothing of it; `curl -N` does.
     """
     types, after = _types(split(type)), last_event.read(parse_event_position)
     with services.database.read() as connection:

@@ -43,6 +43,12 @@ class QueueOut(TypedDict):
     blocked: Annotated[
         int, Field(description="Wait for what their `waiting_on` names.", examples=[0])
     ]
+    oldest_queued_at: Annotated[
+        InstantText | None,
+        Field(
+            description="For when the queued run that waits longest was due; null: none is queued."
+        ),
+    ]
     updated_at: Annotated[InstantText | None, Field(description="Null: it was never set.")]
     updated_by: Annotated[str | None, Field(examples=["key:1"])]
 
@@ -54,7 +60,9 @@ class QueuesOut(TypedDict):
     next_cursor: str | None
 
 
-_SERVICE_MEMBERS = frozenset({"blocked", "queued", "running", "updated_at", "updated_by"})
+_SERVICE_MEMBERS = frozenset(
+    {"blocked", "oldest_queued_at", "queued", "running", "updated_at", "updated_by"}
+)
 
 
 class QueueIn(RequestModel):
@@ -100,6 +108,7 @@ def show_queue(queue: Queue) -> QueueOut:
         "queued": queue.queued,
         "running": queue.running,
         "blocked": queue.blocked,
+        "oldest_queued_at": show_instant(queue.oldest_queued_at),
         "updated_at": show_instant(queue.updated_at),
         "updated_by": queue.updated_by,
     }

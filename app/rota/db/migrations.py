@@ -12,7 +12,8 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from rota.db import failures
-from rota.db.engine import locked, migrating_engine, parse_url
+from rota.db.engine import locked, migrating_engine
+from rota.db.engines.urls import parse_url
 from rota.errors import Invalid, Unavailable
 
 # In a checkout the folder is at the top level; in a wheel it is inside this package.

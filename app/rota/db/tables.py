@@ -6,14 +6,18 @@ Columns that hold JSON are text, written by `domain.primitives.json_text`: the d
 from sqlalchemy import Table
 from sqlmodel import SQLModel
 
-from rota.db.schema.access import ApiKeyRow
+from rota.db.schema.access import ApiKeyRow, SessionRow
 from rota.db.schema.alerts import AlertRow, AlertWatchRow, NotificationRow, UnwatchedSpanRow
 from rota.db.schema.audit import AuditRow
 from rota.db.schema.base import Row
+from rota.db.schema.bulk import BulkItemRow, BulkRow, BulkSelectionRow
+from rota.db.schema.calendars import CalendarRow, CalendarStateRow, TaskCalendarRow
+from rota.db.schema.holds import HoldRow
 from rota.db.schema.kv import KvHistoryRow, KvRow, SealingNoteRow
+from rota.db.schema.removed_runs import RemovedRunsRow
 from rota.db.schema.replicas import HandlerRow, ReplicaRow, ZoneReleaseRow
 from rota.db.schema.requests import EventRow, IdempotencyRow
-from rota.db.schema.runs import AttemptRow, AttemptTokenRow, RunLogRow, RunRow
+from rota.db.schema.runs import AttemptRow, AttemptTokenRow, RunLinkRow, RunLogRow, RunRow
 from rota.db.schema.secrets import SecretRow
 from rota.db.schema.tasks import BackfillRow, PredecessorRow, QueueRow, TaskRow, TaskTagRow
 
@@ -34,11 +38,14 @@ run = table_of(RunRow)
 attempt = table_of(AttemptRow)
 attempt_token = table_of(AttemptTokenRow)
 run_log = table_of(RunLogRow)
+removed_runs = table_of(RemovedRunsRow)
+run_link = table_of(RunLinkRow)
 kv = table_of(KvRow)
 kv_history = table_of(KvHistoryRow)
 sealing_note = table_of(SealingNoteRow)
 secret = table_of(SecretRow)
 api_key = table_of(ApiKeyRow)
+session = table_of(SessionRow)
 alert = table_of(AlertRow)
 notification = table_of(NotificationRow)
 audit = table_of(AuditRow)
@@ -48,4 +55,11 @@ event = table_of(EventRow)
 idempotency = table_of(IdempotencyRow)
 predecessor = table_of(PredecessorRow)
 queue = table_of(QueueRow)
+hold = table_of(HoldRow)
+calendar = table_of(CalendarRow)
+calendar_state = table_of(CalendarStateRow)
+task_calendar = table_of(TaskCalendarRow)
 backfill = table_of(BackfillRow)
+bulk = table_of(BulkRow)
+bulk_selection = table_of(BulkSelectionRow)
+bulk_item = table_of(BulkItemRow)

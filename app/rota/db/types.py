@@ -143,6 +143,16 @@ class is_one_of(FunctionElement[bool]):  # noqa: N801  # it reads as a condition
         super().__init__(column, bindparam(name, type_=_Set(column.type)))
 
 
+class among(is_one_of):  # noqa: N801  # it reads as a condition
+    """The same for values that are given at once."""
+
+    inherit_cache = True
+
+    def __init__(self, column: ColumnElement[Any], values: Collection[Any]) -> None:
+        given = bindparam(None, list(values), type_=_Set(column.type), unique=True)
+        FunctionElement.__init__(self, column, given)
+
+
 @compiles(is_one_of, "sqlite")
 def _in_json(element: Any, compiler: Any, **given: Any) -> str:
     column, values = (compiler.process(each, **given) for each in element.clauses)

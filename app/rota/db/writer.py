@@ -24,8 +24,8 @@ from rota.db import failures
 from rota.db.batching import Countdown, OnDone, Request, RequestQueue, answer, set_future
 from rota.db.command import Command, FollowUp, R, Transaction
 from rota.db.failures import Fate
-from rota.db.group import OneByOne, apply_together, by_kind, is_transient
-from rota.db.lock_retries import LockRetries, WriteRequest
+from rota.db.writing.group import OneByOne, apply_together, by_kind, is_transient
+from rota.db.writing.lock_retries import LockRetries, WriteRequest
 from rota.domain.effects import Effect
 from rota.domain.json_schema.checks import NotCheckedError
 from rota.errors import Unavailable

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from rota.domain.alerts.events import AlertEvent
 from rota.domain.alerts.rules import AlertKind
+from rota.domain.holds.model import Hold
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.settlement import Settlement
@@ -108,6 +109,31 @@ class AlertChanged:
     run_id: Id | None
 
 
+class HoldEvent(StrEnum):
+    """What happened to a hold; the event has the type `hold.<value>`."""
+
+    SET = "set"
+    ENDED = "ended"
+
+
+@value_class()
+class HoldAnnounced:
+    """A hold was set or changed, or has ended: by whom, by itself (`by` is the service), or before it began."""
+
+    what: HoldEvent
+    hold: Hold
+    by: str
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationGivenUp:
+    """A notification about a task could not be sent, and is not tried again."""
+
+    task_id: Id
+    kind: str
+    notifies: str
+
+
 @dataclass(frozen=True, slots=True)
 class CancelRequested:
     """A running run is to be cancelled."""
@@ -126,6 +152,8 @@ class OutsideAttemptEnded:
     queue: str
     settlement: Settlement
     seconds: float
+    #: Not read for it.
+    chain_id: Id | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,20 +164,41 @@ class TaskDeleted:
 
 
 @dataclass(frozen=True, slots=True)
+class CalendarsChanged:
+    """The days of a calendar have changed: fire times of its tasks may have to be computed again."""
+
+
+@dataclass(frozen=True, slots=True)
 class BackfillStarted:
     """A backfill has fire times that have no runs yet."""
 
 
+@dataclass(frozen=True, slots=True)
+class HoldsChanged:
+    """A hold was set, changed, ended or removed: tasks and runs that wait for the end of one are looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class BulkChanged:
+    """A bulk operation on runs has begun, has come further, or has ended."""
+
+    bulk_id: Id
+
+
 #: Effects that are published as events.
-Event = RunEnded | KvWritten | TaskChanged | TaskDeleted | AlertChanged
+Event = RunEnded | KvWritten | TaskChanged | TaskDeleted | AlertChanged | HoldAnnounced
 Effect = (
     Event
     | DueSooner
     | SpanExtended
+    | NotificationGivenUp
     | RunsReady
     | KeysFreed
     | RunsConstrained
     | CancelRequested
     | OutsideAttemptEnded
     | BackfillStarted
+    | HoldsChanged
+    | BulkChanged
+    | CalendarsChanged
 )

@@ -13,6 +13,7 @@ class SkipReason(StrEnum):
     TOO_LATE = "too_late"  # it passed longer ago than `misfire_grace`
     OVERLAP = "overlap"  # an earlier run of the task was unfinished
     PAUSED = "paused"  # it passed while the task was paused
+    HELD = "held"  # it passed during a hold
     EXCLUDED = "excluded"  # the schedule leaves it out
     DST_GAP = "dst_gap"  # the local time did not exist, and the schedule skips such times
     CONSTRAINT_DEADLINE = "constraint_deadline"  # its constraints were not met in time
@@ -55,6 +56,7 @@ class WaitingOn(StrEnum):
     """
 
     PAUSED = "paused"
+    HOLD = "hold"  # its task is held
     OVERLAP = "overlap"
     HANDLER = "handler"
     CONSTRAINT = "constraint"

@@ -19,7 +19,7 @@ INTERVAL = 0.2
 
 
 class Verdict(StrEnum):
-    """What a call tells of its origin."""
+    """What follows from a call for its origin: it is up, down, or neither is known."""
 
     UP = "up"  # it was reached
     DOWN = "down"  # it was not reached, or is a gateway without the service behind it

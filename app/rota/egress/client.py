@@ -13,19 +13,18 @@ from contextvars import ContextVar
 from dataclasses import replace
 from functools import cached_property
 from importlib.metadata import PackageNotFoundError, version
-from ipaddress import ip_address
 
 import h11
 
 from rota.clock import Clock
-from rota.domain.hosts.addresses import kind_of
 from rota.domain.http_target.phases import CallPhase
-from rota.domain.http_target.target import looks_secret
+from rota.domain.http_target.secret_headers import looks_secret
 from rota.egress.connections import Connection, IdleConnections, Shared
 from rota.egress.decompression import decoded
 from rota.egress.guard import Guard, RefusedError, UnreachableError
 from rota.egress.http11 import Header, Http11
 from rota.egress.phases import Phases
+from rota.egress.proxy import HttpProxy, ProxyError
 from rota.egress.redirects import RedirectError, following, is_redirect
 from rota.egress.requests import Request, Response, SendFailed, breach_of, host_of
 from rota.egress.stream import LostError, TooLargeError, open_stream
@@ -69,7 +68,7 @@ class HttpClient:
             logging.getLogger(name).setLevel(logging.WARNING)
 
     async def send(self, request: Request) -> Response:
-        """Send a request, follow as many redirects as it says, and return the response, without a timeout.
+        """Send a request, follow up to its `follow_redirects`, and return the response, without a timeout.
 
         Raises SendFailed.
         """
@@ -90,6 +89,11 @@ class HttpClient:
             )
         return response
 
+    @property
+    def secrets(self) -> frozenset[str]:
+        """What is sent with requests besides what they have: the credentials of the proxy."""
+        return self._guard.proxy.secrets if self._guard.proxy is not None else frozenset()
+
     def close(self) -> None:
         """Close the idle connections; called from outside the loops that use the client."""
         self._idle.close()
@@ -103,7 +107,7 @@ class HttpClient:
             return await self._exchange(request)
         except (
             *(LostError, h11.ProtocolError, OSError, UnicodeError),
-            *(UrlError, RefusedError, UnreachableError, TooLargeError),
+            *(UrlError, RefusedError, UnreachableError, ProxyError, TooLargeError),
         ) as error:
             text = f"{host_of(request.url)}: {_describe(error)}"
             raise SendFailed(
@@ -130,13 +134,10 @@ class HttpClient:
         return await self._on(await self._connected(request, url), shared, request, url)
 
     async def _connected(self, request: Request, url: Url) -> Connection:
-        socket = await self._guard.connect(
-            url.host, url.port, request.phases, request.redirected_from
-        )
-        reached = kind_of(ip_address(socket.getpeername()[0]))
+        way = await self._guard.way_to(url, request.phases, request.redirected_from)
         tls = self._tls if url.scheme == "https" else None
-        stream = await open_stream(socket, tls, url.host.removesuffix("."), request.phases)
-        return Connection(Http11(stream), stream, reached)
+        stream = await open_stream(way.socket, tls, url.host.removesuffix("."), request.phases)
+        return Connection(Http11(stream), stream, way.reached, way.proxy)
 
     async def _on(
         self, connection: Connection, shared: Shared, request: Request, url: Url
@@ -146,9 +147,13 @@ class HttpClient:
         stream.begin(request.phases)
         try:
             await connection.http.send(
-                request.method.encode(), url.target, _headers_to_send(request, url), request.body
+                request.method.encode(),
+                *_head_to_send(request, url, connection.proxy),
+                request.body,
             )
             status, received = await connection.http.head()
+            if connection.proxy is not None:
+                connection.proxy.check(status, request.phases)
             stream.begin_body(_OVERHEAD * most + _LEAST_RAW)
             headers = _headers_of(received, request.phases)
             body, truncated = await _read(connection.http, most)
@@ -222,6 +227,16 @@ def _credentials(headers: Mapping[str, str]) -> bytes:
     return hashlib.sha256(repr(secret).encode()).digest()
 
 
+def _head_to_send(
+    request: Request, url: Url, proxy: HttpProxy | None
+) -> tuple[bytes, list[Header]]:
+    """Return the request target and the headers of a request to its host, or to the proxy that passes it on."""
+    headers = _headers_to_send(request, url)
+    if proxy is None:
+        return url.target, headers
+    return url.absolute, [*headers, *proxy.headers]
+
+
 def _headers_to_send(request: Request, url: Url) -> list[Header]:
     # As bytes: targets accept Latin-1. White space around a value is not part of it.
     headers = [
@@ -249,7 +264,9 @@ def _kind(error: Exception) -> str:
     match error:
         case RefusedError():
             return "http.forbidden"
-        case UnreachableError() | OSError():
+        case ProxyError() if not error.reaches_others:
+            return "http.proxy"
+        case ProxyError() | UnreachableError() | OSError():
             return "http.connect"
         case LostError():
             return "http.disconnected"

@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 
 from rota.domain.hosts.addresses import AddressKind
 from rota.egress.http11 import Http11
+from rota.egress.proxy import HttpProxy
 from rota.egress.stream import Stream
 
 # Servers close idle connections after 5 s (Node.js, uvicorn) or more: Rota does before them, so that few requests meet
@@ -37,11 +38,15 @@ class Shared(NamedTuple):
 
 @dataclass(eq=False, slots=True)
 class Connection:
-    """A connection, how HTTP is spoken on it, and the kind of the address that it leads to."""
+    """A connection, how HTTP is spoken on it, and the kind of the address that it leads to.
+
+    `proxy`: the one that gets the requests themselves, if there is one.
+    """
 
     http: Http11
     stream: Stream
     reached: AddressKind
+    proxy: HttpProxy | None = None
 
     @property
     def is_reusable(self) -> bool:

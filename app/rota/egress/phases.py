@@ -13,7 +13,7 @@ class Phases:
     def __init__(self) -> None:
         #: The phase that the exchange is in, or was in when it ended; None before it began.
         self.current: CallPhase | None = None
-        #: Whether a redirect has led to another server, of which an answer or a failure then tells.
+        #: Whether a redirect has led to another server: an answer or a failure is of that one then.
         self.is_elsewhere = False
         self._since = 0.0
         self._seconds: defaultdict[CallPhase, float] = defaultdict(float)

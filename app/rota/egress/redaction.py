@@ -3,7 +3,7 @@
 Found are the values themselves, as UTF-8, Latin-1 and UTF-16, their base64 (at any offset, of both alphabets) and
 their hexadecimal digits; each as it is, and behind up to two layers of escapes: percent-encoding, JSON, HTML. A reply
 that is cut off may end within a secret: its end goes always, whatever it is. To take out only what is the beginning of
-a secret would tell that a guess of it was right.
+a secret would confirm a guess of it.
 
 The time is linear in the size of the reply. A target that knows a secret can always disguise it: this is against
 echoes, not against a target that wants to give away what it has been given.

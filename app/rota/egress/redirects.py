@@ -17,6 +17,7 @@ _HARMLESS = frozenset(
         "user-agent",
         "x-rota-task",
         "x-rota-run",
+        "x-rota-chain",
         "x-rota-attempt",
         "x-rota-scheduled-for",
     }
@@ -27,11 +28,11 @@ _SIGNATURE = "webhook-"
 
 
 class RedirectError(Exception):
-    """A redirect is not followed; the text says why."""
+    """A redirect is not followed; the text is the cause."""
 
 
 def is_redirect(response: Response) -> bool:
-    """Return whether a response says where to ask instead."""
+    """Return whether a response is a redirect with a `Location`."""
     return response.status in _TO_GET | _KEEPING and "location" in response.headers
 
 

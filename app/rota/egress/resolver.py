@@ -31,7 +31,7 @@ Found = tuple[socket.AddressFamily, _SocketAddress]
 
 
 class LookupFailedError(Exception):
-    """A host name was not resolved; the text says why."""
+    """A host name was not resolved; the text is the cause."""
 
 
 @dataclass(slots=True, eq=False)
@@ -111,7 +111,7 @@ class Resolver:
         return self._threads_of_slow if is_slow else self._threads
 
     def _note_slow(self, host: str, lookup: _Lookup) -> None:
-        """Note that a lookup was not done in time; one that had no thread yet says nothing of its name."""
+        """Note that a lookup was not done in time; one that had no thread yet does not count."""
         if not lookup.future.running():
             return
         with self._lock:

@@ -18,7 +18,7 @@ _HEAD_SLICE = 16_384
 
 
 class TooLargeError(Exception):
-    """An answer has more than Rota reads of one; the text says of what."""
+    """An answer has more than Rota reads of one; the text names the limit."""
 
 
 class LostError(Exception):

@@ -31,6 +31,11 @@ class Url:
         return self.scheme, self.host, self.port
 
     @property
+    def absolute(self) -> bytes:
+        """The URL itself, as a proxy takes it."""
+        return f"{self.scheme}://{self.authority}".encode("ascii") + self.target
+
+    @property
     def path(self) -> str:
         """The path alone, which may be shown: a query may have secrets."""
         return self.target.partition(b"?")[0].decode("ascii", "replace")

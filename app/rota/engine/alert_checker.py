@@ -29,9 +29,9 @@ _LONG = timedelta(seconds=60)
 class AlertChecker(WakeableThread):
     """A thread that looks, every `interval` seconds, whether tasks are due for a look: one read, if none is.
 
-    It begins once `ready` says so: when what was due at the start has been fired. Until then nobody watches, and that
-    time counts for no alert (`domain.alerts.unwatched`). The same goes for a standstill of the process, a time without
-    the database, and a clock that is set forward: each shows as a pause between two looks.
+    It begins once `ready` returns true: when what was due at the start has been fired. Until then nobody watches, and
+    that time counts for no alert (`domain.alerts.unwatched`). The same goes for a standstill of the process, a time
+    without the database, and a clock that is set forward: each shows as a pause between two looks.
     """
 
     def __init__(

@@ -22,9 +22,11 @@ from rota.store import idempotency
 from rota.store.alerts.changes import ForgetStale
 from rota.store.alerts.sending import RemoveSent
 from rota.store.audit.retention import RemoveEntries
+from rota.store.bulk.changes import RemoveOldBulks
 from rota.store.completion.finish import Reap, orphans
 from rota.store.events import EventRetention, RemoveEvents
 from rota.store.handlers import ReconcileHandlers, missing_handlers
+from rota.store.holds.retention import RemoveHolds, removable_holds
 from rota.store.kv.history_trim import ForgetRemoved, long_removed
 from rota.store.kv.history_trim import Position as KvPosition
 from rota.store.kv.transactions import RemoveExpired
@@ -44,6 +46,8 @@ _SWEPT = 2_000
 _EVENTS = EventRetention()
 # How long a notification is listed after it was sent.
 _SENT_ARE_KEPT = timedelta(days=30)
+# How long a hold is kept after its end: its fire times are planned by then, except after an outage that is as long.
+_HOLDS_ARE_KEPT = timedelta(days=30)
 # Tasks deleted in one write; each takes several statements.
 _TASKS = 50
 
@@ -94,8 +98,8 @@ class Maintenance:
     def clean(self) -> None:
         """Remove old runs, expired kv entries, used idempotency keys, ended tasks, events, sent notifications.
 
-        And old entries of the audit log, and the rows of deleted tasks. While the wall clock is in doubt nothing is
-        removed by age.
+        And old entries of the audit log, holds that ended long ago, and the rows of deleted tasks. While the wall
+        clock is in doubt nothing is removed by age.
         """
         by_age = (
             self._remove_old,
@@ -105,6 +109,8 @@ class Maintenance:
             self._remove_events,
             self._remove_audit_entries,
             self._remove_sent,
+            self._remove_holds,
+            self._remove_bulks,
         )
         for job in (
             self._remove_surplus,
@@ -213,7 +219,16 @@ class Maintenance:
         self._has_forgotten_alerts = True
 
     def _remove_sent(self) -> None:
-        while self._writer.call(RemoveSent(_SENT_ARE_KEPT, BATCH)) == BATCH:
+        while self._writer.call(RemoveSent(_SENT_ARE_KEPT, BATCH)) >= BATCH:
+            pass
+
+    def _remove_holds(self) -> None:
+        with self._database.read() as connection:
+            ids = removable_holds(connection, self._clock.now(), _HOLDS_ARE_KEPT, BATCH)
+        self._write(RemoveHolds, ids)
+
+    def _remove_bulks(self) -> None:
+        while self._writer.call(RemoveOldBulks(BATCH)):
             pass
 
     def _rotate_keys(self) -> None:

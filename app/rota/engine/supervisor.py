@@ -10,6 +10,7 @@ from functools import partial
 import structlog
 
 from rota.domain.effects import (
+    CalendarsChanged,
     CancelRequested,
     DueSooner,
     Effect,
@@ -23,9 +24,13 @@ from rota.domain.runs.model import ClaimedRun
 from rota.engine.alert_checker import AlertChecker
 from rota.engine.attempts.runner import Runner
 from rota.engine.backfiller import Backfiller
+from rota.engine.bulk_runner import BulkRunner
+from rota.engine.calendar_replanner import CalendarReplanner
 from rota.engine.claimer import Claimer
 from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.firing import Firing
+from rota.engine.held_runs import HeldRuns
+from rota.engine.hold_releaser import HoldReleaser
 from rota.engine.lanes import lanes_of
 from rota.engine.lease_expiry import LeaseExpiry
 from rota.engine.leases import Lease
@@ -72,6 +77,7 @@ class Engine:
             timedelta(seconds=settings.audit_age),
         )
         self._replanner = Replanner(database, writer, clock)
+        self._calendar_replanner = CalendarReplanner(database, writer, clock)
         self._expiry = LeaseExpiry(
             database,
             writer,
@@ -86,6 +92,8 @@ class Engine:
             database, writer, clock, settings.constraint_interval, resources.guard
         )
         self._backfiller = Backfiller(database, writer)
+        self._hold_releaser = HoldReleaser(database, writer, clock, settings.watchdog_interval)
+        self._bulk_runner = BulkRunner(database, writer, clock)
         self._alert_checker = AlertChecker(
             database,
             writer,
@@ -93,20 +101,26 @@ class Engine:
             settings.watchdog_interval,
             ready=lambda: self._firing.has_passed,
         )
+        self._held_runs = HeldRuns(database, writer, clock, settings.watchdog_interval)
         periodic = partial(WakeableThread, stop_timeout=_STOP_TIMEOUT)
         reap_interval = settings.lease_ttl / _REAPS_PER_TTL
         self._cleaning = periodic(
             "maintenance", self._maintenance.clean, settings.maintenance_interval
         )
+        self._calendars = periodic("calendars", self._calendar_replanner.check, reap_interval)
         # In the order in which they start; they stop in the reverse order.
         self._threads: tuple[WakeableThread, ...] = (
             periodic("reaping", self._reap, reap_interval),
             self._cleaning,
             periodic("zones", self._replanner.check, reap_interval),
+            self._calendars,
             self._firing,
             self._constraints,
             self._backfiller,
+            self._hold_releaser,
+            self._bulk_runner,
             self._alert_checker,
+            self._held_runs,
             Watchdog(settings.watchdog_interval, self._check, clock, settings.freeze_limit),
         )
         self._loop = LoopThread("rota-engine", _READING_THREADS)
@@ -121,6 +135,7 @@ class Engine:
         self._expiry.forgive()
         self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
         self._replanner.begin()  # before anything fires
+        self._calendar_replanner.begin()
         for thread in self._threads:
             thread.start()
         self._check(0.0)
@@ -141,6 +156,9 @@ class Engine:
         self._maintenance.committed(effects)
         self._constraints.committed(effects)
         self._backfiller.committed(effects)
+        self._held_runs.committed(effects)
+        self._hold_releaser.committed(effects)
+        self._bulk_runner.committed(effects)
         due = [effect.at for effect in effects if isinstance(effect, DueSooner)]
         if due:
             self._firing.scheduler.wake_at(min(due))
@@ -160,6 +178,8 @@ class Engine:
                 self._loop.call_soon(self._ended_outside, effect)
             case KeysFreed():
                 self._loop.call_soon(self._claimer.promote_soon, effect.keys)
+            case CalendarsChanged():
+                self._calendars.wake()
             case TaskDeleted():
                 self._cleaning.wake()
             case _:
@@ -298,6 +318,7 @@ class Engine:
         self._clock_steps.check()
         self._firing.wake()
         self._backfiller.wake()
+        self._bulk_runner.wake()
         lag = executor.lag()
         self._resources.metrics.handler_lag.set(lag)
         if lag > 1:

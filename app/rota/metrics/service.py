@@ -31,8 +31,8 @@ class Metrics:
         )
         self._runs = LabelledCounter(
             "rota_runs_total",
-            "Runs whose end this process has stored, by status and reason.",
-            ("status", "reason"),
+            "Runs whose end this process has stored, by status, reason and trigger.",
+            ("status", "reason", "trigger"),
         )
         self._lateness = Durations(
             "rota_run_lateness_seconds",
@@ -63,6 +63,11 @@ class Metrics:
         self.circuits_opened = Counter(
             "rota_http_circuits_opened_total",
             "How often a host was found down, so that it was not called for a while.",
+            registry=registry,
+        )
+        self.notifications_given_up = Counter(
+            "rota_notifications_given_up_total",
+            "Notifications that could not be sent and are not tried again.",
             registry=registry,
         )
         self.refused = Counter(
@@ -119,9 +124,11 @@ class Metrics:
         if outcome != _POSTPONED:  # it did nothing
             self._duration.observe(seconds)
 
-    def run_ended(self, task_id: str, status: str, reason: str | None, count: int = 1) -> None:
+    def run_ended(
+        self, task_id: str, status: str, reason: str | None, trigger: str, count: int = 1
+    ) -> None:
         """Record a run with a final status, which stands for `count` fire times; called by the writer's thread only."""
-        self._runs.count(status, reason or "", by=count)
+        self._runs.count(status, reason or "", trigger, by=count)
         if self._counts_tasks:
             self._ends.count(task_id, status, reason or "", count)
 

@@ -39,6 +39,8 @@ class Measures:
     overdue: float
     alerts_by_kind: Mapping[str, int]
     notifications: int
+    #: How many holds last.
+    holds: int
     database_bytes: int
     #: None: the database does not say.
     wal_bytes: int | None
@@ -64,7 +66,10 @@ _GAUGES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     ),
     "overdue": (
         "rota_overdue_seconds",
-        "For how long the work that was due first has been due without having become a queued run.",
+        (
+            "For how long the work that was due first has been due without having become a queued run. What waited "
+            "for a hold counts from its end."
+        ),
         (),
     ),
     "alerts": ("rota_alerts_raised", "Alerts that are raised, by kind.", ("kind",)),
@@ -73,6 +78,7 @@ _GAUGES: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
         "Notifications that are to be tried again, since a run that was to send them did not succeed.",
         (),
     ),
+    "holds": ("rota_holds_active", "Holds that last.", ()),
     "database": ("rota_database_size_bytes", "The size of the database.", ()),
     "wal": ("rota_wal_size_bytes", "The size of SQLite's write-ahead log.", ()),
     "up": (
@@ -135,6 +141,7 @@ def _fill(gauges: Mapping[str, GaugeMetricFamily], found: Measures) -> None:
             gauges[key].add_metric((label,), number)
     gauges["overdue"].add_metric((), found.overdue)
     gauges["notifications"].add_metric((), found.notifications)
+    gauges["holds"].add_metric((), found.holds)
     gauges["database"].add_metric((), found.database_bytes)
     if found.wal_bytes is not None:
         gauges["wal"].add_metric((), found.wal_bytes)

@@ -42,6 +42,8 @@ class RunInfo:
     secrets: tuple[OpenedSecret, ...] = ()
     #: For what the attempt calls: the trace of the run, and a span of the attempt.
     traceparent: str | None = None
+    #: The first run of its chain; None: it is that itself.
+    chain_id: Id | None = None
     #: By which the attempt can be completed from outside; empty if it cannot.
     token: str = field(default="", repr=False)
     #: Whether the input must not be shown.
@@ -67,6 +69,8 @@ class _Base:
         self.secrets = info.secrets
         #: The `traceparent` for what the handler calls; None if the trigger of the run had none.
         self.traceparent = info.traceparent
+        #: The same for all runs that have followed from one: the id of that first run.
+        self.chain_id = info.chain_id or info.run_id
         self._token = info.token
         #: Whether the input must not be shown, neither in errors nor in logs.
         self.secret_input = info.secret_input

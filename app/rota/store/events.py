@@ -31,14 +31,17 @@ from rota.db.types import is_one_of
 from rota.domain.effects import (
     AlertChanged,
     Event,
+    HoldAnnounced,
     KvWritten,
     RunEnded,
     TaskChanged,
     TaskDeleted,
     TaskEvent,
 )
+from rota.domain.holds.model import Hold
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.instants import format_instant
 from rota.domain.stream_positions import EventPosition
 from rota.store.kv import changes as kv_changes
 
@@ -153,10 +156,11 @@ class EventLog:
         named = self._names
         if len(named) > _MOST_NAMES:
             named.clear()
-        named.update((each.task_id, each.name or "") for each in reported if _is_whole(each))
+        of_tasks = [each for each in reported if not isinstance(each, HoldAnnounced)]
+        named.update((each.task_id, each.name or "") for each in of_tasks if _is_whole(each))
         ids = {
             each.task_id
-            for each in reported
+            for each in of_tasks
             if not (_is_whole(each) or (isinstance(each, RunEnded) and each.task_id in named))
         }
         if not ids:
@@ -171,6 +175,8 @@ class EventLog:
         if isinstance(effect, RunEnded):
             name = self._names.get(effect.task_id)
             return "" if name is None else _run_text(effect, name)
+        if isinstance(effect, HoldAnnounced):
+            return json_text.render(_about_hold(effect, effect.hold))
         if _is_whole(effect):
             return _completed_text(effect)
         of = tasks.get(effect.task_id)
@@ -265,6 +271,20 @@ def _completed_text(effect: TaskChanged) -> str:
         f'{{"type":"task.completed","data":{{"task":"{effect.name}","id":"{effect.task_id}",'
         f'"status":"completed","reason":null,"by":"{effect.by}"}}}}'
     )
+
+
+def _about_hold(effect: HoldAnnounced, of: Hold) -> dict[str, Any]:
+    data = {
+        "hold": of.name,
+        "id": of.id,
+        "from": format_instant(of.starts_at),
+        "until": None if of.ends_at is None else format_instant(of.ends_at),
+        "fire_times": of.fire_times,
+        "reason": of.reason,
+        "within": of.selector.within,
+        "by": effect.by,
+    }
+    return {"type": f"hold.{effect.what}", "data": data}
 
 
 def _about_task(

@@ -11,14 +11,17 @@ from rota.db.types import spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.constraints import evaluation
-from rota.domain.constraints.definitions import PENDING, Constraint, Kv
+from rota.domain.constraints.base import PENDING
+from rota.domain.constraints.definitions import Constraint
 from rota.domain.constraints.descriptions import describe
 from rota.domain.constraints.evaluation import PREFIX, Unmet, places, unmet
+from rota.domain.constraints.kv import Kv
 from rota.domain.explain.model import Awaited, Explanation, Facts, QueueState
 from rota.domain.explain.run import of_run
 from rota.domain.explain.task import explain_at, explain_now, explain_unplannable
 from rota.domain.explain.time_slot import Slot, slot_at, slot_within, slot_without_fire
 from rota.domain.fire_time import TICK
+from rota.domain.holds.model import Hold
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, to_id
 from rota.domain.reasons import SkipReason
@@ -31,6 +34,7 @@ from rota.store.alerts.facts import latest_ping
 from rota.store.alerts.reading import raised_of
 from rota.store.chains.predecessors import awaited_predecessors, named_by
 from rota.store.declared_handlers import not_leasable
+from rota.store.holds.reading import holds_that_matter
 from rota.store.replicas import is_live
 from rota.store.runs.concurrency_keys import running_with
 from rota.store.runs.queues import queue_limits, running_in
@@ -87,11 +91,14 @@ def facts_of_now(
     if current is None:
         awaited = _awaited(connection, found, limit)
         last = _last_run(connection, found)
-        facts = Facts(task=found, now=now, last_run=last, awaited=awaited)
+        holds = _holds(connection, found)
+        facts = Facts(task=found, now=now, last_run=last, awaited=awaited, holds=holds)
     else:
         facts = _around(connection, found, now, find_run(connection, current), limit)
     return replace(
-        facts, raised=_raised(connection, found.id), heard_at=_heard_at(connection, found)
+        facts,
+        raised=_raised(connection, found.id),
+        heard_at=_heard_at(connection, found),
     )
 
 
@@ -113,7 +120,8 @@ def facts_of(
     """Return the facts that explain why a task did or did not run in a slot."""
     covering = _run_of(connection, found.id, slot)
     if covering is None:
-        return Facts(task=found, now=now, last_run=_last_run(connection, found))
+        last, holds = _last_run(connection, found), _holds(connection, found)
+        return Facts(task=found, now=now, last_run=last, holds=holds)
     return _around(connection, found, now, find_run(connection, covering), limit)
 
 
@@ -140,13 +148,22 @@ def _around(
         run=about,
         attempts=tuple(list_attempts(connection, about)) if about.attempt else (),
         other=_other(connection, about),
-        queue=_queue_state(connection, about, limit) if about.status is RunStatus.QUEUED else None,
+        queue=_queue_state(connection, about, now, limit)
+        if about.status is RunStatus.QUEUED
+        else None,
         handler_is_live=is_outside or handler in names,
         handler_is_outside=is_outside,
         replicas=replicas,
         with_key=running_with(connection, [key.key])[key.key] if waits and key else 0,
         unmet=_unmet(connection, found, now, about.waiting_on, limit),
+        holds=_holds(connection, found),
     )
+
+
+def _holds(connection: Connection, found: Task) -> tuple[Hold, ...]:
+    """Return the holds that select a task, whoever has set them: they are why it does not run."""
+    definition = found.definition
+    return holds_that_matter(connection).of(found.name, definition.queue, definition.tags)
 
 
 def _current_run(connection: Connection, task_id: Id, now: datetime) -> Id | None:
@@ -232,8 +249,8 @@ def _other(connection: Connection, about: Run) -> Run | None:
     return None if id is None else find_run(connection, id)
 
 
-def _queue_state(connection: Connection, about: Run, limit: NameLimit) -> QueueState:
-    limits = queue_limits(connection, about.queue)
+def _queue_state(connection: Connection, about: Run, now: datetime, limit: NameLimit) -> QueueState:
+    limits = queue_limits(connection, about.queue, now)
     same = run.c.priority == about.priority
     earlier = or_(
         run.c.scheduled_for < about.scheduled_for,

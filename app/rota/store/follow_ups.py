@@ -21,6 +21,8 @@ from rota.domain.tasks.definition import TaskStatus
 from rota.store.alerts.changes import forget_alerts
 from rota.store.alerts.run_ends import alert_on_ends
 from rota.store.alerts.sending import settle, try_sooner
+from rota.store.calendars.opening import opened_schedule
+from rota.store.calendars.present import PresentCalendars
 from rota.store.chains import propagation
 from rota.store.runs import overlap
 from rota.store.runs.concurrency_keys import promote
@@ -149,7 +151,8 @@ def _busy(tx: Transaction, firing: Sequence[_Concerned], ended: Sequence[RunEnde
 
 
 def _fire_after_finish(tx: Transaction, of: _Concerned) -> None:
-    schedule = read_definition(of.definition).schedule
+    calendars = PresentCalendars(tx.connection)
+    schedule = opened_schedule(read_definition(of.definition).schedule, calendars)
     # One that cannot be read has not ended: it is due, and the firing pass pauses it as unplannable.
     readable = not isinstance(schedule, Unreadable)
     anchor = Anchor(of.anchored_at, of.name)

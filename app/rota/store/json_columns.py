@@ -1,5 +1,6 @@
 """JSON documents in columns: errors, progress, lists."""
 
+import re
 from dataclasses import asdict
 from typing import Any
 
@@ -7,6 +8,18 @@ from rota.domain.primitives import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Progress
 from rota.errors import Invalid
+
+_LONGEST_TYPE = 128
+
+
+def error_type(error: RunError | None) -> str | None:
+    """Return the text of the column by which lists find runs with an error of this type."""
+    return None if error is None else filed_type(error.type)
+
+
+def filed_type(type: str) -> str:
+    """Return what of the type of an error is in that column: its first characters."""
+    return type[:_LONGEST_TYPE]
 
 
 def dump_error(error: RunError | None) -> str | None:
@@ -63,3 +76,34 @@ def load_list(text: str | None) -> tuple[Any, ...]:
         return tuple(json_text.loads(text))
     except (Invalid, TypeError):
         return ()
+
+
+# The text of an error begins so; the message may be cut off within an escape.
+_MESSAGE = re.compile(
+    r'\{"type":"(?:[^"\\]|\\.)*","message":"((?:[^"\\]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{4})*)'
+)
+
+
+def load_message(head: str | None) -> str:
+    """Return the message of an error whose text is cut off; nothing, if it cannot be read."""
+    found = None if head is None else _MESSAGE.match(head)
+    if found is None:
+        return ""
+    try:
+        return str(json_text.loads(f'"{found[1]}"'))
+    except Invalid:
+        return ""
+
+
+#: What makes the next character of a pattern one of the text.
+ESCAPE = "/"
+_SPECIAL = re.compile("[/%_]")
+
+
+def in_message(text: str) -> str:
+    """Return the pattern (of LIKE) for texts of errors whose message contains a text.
+
+    The names of members, and what else an error has, such as the phases of a call, are no part of the message.
+    """
+    escaped = _SPECIAL.sub(lambda found: ESCAPE + found[0], json_text.dumps(text)[1:-1])
+    return f'%"message":"%{escaped}%","traceback":%'

@@ -24,14 +24,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from rota.clock import Clock
 from rota.db.engine import Database
-from rota.db.sqlite_file import wal_bytes
+from rota.db.engines.sqlite_file import wal_bytes
 from rota.db.tables import alert, notification, run, task
 from rota.db.types import spelled_out
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Unavailable
 from rota.metrics.stored import Measures, QueueMeasure, TaskMeasure
+from rota.store.holds.lasting import number_lasting
+from rota.store.holds.reading import holds_that_matter
 from rota.store.runs.claim import earliest_delayed
+from rota.store.task_rows import read_definition
 
 log = structlog.get_logger(__name__)
 
@@ -59,8 +62,8 @@ _BY_NAME = {
 }
 _TASKS_BY_STATUS = select(task.c.status, func.count()).where(_NOT_DELETED).group_by(task.c.status)
 _EARLIEST_DUE = (
-    select(task.c.next_fire_at)
-    .where(_IS_ACTIVE, task.c.next_fire_at.is_not(None))
+    select(task.c.next_fire_at, task.c.name, task.c.queue, task.c.definition)
+    .where(_IS_ACTIVE, task.c.next_fire_at.is_not(None), task.c.deferred_until.is_(None))
     .order_by(task.c.next_fire_at)
     .limit(1)
 )
@@ -113,6 +116,7 @@ def measure(database: Database, most_tasks: int, now: datetime) -> Measures:
             overdue=_overdue(connection, now),
             alerts_by_kind=_numbers(connection, _ALERTS_BY_KIND),
             notifications=connection.execute(_PENDING).scalar_one(),
+            holds=number_lasting(connection, now),
             database_bytes=connection.execute(size).scalar_one(),
             wal_bytes=wal_bytes(database.url) if database.is_sqlite else None,
         )
@@ -169,9 +173,21 @@ def _made_at(id: str) -> float:
 
 
 def _overdue(connection: Connection, now: datetime) -> float:
-    due = connection.execute(_EARLIEST_DUE).scalar_one_or_none()
+    due = _due_since(connection, now)
     late = [now - at for at in (due, earliest_delayed(connection)) if at is not None]
     return max([timedelta(), *late]).total_seconds()
+
+
+def _due_since(connection: Connection, now: datetime) -> datetime | None:
+    """Return since when a fire time has been due; one that waited for a hold to end, since its end."""
+    row = connection.execute(_EARLIEST_DUE).one_or_none()
+    if row is None or row.next_fire_at >= now:
+        return None
+    at: datetime = row.next_fire_at
+    holds = holds_that_matter(connection)
+    if not holds:
+        return at
+    return holds.plannable_from(row.name, row.queue, read_definition(row.definition).tags, at, now)
 
 
 @dataclass(slots=True)

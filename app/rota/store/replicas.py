@@ -130,6 +130,39 @@ def remove_expired(tx: Transaction, but: Id | None = None) -> int:
     return tx.connection.execute(ended).rowcount
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replica:
+    """A process of the service."""
+
+    id: Id
+    host: str
+    pid: int
+    handlers: tuple[str, ...]
+    live: bool
+    started_at: datetime
+    lease_expires_at: datetime
+    zone_release: str | None
+
+
+def list_replicas(connection: Connection) -> list[Replica]:
+    """Return all replicas, in the order in which they were started."""
+    live = is_live(connection.dialect.name == "sqlite").label("live")
+    rows = connection.execute(select(replica, live).order_by(replica.c.started_at, replica.c.id))
+    return [
+        Replica(
+            id=row.id,
+            host=row.host,
+            pid=row.pid,
+            handlers=tuple(json_text.loads(row.handlers)),
+            live=bool(row.live),
+            started_at=row.started_at,
+            lease_expires_at=row.lease_expires_at,
+            zone_release=row.zone_release,
+        )
+        for row in rows
+    ]
+
+
 def known_handlers(connection: Connection) -> frozenset[str]:
     """Return the handlers that a live replica knows, and those that are declared for workers outside."""
     return _names(connection, _KNOWN)

@@ -3,7 +3,7 @@
 The status of a stored task is set by these functions only; a registration writes the whole row (`tasks.save`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, bindparam, case, func, literal, update
 
 from rota.db.command import StaleError, Transaction
 from rota.db.tables import task
+from rota.db.types import among
 from rota.domain.effects import TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id
 from rota.domain.tasks.definition import TaskStatus
@@ -30,23 +31,27 @@ def change_status(
     by: str,
     *guards: ColumnElement[bool],
     reason: str | None = None,
+    names: Mapping[Id, str] | None = None,
     **columns: Any,
 ) -> list[Id]:
-    """Set the status of those of the tasks for which the guards hold, and further columns; return them."""
+    """Set the status of those of the tasks for which the guards hold, and further columns; return them.
+
+    With the `names` of the tasks the events cost no look-up.
+    """
     if not ids:
         return []
     if status is TaskStatus.ACTIVE:
         columns = {**watched_anew(tx.now), **columns}
     statement = (
         update(task)
-        .where(task.c.id.in_(ids), task.c.deleted_at.is_(None), *guards)
+        .where(among(task.c.id, ids), task.c.deleted_at.is_(None), *guards)
         .values(**status_columns(status, by, tx.now, reason), **columns)
         .returning(task.c.id)
     )
     found = set(tx.connection.execute(statement).scalars())
     changed = [id for id in ids if id in found]
     for id in changed:
-        emit_status(tx, id, status, by, reason)
+        emit_status(tx, id, status, by, reason, name=None if names is None else names.get(id))
     return changed
 
 
@@ -116,7 +121,7 @@ def emit_status(
 
 def hide(tx: Transaction, ids: Sequence[Id]) -> None:
     """Mark locked tasks as deleted: their names are free at once, their rows are removed later."""
-    hidden = update(task).where(task.c.id.in_(ids), task.c.deleted_at.is_(None))
+    hidden = update(task).where(among(task.c.id, ids), task.c.deleted_at.is_(None))
     columns = {"status": TaskStatus.CANCELLED, "deleted_at": tx.now}
     if tx.connection.execute(hidden.values(columns)).rowcount != len(ids):
         raise StaleError("a task was changed by another replica")

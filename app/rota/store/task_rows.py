@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from pydantic import ValidationError
-from sqlalchemy import ColumnElement, Connection, bindparam, select
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal_column, select
 
 from rota.db.byte_lengths import byte_length
 from rota.db.tables import run, task, task_tag
-from rota.db.types import is_one_of
+from rota.db.types import is_one_of, spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
-from rota.domain.http_target.target import stored_header
+from rota.domain.http_target.secret_headers import stored_header
 from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import LONGEST, bounded_cache
 from rota.domain.primitives.bounds import STORED
@@ -23,7 +23,9 @@ from rota.domain.tasks.definition import LastRun, Task, TaskDefinition, TaskStat
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Conflict, Invalid, NotFound
-from rota.store.task_names import covers, starts_with
+from rota.store.calendars.opening import opened_task, opened_tasks
+from rota.store.counting import Counted, count_rows
+from rota.store.task_names import covers, has_tags, starts_with
 
 
 class Known(Protocol):
@@ -61,6 +63,9 @@ def check_not_cancelled(found: Known) -> None:
         )
 
 
+#: Up to how many tasks with a tag are few.
+FEW = 1_000
+
 _TASK = (
     select(
         task,
@@ -76,6 +81,8 @@ _BY_NAME = _TASK.where(task.c.name == bindparam("g_name"))
 _BY_NAME_LOCKED = _BY_NAME.with_for_update(of=task)
 _BY_NAMES = _TASK.where(is_one_of(task.c.name, "g_names")).order_by(task.c.id)
 _BY_NAMES_LOCKED = _BY_NAMES.with_for_update(of=task)
+_BY_IDS = _TASK.where(is_one_of(task.c.id, "g_ids")).order_by(task.c.id)
+_BY_IDS_LOCKED = _BY_IDS.with_for_update(of=task)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +91,13 @@ class TaskFilter:
 
     status: Sequence[str] = ()
     tag: Sequence[str] = ()
+    #: Unlike the others: a task has all of them.
+    all_tags: Sequence[str] = ()
     handler: Sequence[str] = ()
     queue: Sequence[str] = ()
     name_prefix: str = ""
+    #: Only those whose last run has failed.
+    failing: bool = False
     #: The tasks that the client may see.
     limit: NameLimit = UNLIMITED
 
@@ -97,7 +108,7 @@ def find_task(connection: Connection, name: str, *, lock: bool = False) -> Task:
     row = connection.execute(wanted, {"g_name": name}).one_or_none()
     if row is None:
         raise missing_task(name)
-    return to_task(row)
+    return opened_task(connection, to_task(row))
 
 
 def task_id(connection: Connection, name: str) -> Id:
@@ -116,15 +127,43 @@ def missing_task(name: str) -> NotFound:
 
 def list_tasks(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[Task]:
     """Return up to `limit` tasks, by name, from the name `after` on."""
-    listing = _TASK.where(*matching(wanted), task.c.name > after).order_by(task.c.name).limit(limit)
-    return [to_task(row) for row in connection.execute(listing)]
+    listing = _in_order(connection, _TASK, wanted, after).limit(limit)
+    return opened_tasks(connection, map(to_task, connection.execute(listing)))
 
 
 def list_sizes(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[int]:
     """Return the sizes of the definitions and inputs, in bytes, of the tasks that `list_tasks` returns."""
     size = byte_length(task.c.definition) + byte_length(task.c.input)
-    listing = _TASK.with_only_columns(size).where(*matching(wanted), task.c.name > after)
-    return list(connection.execute(listing.order_by(task.c.name).limit(limit)).scalars())
+    listing = _in_order(connection, _TASK.with_only_columns(size), wanted, after).limit(limit)
+    return list(connection.execute(listing).scalars())
+
+
+def count_tasks(connection: Connection, wanted: TaskFilter) -> Counted:
+    """Return how many tasks there are, exactly up to a bound."""
+    found: Select[Any] = select(literal_column("1")).select_from(task)
+    return count_rows(connection, found.where(task.c.deleted_at.is_(None), *matching(wanted)))
+
+
+def _in_order(
+    connection: Connection, listing: Select[Any], wanted: TaskFilter, after: str
+) -> Select[Any]:
+    """Return a listing by name. Tasks with a rare tag are sorted; else they are walked through by name."""
+    few = _few_tagged(connection, wanted)
+    listing = listing.where(*matching(wanted, of_many=True), task.c.name > after)
+    if few is None:
+        return listing.order_by(task.c.name)
+    # An expression, so that no index is walked through in its order.
+    by_name = func.coalesce(task.c.name, task.c.name)
+    return listing.where(is_one_of(task.c.id, "g_few").params(g_few=few)).order_by(by_name)
+
+
+def _few_tagged(connection: Connection, wanted: TaskFilter) -> list[Id] | None:
+    """Return the tasks that have one of the tags, if they are few; None: there are many, or no tags are wanted."""
+    for tags in (*([tag] for tag in wanted.all_tags), wanted.tag):
+        tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(tags)).limit(FEW + 1)
+        if tags and len(found := connection.execute(tagged).scalars().all()) <= FEW:
+            return list(found)
+    return None
 
 
 def tasks_by_name(
@@ -133,7 +172,14 @@ def tasks_by_name(
     """Return those of the named tasks that exist, locked against concurrent changes (PostgreSQL)."""
     wanted = _BY_NAMES_LOCKED if lock else _BY_NAMES
     rows = connection.execute(wanted, {"g_names": list(names)})
-    return {row.name: to_task(row) for row in rows}
+    found = opened_tasks(connection, map(to_task, rows))
+    return {each.name: each for each in found}
+
+
+def tasks_by_id(connection: Connection, ids: Sequence[Id], *, lock: bool) -> dict[Id, Task]:
+    """Return those of the tasks that exist, by id, locked if that is wanted (PostgreSQL)."""
+    rows = connection.execute(_BY_IDS_LOCKED if lock else _BY_IDS, {"g_ids": list(ids)})
+    return {each.id: each for each in opened_tasks(connection, map(to_task, rows))}
 
 
 def write_definition(definition: TaskDefinition) -> str:
@@ -199,7 +245,7 @@ def _salvage(text: str, error: ValidationError) -> TaskDefinition:
 
 
 def to_task(row: Any) -> Task:
-    """Return the task of a row of `_TASK`."""
+    """Return the task of a row of `_TASK`, its calendars without their days."""
     read = read_definition(row.definition)
     definition = read.model_copy(update={"input": _read_input(row.input, read)})
     return Task(
@@ -251,8 +297,18 @@ def _last_run(row: Any) -> LastRun | None:
     )
 
 
-def matching(wanted: TaskFilter) -> list[ColumnElement[bool]]:
-    """Return the conditions that a task of the filter meets, besides not being deleted."""
+# A list of its own: SQLite would walk through all tasks by name, in search of those few that fail.
+_FAILING = select(task.c.id).where(
+    task.c.consecutive_failures > literal_column("0"),
+    task.c.status == spelled_out(TaskStatus.ACTIVE),
+)
+
+
+def matching(wanted: TaskFilter, *, of_many: bool = False) -> list[ColumnElement[bool]]:
+    """Return the conditions that a task of the filter meets, besides not being deleted.
+
+    `of_many`: its tags are those of many tasks (`has_tags`).
+    """
     conditions: list[ColumnElement[bool]] = [
         column.in_(accepted)
         for column, accepted in (
@@ -262,11 +318,11 @@ def matching(wanted: TaskFilter) -> list[ColumnElement[bool]]:
         )
         if accepted
     ]
-    if wanted.tag:
-        tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tag))
-        conditions.append(task.c.id.in_(tagged))
+    conditions.extend(has_tags(task.c.id, wanted.tag, wanted.all_tags, of_many=of_many))
     if wanted.name_prefix:
         conditions.extend(starts_with(task.c.name, wanted.name_prefix))
+    if wanted.failing:
+        conditions.append(task.c.id.in_(_FAILING))
     if not wanted.limit.is_unlimited:
         conditions.append(covers(wanted.limit, task.c.name))
     return conditions

@@ -4,14 +4,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy import Connection, Engine, create_engine, event, insert
 from sqlalchemy.pool import StaticPool
 
 from rota.clock import Clock
 from rota.db.command import Command, R, Transaction
-from rota.db.tables import metadata
+from rota.db.tables import calendar_state, metadata
 from rota.domain.effects import Effect
 from rota.domain.json_schema.checks import NotCheckedError
+from rota.domain.primitives.ids import NO_ID
 from rota.store.follow_ups import follow_up
 
 
@@ -24,6 +25,8 @@ class MemoryDatabase:
         self._engine = _engine()
         metadata.create_all(self._engine)
         self._connection = self._engine.connect()
+        # As the migration does.
+        self._connection.execute(insert(calendar_state), {"id": 1, "revision": NO_ID})
         # Transactions begin and end on the driver's connection: a listener would make each SQLAlchemy statement slower.
         self._driver: Any = self._connection.connection.driver_connection
 

@@ -3,17 +3,19 @@
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from operator import methodcaller
 from typing import Any, Self
 
+from rota.domain.calendars.days import listed
+from rota.domain.calendars.source import Source, SourceKind
 from rota.domain.kv.entries import KvEntry
 from rota.domain.kv.operations import Set
 from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives import json_text
 from rota.domain.primitives.durations import parse_duration
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.instants import parse_instant
+from rota.domain.primitives.instants import parse_date, parse_instant
 from rota.domain.primitives.unset import UNSET
 from rota.domain.runs.model import Attempt, LogLine
 from rota.domain.runs.status import RunStatus
@@ -22,11 +24,13 @@ from rota.errors import Invalid
 from rota.handlers.registry import register
 from rota.sdk.decorator import handler_of
 from rota.sdk.tasks import Schedule, declared
+from rota.store.calendars.changes import PutCalendar
 from rota.store.completion.registrations import to_register
 from rota.store.kv import entries as kv
 from rota.store.kv.transactions import Transact
+from rota.store.runs.filters import RunFilter
 from rota.store.runs.logs import list_lines
-from rota.store.runs.reading import RunFilter, find_run, list_attempts, list_runs
+from rota.store.runs.reading import find_run, list_attempts, list_runs
 from rota.store.task_rows import find_task
 from rota.store.tasks.run_commands import CancelRun, RunNow
 from rota.testing.fake_service import FakeService
@@ -101,6 +105,13 @@ class Driver:
         for key, value in (kv or {}).items():
             self.set_kv(name, key, value)
         return task
+
+    def set_calendar(self, name: str, dates: Iterable[str | date]) -> None:
+        """Declare a calendar that schedules may leave out (`exclude`), with these days, or change it."""
+        days = tuple(sorted({parse_date(str(each)) for each in dates}))
+        source = Source(SourceKind.DATES, dates=days, spans=listed(days))
+        made = PutCalendar(name=name, source=source, description=None, by=_BY)
+        self._service.database.do(made)
 
     def advance(self, by: float | str | timedelta, *, check: bool = False) -> None:
         """Move the clock by seconds, text such as "30d" or a timedelta; what comes due meanwhile is executed.

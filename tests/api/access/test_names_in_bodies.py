@@ -25,11 +25,16 @@ BODIES: dict[str, set[Path]] = {
     "POST /v1/tasks": {("name",), *DEFINITION},
     "PUT /v1/tasks/{name}": {("name",), *DEFINITION},
     "POST /v1/tasks/batch": {("items", "*", *path) for path in {("name",), *DEFINITION}},
-    **{f"POST /v1/tasks/{verb}": {("selector", "name_prefix")}
+    **{f"POST /v1/tasks/{verb}": {("selector", "name_prefix"), ("selector", "queue", "*")}
        for verb in ("pause", "resume", "cancel", "delete", "run")},
+    # A selector only narrows: it matches nothing of other teams.
+    **{f"POST /v1/runs/{verb}": {("selector", "task", "*")} for verb in ("rerun", "cancel", "delete")},
     "PUT /v1/secrets/{name}": {("tasks", "*")},
     # These repeat the name in the path.
     "PUT /v1/queues/{name}": {("name",)},
+    # A hold holds no other tasks than its key may see, whatever the queues that it names.
+    "PUT /v1/holds/{name}": {("name",), ("selector", "name_prefix"), ("selector", "queues", "*")},
+    "PUT /v1/calendars/{name}": {("name",)},
     # Nothing is looked up for a preview: `jitter` and `flex` depend on the name, and `after` has no fire times.
     "POST /v1/schedules/preview": {("name",), ("schedule", "tasks", "*")},
     # For administrators, who are not limited.

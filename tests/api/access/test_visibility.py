@@ -145,7 +145,8 @@ def _shown(answer: Any, names: dict[str, str]) -> tuple[int, dict[str, str], str
 
 
 @pytest.mark.parametrize(
-    "path", ["", "/upcoming", "/explain", "/runs", "/backfills", "/kv", "/kv/k", "/kv/export"]
+    "path",
+    ["", "/upcoming", "/explain", "/runs", "/stats", "/backfills", "/kv", "/kv/k", "/kv/export"],
 )
 def test_a_hidden_task_is_answered_as_one_of_ours_that_is_not_there(
     service: Shared, path: str
@@ -169,6 +170,30 @@ def test_a_limited_key_changes_nothing_of_another_team(service: Shared) -> None:
     assert len(service.api.items(f"/v1/tasks/{MARK}-1/runs")) == 1
 
 
+def test_a_bulk_operation_of_a_limited_key_is_for_runs_of_its_tasks(service: Shared) -> None:
+    selected = {"all": True}
+
+    mine = service.us.call(
+        "POST", "/v1/runs/cancel", json={"selector": selected, "dry_run": True}
+    ).json()
+    named = {"selector": {"task": [f"{MARK}-1"]}}
+    nothing = service.us.call("POST", "/v1/runs/delete", json=named).json()
+
+    assert {each["task"] for each in mine["items"]} == {"ours-1", "ours-2"}
+    assert nothing["runs"] == 0
+
+
+def test_a_bulk_operation_over_tasks_of_others_is_hidden(service: Shared) -> None:
+    preview = {"selector": {"all": True}, "dry_run": True}
+    id = service.api.post("/v1/runs/cancel", json=preview).json()["id"]
+
+    assert id not in [each["id"] for each in service.us.read("/v1/bulk?limit=200")["items"]]
+    for path in ("", "/items"):
+        problem(service.us.get(f"/v1/bulk/{id}{path}"), 404, "not-found")
+    for verb in ("confirm", "cancel"):
+        problem(service.us.call("POST", f"/v1/bulk/{id}/{verb}"), 404, "not-found")
+
+
 #: Parameters of reading routes by which things are found that belong to tasks; each has a test here.
 FINDERS = {
     "task",
@@ -177,12 +202,22 @@ FINDERS = {
     "queue",
     "name_prefix",
     "backfill_id",
+    "chain_id",
+    "all_tags",
     "cursor",
     "last_event_id",
 }
 OTHERS = {
     *("limit", "status", "reason", "trigger", "type", "scheduled_from", "scheduled_to", "wait"),
-    *("follow", "count", "at", "kind", "principal", "action", "from", "to"),
+    *("error", "error_text", "finished_from", "finished_to", "total", "by", "window", "metric"),
+    *("until", "days", "follow", "count", "at", "kind", "principal", "action", "from", "to"),
+    "ended",
+    # Of what the key may see.
+    *("failing", "hours"),
+    # Of the tasks that are listed.
+    "latest_runs",
+    # Within the bulk operation that the path names.
+    "result",
     # Within the task that the path names.
     *("prefix", "key", "keys", "include", "watch", "initial", "at", "start", "end"),
 }
@@ -208,6 +243,7 @@ def test_every_parameter_that_finds_things_of_tasks_is_known(service: Shared) ->
         ("", ["ours-1", "ours-2"]),
         ("tag=billing", ["ours-1", "ours-2"]),
         ("tag=theirs-tag", []),
+        ("all_tags=billing,theirs-tag", []),
         ("queue=shared", ["ours-2"]),
         ("handler=echo&limit=1", ["ours-1"]),
         ("name_prefix=theirs", []),
@@ -242,6 +278,8 @@ def test_pages_are_full_and_end(service: Shared, path: str) -> None:
         ("", ["ours-2", "ours-1"]),
         ("tag=billing", ["ours-2", "ours-1"]),
         ("tag=theirs-tag", []),
+        ("all_tags=billing,theirs-tag", []),
+        ("all_tags=billing,ours-tag", ["ours-2", "ours-1"]),
         ("task=theirs-1", []),
         ("task=theirs-1,ours-1", ["ours-1"]),
         ("status=queued", ["ours-2"]),
@@ -285,8 +323,61 @@ def test_runs_of_a_backfill_of_others_are_not_listed(service: Shared) -> None:
         service.api.delete(f"/v1/tasks/{MARK}-3")
 
 
+def test_runs_of_a_chain_of_others_are_not_listed(service: Shared) -> None:
+    for team, expected in ((MARK, []), ("ours", ["ours-1"])):
+        assert service.us.runs(f"chain_id={service.ended[team]}") == expected
+
+
+def test_totals_do_not_count_what_is_of_others(service: Shared) -> None:
+    for path in ("/v1/tasks", "/v1/runs"):
+        page, seen = service.us.read(f"{path}?total=true&limit=1"), service.us.read(path)["items"]
+        assert (page["total"], page["total_is_exact"]) == (len(seen), True)
+
+
+def test_links_to_runs_of_others_are_not_shown(service: Shared) -> None:
+    after = {"schedule": {"type": "after", "tasks": ["ours-1"]}, "handler": "echo"}
+    service.api.task(f"{MARK}-4", **after)
+    try:
+        ours = service.api.ended(service.api.run("ours-1"))
+        assert eventually(lambda: service.api.items(f"/v1/tasks/{MARK}-4/runs"))
+        path = f"/v1/runs/{ours['id']}"
+        seen, all_of_it = service.us.read(path), service.api.read(path)
+        graph, whole = service.us.read(f"{path}/lineage"), service.api.read(f"{path}/lineage")
+        assert (seen["fed"], [each["task"] for each in all_of_it["fed"]]) == ([], [f"{MARK}-4"])
+        assert ([each["id"] for each in graph["runs"]], graph["links"]) == ([ours["id"]], [])
+        assert (len(whole["runs"]), len(whole["links"])) == (2, 1)
+    finally:
+        service.api.delete(f"/v1/tasks/{MARK}-4")
+
+
+def test_failures_of_others_are_in_no_group_and_not_found_by_their_text(service: Shared) -> None:
+    service.api.task(f"{MARK}-5", handler="refuse", schedule=MANUAL)
+    found = "/v1/runs?error_text=no%20such%20customer&total=true"
+    selector = {"selector": {"error_text": "no such customer"}, "dry_run": True}
+    try:
+        service.api.ended(service.api.run(f"{MARK}-5"))
+        assert (service.api.read(found)["total"], service.us.read(found)["total"]) == (1, 0)
+        assert service.us.call("POST", "/v1/runs/rerun", json=selector).json()["runs"] == 0
+        assert service.api.read("/v1/runs/groups")["failures"] == 1
+        assert service.us.read("/v1/runs/groups")["items"] == []
+    finally:
+        service.api.delete(f"/v1/tasks/{MARK}-5")
+
+
+@pytest.mark.parametrize("query", ["", "task=theirs-1", "tag=billing", "tag=theirs-tag"])
+def test_statistics_are_without_the_runs_of_others(service: Shared, query: str) -> None:
+    counted = service.us.read(f"/v1/stats?{query}")["runs"]["total"]
+
+    assert counted == len(service.us.runs(query))
+    assert counted < service.api.read("/v1/stats")["runs"]["total"]
+
+
 def test_a_run_of_others_is_not_waited_for(service: Shared) -> None:
     problem(service.us.get(f"/v1/runs/{service.waiting[MARK]}?wait=60"), 404, "not-found")
+
+
+def test_what_a_run_of_others_has_changed_in_the_kv_is_not_there(service: Shared) -> None:
+    problem(service.us.get(f"/v1/runs/{service.ended[MARK]}/kv"), 404, "not-found")
 
 
 # ---------------------------------------------------------------------------------------------------------- queues

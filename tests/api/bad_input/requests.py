@@ -2,7 +2,13 @@
 
 from typing import Any
 
+import pytest
+
 from tests.api.service import MANUAL, Api
+from tests.support.databases import ENGINES
+
+#: For what is accepted, or looked up.
+on_both = pytest.mark.parametrize("shared", ENGINES, indirect=True)
 
 TASK = {"handler": "echo", "schedule": MANUAL}
 GREET = {"handler": "greet", "input": {"name": "Ada"}, "schedule": MANUAL}

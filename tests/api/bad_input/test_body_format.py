@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.bad_input.requests import JSON, MEBIBYTE, TASK, raw
+from tests.api.bad_input.requests import JSON, MEBIBYTE, TASK, on_both, raw
 from tests.api.service import Api, pointers, problem
 
 
@@ -54,6 +54,7 @@ def test_the_position_of_a_syntax_error_is_in_the_detail(api: Api) -> None:
     assert "line 2, column 14" in refused["detail"]
 
 
+@on_both
 # ------------------------------------------------------------------------------------ JSON that is not accepted
 @pytest.mark.parametrize(
     ("body", "pointer"),
@@ -80,6 +81,7 @@ def test_errors_of_json_that_cannot_be_stored_have_pointers(
     assert pointers(refused) == [pointer]
 
 
+@on_both
 def test_at_most_sixty_four_levels_are_accepted(api: Api) -> None:
     def nested(levels: int) -> str:
         return json.dumps(TASK)[:-1] + f', "input": {"[" * (levels - 1)}{"]" * (levels - 1)}}}'
@@ -182,6 +184,7 @@ def test_an_encoded_body_is_415_with_the_accepted_encoding(
     assert "Content-Encoding" in found["detail"]
 
 
+@on_both
 def test_a_body_with_the_identity_encoding_is_accepted(api: Api) -> None:
     headers = JSON | {"Content-Encoding": "identity"}
 
@@ -190,6 +193,7 @@ def test_a_body_with_the_identity_encoding_is_accepted(api: Api) -> None:
     assert api.post("/v1/tasks/t/resume", headers=encoded).status_code == 200
 
 
+@on_both
 def test_a_byte_order_mark_before_json_is_ignored(api: Api) -> None:
     body = b"\xef\xbb\xbf" + json.dumps(TASK | {"name": "marked"}).encode()
 
@@ -200,6 +204,7 @@ def test_a_byte_order_mark_before_json_is_ignored(api: Api) -> None:
     problem(raw(api, b"\xef\xbb\xbf\xef\xbb\xbf{}"), 400, "malformed-json")
 
 
+@on_both
 def test_json_with_a_charset_is_accepted(api: Api) -> None:
     headers = {"Content-Type": "Application/JSON; charset=utf-8"}
 
@@ -237,6 +242,7 @@ def test_a_body_over_the_limit_is_413_with_the_limit(
     assert str(limit) in found["detail"], found
 
 
+@on_both
 def test_a_body_at_the_limit_is_accepted(api: Api) -> None:
     padding = b'{"reason":"x"}'
 

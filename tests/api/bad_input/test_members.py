@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.bad_input.requests import GREET, HTTP, JSON, TASK, post
+from tests.api.bad_input.requests import GREET, HTTP, JSON, TASK, on_both, post
 from tests.api.service import MANUAL, Api, pointers, problem
 from tests.support.factories import eventually
 
@@ -289,6 +289,7 @@ def test_a_missing_body_is_refused(api: Api, path: str) -> None:
     problem(api.post(path, content=b"", headers=JSON), 422, "invalid")
 
 
+@on_both
 def test_several_faults_are_all_pointed_at(api: Api) -> None:
     body = {"handler": "", "priority": "x", "schedule": {"type": "cron", "timezone": "x"}, "z": 1}
 
@@ -322,6 +323,7 @@ def test_an_error_of_a_misspelt_handler_suggests_the_nearest_name(api: Api) -> N
         assert detail.endswith("did you mean 'greet'?")
 
 
+@on_both
 @pytest.mark.parametrize(
     ("patch", "pointer", "expected"),
     [
@@ -346,6 +348,7 @@ def test_errors_of_a_wrong_patch_point_into_the_patch(
     assert expected in found[0]["detail"]
 
 
+@on_both
 # -------------------------------------------------------------------------------------- extremes that are accepted
 @pytest.mark.parametrize(
     "schedule",

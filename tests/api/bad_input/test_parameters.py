@@ -4,8 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.bad_input.requests import TASK, post
+from tests.api.bad_input.requests import TASK, on_both, post
 from tests.api.service import Api, pointers, problem
+
+pytestmark = on_both
 
 
 @pytest.mark.parametrize(

@@ -66,3 +66,21 @@ def test_while_the_database_does_not_answer_the_keys_stay_as_they_were(
 
     eventually(lambda: not keys._failing)
     assert asked(api, key).status_code == 200
+
+
+def test_a_private_badge_is_not_shown_for_a_key_that_was_revoked_elsewhere(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A badge may need no key; who is shown a private one has one that is accepted now, as on any other path."""
+    keys, key = api.app.state.services.keys, made(api, "runs:read")
+    api.task("shown")
+
+    async def learns_nothing() -> None:
+        return None
+
+    with monkeypatch.context() as patch:
+        patch.setattr(keys, "changed", learns_nothing)
+        api.delete(f"/v1/keys/{key['id']}")
+        patch.setattr(keys, "_is_shared", True)
+        patch.setattr("rota.api.http.stored_keys._FRESH", 0.0)
+        assert asked(api, key["key"], "/v1/tasks/shown/badge.svg").status_code == 401

@@ -46,11 +46,11 @@ def queue_run(api: Api) -> None:
 
 
 class KeyStream(Stream):
-    """A stream that is requested with a key; `is_whole`: it has ended as a whole response does."""
+    """A stream that is requested with a key, or none; `is_whole`: it has ended as a whole response does."""
 
-    def __init__(self, api: Api, path: str, key: str) -> None:
+    def __init__(self, api: Api, path: str, key: str | None) -> None:
         self.is_whole = False
-        super().__init__(client(api, key), path)
+        super().__init__(api if key is None else client(api, key), path)
 
     async def _send(self, message: Any) -> None:
         await super()._send(message)
@@ -289,6 +289,22 @@ def test_keys_of_the_command_line_count_while_the_service_runs(
         assert api.get("/healthz").status_code == 200
         write(migrated_database_url, RevokeKey(id=made_key.stored.id, by="cli"))
         eventually(lambda: api.get("/v1/tasks").status_code == 200)
+
+
+@pytest.mark.postgres
+@on_postgres
+def test_the_first_key_ends_what_was_opened_without_one(migrated_database_url: str) -> None:
+    with serving(migrated_database_url) as api:
+        queue_run(api)
+        opened = [KeyStream(api, path, None) for path in streams(api)]
+        (run,) = api.items("/v1/runs?task=held")
+        wait = partial(api._call, "GET", f"/v1/runs/{run['id']}?wait={LONG}")
+        waiting = api.portal.start_task_soon(wait)
+        eventually(lambda: api.app.state.services.streams._open == 4)
+
+        write(migrated_database_url, CreateKey(name="CI", scopes=(Scope.ADMIN,), by="cli"))
+
+        check_ended(opened, [waiting], "stored keys")
 
 
 def write(url: str, command: Any) -> Any:

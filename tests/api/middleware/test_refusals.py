@@ -1,6 +1,7 @@
 """Wrong keys: an address that tries them is slowed, and nobody else."""
 
 import re
+from base64 import b64encode
 from collections.abc import Iterator
 from typing import Any
 
@@ -70,6 +71,21 @@ def test_a_stored_key_is_let_in_where_others_have_to_wait(proxied: Api) -> None:
     assert call(proxied, rotated.json()["key"]).status_code == 200
     for wrong in (revoked["key"], mine["key"][:-1], ADMIN):
         assert call(proxied, wrong).status_code == 429
+
+
+def test_a_key_as_the_password_of_a_calendar_is_tried_as_any_other(proxied: Api) -> None:
+    mine = made(proxied, "tasks:read")["key"]
+
+    def subscribe(key: str) -> Any:
+        sent = b64encode(f"calendar:{key}".encode()).decode()
+        headers = {"X-Forwarded-For": "192.0.2.1", "Authorization": f"Basic {sent}"}
+        return proxied.get("/v1/upcoming.ics", headers=headers)
+
+    for number in range(MOST):
+        problem(subscribe(f"wrong-{number}"), 401, "unauthorized")
+
+    assert subscribe(ADMIN).status_code == 429
+    assert subscribe(mine).status_code == 200
 
 
 def test_one_key_is_remembered_once_however_it_is_sent(proxied: Api) -> None:

@@ -30,7 +30,7 @@ def test_the_root_redirects_to_the_page(api: Api) -> None:
     answer = api.get("/")
 
     assert answer.status_code == 307
-    assert answer.headers["location"] == "/docs"
+    assert answer.headers["location"] == "/ui"
 
 
 def test_the_page_needs_no_internet(api: Api) -> None:
@@ -130,9 +130,17 @@ def test_every_example_of_a_problem_is_one_of_its_type_and_status(
             assert f"`{slug}`: " in operation["responses"][status]["description"]
             assert all(shown[member] for member in ("title", "detail", "request_id")), slug
             seen.add(slug)
-    # The rest is not an operation's: there is no such path, or method, or page.
+    # The rest is not an operation's: there is no such path, or method, or page; or it is that of one of many runs.
     assert PROBLEM_TYPES.keys() - seen <= {
-        *("method-not-allowed", "forbidden", "error", "internal", "lease-lost", "not-found")
+        *(
+            "run-in-use",
+            "method-not-allowed",
+            "forbidden",
+            "error",
+            "internal",
+            "lease-lost",
+            "not-found",
+        )
     }
 
 
@@ -148,7 +156,8 @@ def test_an_operation_lists_only_the_problems_that_it_can_return(
         assert ("invalid-cursor" in listed) == ("cursor" in names), name
         assert ("precondition-failed" in listed) == ("If-Match" in names), name
         assert ("idempotency-key-reused" in listed) == ("Idempotency-Key" in names), name
-        makes = name == "PUT /v1/handlers/{name}"  # of others a key may be limited to some names
+        # Of others a key may be limited to some names.
+        makes = name in {"PUT /v1/handlers/{name}", "PUT /v1/calendars/{name}"}
         assert ("not-found" in listed) == ("{" in name and not makes), name
 
 

@@ -13,6 +13,7 @@ from tests.api.marks import on_both, shares_service
 from tests.api.service import YEARLY, Api, pointers, problem
 from tests.api.tasks.test_list import walk
 from tests.handlers.target import serving
+from tests.support.factories import eventually
 
 pytestmark = on_both
 
@@ -232,6 +233,33 @@ def test_a_finished_run_is_run_again_as_it_was(api: Api) -> None:
     assert api.ended(again)["result"] == {"a": 2}
 
 
+def test_a_run_is_run_again_with_another_input_and_the_audit_log_says_so(api: Api) -> None:
+    api.task("t", handler="greet", input={"name": "Ada"})
+    run = api.ended(api.run("t"))
+    path = f"/v1/runs/{run['id']}/rerun"
+
+    refused = problem(api.post(path, json={"input": {"name": 5}}), 422, "invalid-input")
+    again = api.ended(api.post(path, json={"input": {"name": "Grace"}}).json())
+    same = api.ended(api.post(path, json={}).json())
+
+    assert refused["errors"][0]["pointer"] == "/input/name"
+    assert (again["input"], again["rerun_of"]) == ({"name": "Grace"}, run["id"])
+    assert same["input"] == {"name": "Ada"}
+    logged = [each["data"] for each in api.items("/v1/audit?action=run.repeated")]
+    assert [each["details"] for each in logged] == [None, {"input": "replaced"}]
+    assert {each["after"]["rerun_of"] for each in logged} == {run["id"]}
+
+
+def test_another_input_of_a_secret_one_is_secret(api: Api) -> None:
+    api.task("t", handler="echo", input={"a": 1})
+    run = api.ended(api.run("t"))
+
+    null = api.post(f"/v1/runs/{run['id']}/rerun", json={"input": None}).json()
+
+    assert null["input"] is None
+    problem(api.post(f"/v1/runs/{run['id']}/rerun", json={"inptu": 1}), 422, "invalid")
+
+
 def test_an_unfinished_run_is_not_run_again(api: Api) -> None:
     api.task("t", overlap_policy="allow")
     run = api.run("t", scheduled_for=FAR)
@@ -270,7 +298,99 @@ def test_identical_reruns_with_one_key_are_one_run(api: Api) -> None:
     assert len(api.items("/v1/tasks/t/runs")) == 2
 
 
+# ----------------------------------------------------------------------------------------------------- lineage
+def test_a_run_names_the_runs_that_fed_it_and_those_that_it_fed(api: Api) -> None:
+    api.task("a")
+    api.task("b", schedule={"type": "after", "tasks": ["a"]})
+    first = api.ended(api.run("a"))
+    (second,) = eventually(lambda: api.items("/v1/tasks/b/runs?status=succeeded"))
+    again = api.ended(api.post(f"/v1/runs/{second['id']}/rerun").json())
+
+    read = {each: api.read(f"/v1/runs/{each}") for each in (first["id"], second["id"], again["id"])}
+
+    assert read[first["id"]]["fed"] == [{"id": second["id"], "task": "b", "kind": "after"}]
+    assert read[second["id"]]["fed_by"] == [{"id": first["id"], "task": "a", "kind": "after"}]
+    assert read[again["id"]]["fed_by"] == [{"id": second["id"], "task": "b", "kind": "rerun"}]
+    assert {each["chain_id"] for each in read.values()} == {first["id"]}
+    assert set(ids(api, f"chain_id={first['id']}")) == read.keys()
+    graph = api.read(f"/v1/runs/{second['id']}/lineage")
+    assert {each["id"] for each in graph["runs"]} == read.keys()
+    assert [(each["fed_by"], each["run"], each["kind"]) for each in graph["links"]] == [
+        (first["id"], second["id"], "after"),
+        (second["id"], again["id"], "rerun"),
+    ]
+    assert graph["is_complete"]
+
+
+# ------------------------------------------------------------------------------------------------------ groups
+def test_failures_are_grouped_by_their_errors(api: Api) -> None:
+    api.task("a", handler="refuse", overlap_policy="allow")
+    api.task("b", handler="refuse", overlap_policy="allow")
+    runs = [api.ended(api.run(name)) for name in ("a", "a", "b")]
+    api.task("fine")
+    api.ended(api.run("fine"))
+
+    found = api.read("/v1/runs/groups")
+    (group,) = found["items"]
+
+    assert (found["groups"], found["failures"], found["is_complete"]) == (1, 3, True)
+    assert (group["type"], group["count"], group["tasks_total"]) == (runs[0]["error"]["type"], 3, 2)
+    assert group["tasks"] == [{"task": "a", "count": 2}, {"task": "b", "count": 1}]
+    assert group["example"] == runs[-1]["id"]
+    assert group["first_seen"] <= group["last_seen"] == runs[-1]["finished_at"]
+    by_task = api.read("/v1/runs/groups?by=error,task&limit=1")
+    assert [(each["task"], each["count"]) for each in by_task["items"]] == [("a", 2)]
+    assert by_task["groups"] == 2
+    assert api.read("/v1/runs/groups?task=b")["failures"] == 1
+    assert api.read("/v1/runs/groups?window=7d")["failures"] == 3
+    assert api.read("/v1/runs/groups?finished_to=2000-01-01T00:00:00Z")["items"] == []
+
+
+def test_runs_are_found_by_a_text_in_their_error(api: Api) -> None:
+    api.task("refusing", handler="refuse")
+    api.task("failing", handler="fail", retry={"max_attempts": 1})
+    refused, failed = (api.ended(api.run(name)) for name in ("refusing", "failing"))
+
+    assert ids(api, "error_text=SUCH%20CUSTOMER") == [refused["id"]]
+    assert ids(api, "error_text=%25") == []
+    assert api.read("/v1/runs/groups?error_text=broken")["items"][0]["example"] == failed["id"]
+    selector = {"error_text": "such customer", "status": ["failed"]}
+    preview = api.post("/v1/runs/rerun", json={"selector": selector, "dry_run": True}).json()
+    assert [each["run"] for each in preview["items"]] == [refused["id"]]
+
+
+@shares_service
+@pytest.mark.parametrize("path", ["/v1/runs", "/v1/runs/groups", "/v1/tasks"])
+def test_no_more_tags_are_wanted_together_than_a_task_can_have(api: Api, path: str) -> None:
+    """A thousand were conditions that SQLite did not take, and so a 503 after a second."""
+    many = [f"t{number}" for number in range(1_200)]
+    assert api.get(f"{path}?all_tags={','.join(many[:32])}").status_code == 200
+    for wanted in (many[:33], many):
+        refused = problem(api.get(f"{path}?all_tags={','.join(wanted)}"), 422, "invalid-filter")
+        assert "at most 32 tags" in refused["detail"]
+
+
+@shares_service
+@pytest.mark.parametrize(
+    "query", ["by=day", "window=week", "window=1h&finished_from=2026-01-01T00:00:00Z"]
+)
+def test_groups_of_a_wrong_kind_are_refused(api: Api, query: str) -> None:
+    problem(api.get(f"/v1/runs/groups?{query}"), 422, "invalid-filter")
+
+
 # -------------------------------------------------------------------------------------------------------- list
+def test_a_list_has_its_total_on_request(api: Api) -> None:
+    api.task("t", overlap_policy="allow", tags=["x"])
+    later(api, "t", 0, 1, 2)
+
+    page = api.read("/v1/runs?limit=1&total=true")
+
+    assert (len(page["items"]), page["total"], page["total_is_exact"]) == (1, 3, True)
+    assert api.read("/v1/tasks/t/runs?status=failed&total=true")["total"] == 0
+    assert api.read("/v1/tasks?total=true&tag=x")["total"] == 1
+    assert api.read("/v1/runs").keys() == {"items", "next_cursor"}
+
+
 def test_runs_are_listed_newest_scheduled_for_first(api: Api) -> None:
     api.task("a", overlap_policy="allow")
     api.task("b", overlap_policy="allow")
@@ -310,7 +430,8 @@ def test_lists_leave_out_the_attempts(api: Api) -> None:
 
     (listed,) = api.items("/v1/runs")
 
-    assert listed == {key: value for key, value in run.items() if key != "attempts"}
+    of_one = {"attempts", "fed_by", "fed"}
+    assert listed == {key: value for key, value in run.items() if key not in of_one}
 
 
 def test_runs_are_filtered(api: Api) -> None:
@@ -337,6 +458,12 @@ def test_runs_are_filtered(api: Api) -> None:
     assert found("scheduled_to=2998-12-31T23:59:59.999Z") == {good, again, bad}
     assert found("scheduled_from=2999-01-01T00:00:00.001Z") == set()
     assert found(f"backfill_id={random_id()}") == set()
+    assert found("tag=x,y") == {good, again, bad}
+    assert found("all_tags=x,y") == found("all_tags=x&all_tags=y") == {bad}
+    assert found("all_tags=" + "x,y," * 600) == {bad}
+    assert found("error=none") == set()
+    assert found("finished_from=2000-01-01T00:00:00Z") == {good, again, bad}
+    assert found("finished_to=2000-01-01T00:00:00Z") == set()
 
 
 @shares_service

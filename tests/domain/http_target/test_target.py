@@ -6,14 +6,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rota.domain.http_target.kv_references import AskedKeys
-from rota.domain.http_target.target import (
-    REDACTED,
-    Target,
-    code_matches,
-    looks_secret,
-    redact,
-    restore,
-)
+from rota.domain.http_target.secret_headers import REDACTED, looks_secret
+from rota.domain.http_target.target import Target, code_matches, redact, restore
 from rota.domain.primitives.bounds import STORED
 from rota.errors import MOST_FAULTS
 

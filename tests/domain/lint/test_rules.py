@@ -15,7 +15,8 @@ from rota.domain.lint.rules import left_out, lint
 from rota.domain.primitives.finding import Finding
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
-from rota.domain.runs.settlement import RunFacts, settle
+from rota.domain.runs.run_facts import RunFacts
+from rota.domain.runs.settlement import settle
 from rota.domain.runs.upcoming import first_runs
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import fire_times, first_fire

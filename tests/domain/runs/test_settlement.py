@@ -29,7 +29,8 @@ from rota.domain.runs.outcomes import (
     Succeeded,
     TimedOut,
 )
-from rota.domain.runs.settlement import MOST_CONFLICTS, MOST_LOST, RunFacts, Settlement, settle
+from rota.domain.runs.run_facts import RunFacts
+from rota.domain.runs.settlement import MOST_CONFLICTS, MOST_LOST, Settlement, settle
 from rota.domain.runs.status import FINAL, RunStatus
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, numbered
 

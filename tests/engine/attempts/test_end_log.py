@@ -17,7 +17,8 @@ from rota.domain.primitives.throttling import MOST_LINES
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Cancelled, Conflicted, Failed, Outcome, Released
-from rota.domain.runs.settlement import RunFacts, settle
+from rota.domain.runs.run_facts import RunFacts
+from rota.domain.runs.settlement import settle
 from rota.engine.attempts import end_log
 from rota.engine.attempts.end_log import EndLog
 from tests.support.factories import World, success

@@ -45,6 +45,7 @@ def test_the_input_is_the_body_and_headers_identify_the_run(bench: Bench, site: 
         "idempotency-key": run_id,
         "x-rota-task": "some-task",
         "x-rota-run": run_id,
+        "x-rota-chain": run_id,
         "x-rota-attempt": "2",
         "x-rota-scheduled-for": format_instant(running.call.run.scheduled_for),
         "accept-encoding": "identity",

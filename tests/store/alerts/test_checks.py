@@ -356,7 +356,7 @@ def test_a_run_that_its_queue_holds_back_is_late_and_the_message_says_how(world:
 
     said = messages(world)
     assert "Its queue 'q' is paused" in said["a"]
-    assert "Its queue 'default' is full (1 of 1 slot are taken)" in said["b"]
+    assert "Its queue 'default' is full (1 of 1 slot is taken)" in said["b"]
 
 
 def test_a_late_run_is_named_by_the_time_that_it_is_for(world: World) -> None:

@@ -146,6 +146,27 @@ def test_runs_of_notifications_raise_nothing(world: World) -> None:
     assert world.count(notification) == 1
 
 
+def test_failures_of_a_notifier_count_but_neither_raise_nor_end_an_alert_of_it(
+    world: World,
+) -> None:
+    rules = {"on_failure": {"task": "boss", "after": 2}, "on_success": {"task": "boss"}}
+    world.register("boss", schedule={"type": "manual"})
+    world.register("ops", on_conflict="update", retry={"max_attempts": 1}, **rules)
+    watched(world, on_failure={"task": "ops"}, on_success={"task": "ops"})
+    for _ in range(3):
+        end(world, "s")
+        world.end(world.claim(1)[0], BROKEN)
+
+    assert world.task("ops").consecutive_failures == 3
+    assert types(world, "boss") == []
+
+    end(world, "f", name="ops")
+    assert types(world, "boss") == ["failing"]  # four in a row, the last of which raises it
+    end(world, "s")
+    world.succeed(world.claim(1, queue="default")[0])
+    assert types(world, "boss") == ["failing"]
+
+
 def test_nothing_is_raised_while_a_task_is_paused(world: World) -> None:
     watched(world, on_failure={"task": "ops"})
     running = world.start()

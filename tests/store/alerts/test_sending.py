@@ -3,9 +3,12 @@
 from typing import Any
 
 import pytest
-from sqlalchemy import select, update
+from sqlalchemy import insert, select, update
 
 from rota.db.tables import alert, notification, task
+from rota.domain.alerts.retries import LEAST_ATTEMPTS, MOST_WAITING
+from rota.domain.effects import NotificationGivenUp
+from rota.domain.primitives.ids import new_id
 from rota.domain.runs.model import ClaimedRun
 from rota.store.alerts.reading import SentNotification, list_notifications
 from rota.store.alerts.sending import RemoveSent, SendPending, earliest_pending
@@ -14,11 +17,21 @@ from tests.store.alerts.test_run_ends import end, event, types, watched
 from tests.support.factories import BROKEN, DAY, HOUR, MINUTE, World, foreign_lock
 
 MANUAL = {"type": "manual"}
+WEEK = 7 * DAY
 
 
 def notified(world: World) -> list[SentNotification]:
     """Return the notifications about the task, the earliest first."""
     return world.read(list_notifications, world.task().id, None, 100)[::-1]
+
+
+def reported(world: World) -> list[tuple[str, str]]:
+    """Return the kinds of what was given up, and who was to be notified."""
+    return [
+        (each.kind, each.notifies)
+        for each in world.effects
+        if isinstance(each, NotificationGivenUp)
+    ]
 
 
 def try_again(world: World) -> int:
@@ -198,6 +211,129 @@ def test_sent_notifications_are_removed_after_a_while(world: World) -> None:
     world.clock.advance(DAY + HOUR)
     assert world.do(RemoveSent(DAY, 100)) == 2
     assert world.count(notification) == 1
+
+
+def test_what_nobody_takes_is_given_up_after_a_week_and_removed_after_a_while(
+    world: World,
+) -> None:
+    end(world, "f")
+    begun = world.now
+    while world.read(earliest_pending) is not None:
+        try_again(world)
+
+    (lost,) = notified(world)
+    assert (lost.given_up_at, lost.sent_at, lost.run_id) == (world.now, None, None)
+    assert WEEK <= world.now - begun < WEEK + HOUR
+    assert reported(world) == [("failures", "ops")]
+
+    ops(world)
+    assert world.read(earliest_pending) is None
+    world.clock.advance(DAY + HOUR)
+    assert world.do(RemoveSent(DAY, 100)) == 1
+
+
+def test_what_never_succeeds_is_given_up_too(world: World) -> None:
+    ops(world)
+    end(world, "f")
+    with world.transaction() as tx:
+        tx.connection.execute(update(notification).values(attempts=LEAST_ATTEMPTS - 1))
+    world.clock.advance(WEEK)
+
+    world.end(sending(world), BROKEN)
+
+    (lost,) = notified(world)
+    assert (lost.given_up_at, lost.attempts) == (world.now, LEAST_ATTEMPTS)
+    assert reported(world) == [("failures", "ops")]
+
+
+def test_a_service_that_was_off_for_a_week_has_not_tried(world: World) -> None:
+    end(world, "f")
+    world.clock.advance(2 * WEEK)
+    world.do(SendPending(100))
+
+    (waiting,) = notified(world)
+    assert (waiting.given_up_at, waiting.attempts) == (None, 2)
+
+
+def test_of_many_that_wait_the_first_and_the_latest_stay_with_the_number_of_the_others(
+    world: World,
+) -> None:
+    watched(world, on_conflict="update", on_success={"task": "nobody"}, on_failure={"task": "ops"})
+    end(world, *"s" * (MOST_WAITING + 5))
+    end(world, "f")
+
+    waiting = notified(world)
+    assert [each.kind for each in waiting] == ["success"] * MOST_WAITING + ["failures"]
+    assert [each.omitted for each in waiting] == [0] * (MOST_WAITING - 1) + [5, 0]
+    runs = [each.event["data"]["run"]["id"] for each in waiting]
+    executed = [run.id for run in world.runs(trigger=("manual",))]
+    assert runs == [*executed[: MOST_WAITING - 1], *executed[-2:]]
+
+    world.register("nobody", schedule=MANUAL)
+    world.do(SendPending(100))
+
+    data = event(world, "nobody")["data"]
+    assert data["omitted"] == 5
+    assert data["message"] == (
+        "Task 't' has succeeded. (5 notifications before it were left out: too many could not be sent.)"
+    )
+
+
+@pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
+def test_too_many_of_another_kind_that_another_replica_is_trying_are_left_to_it(
+    world: World,
+) -> None:
+    watched(world, on_conflict="update", on_success={"task": "nobody"}, on_failure={"task": "ops"})
+    end(world, "s")
+    with world.transaction() as tx:
+        row = dict(tx.connection.execute(select(notification)).mappings().one())
+        more = [
+            row | {"id": new_id(world.now), "caused_by": new_id(world.now)}
+            for _ in range(MOST_WAITING)
+        ]
+        tx.connection.execute(insert(notification), more)
+
+    with foreign_lock(world, select(notification)):
+        end(world, "f")
+
+    assert len(notified(world)) == MOST_WAITING + 2
+
+
+def test_those_that_fail_again_and_again_are_bounded_as_well(world: World) -> None:
+    ops(world)
+    watched(world, on_conflict="update", on_success={"task": "ops"})
+    for _ in range(MOST_WAITING + 3):
+        end(world, "s")
+        world.end(sending(world), BROKEN)
+
+    waiting = notified(world)
+    assert (len(waiting), waiting[-1].omitted) == (MOST_WAITING, 3)
+
+
+def test_a_notification_about_a_deleted_task_is_not_sent(world: World) -> None:
+    end(world, "f")
+    world.delete()
+    ops(world)
+
+    world.clock.advance(HOUR)
+    assert world.do(SendPending(100)) == 1
+
+    assert types(world) == []
+    assert world.read(earliest_pending) is None
+    assert reported(world) == []
+
+
+def test_the_runs_that_end_while_their_task_is_deleted_notify_nobody_later(world: World) -> None:
+    ops(world)
+    end(world, "f")
+    started = sending(world)
+    world.delete()
+    world.end(started, BROKEN)
+    world.clock.advance(HOUR)
+
+    world.do(SendPending(100))
+
+    assert (types(world), world.read(earliest_pending)) == (["failing"], None)
 
 
 @pytest.mark.parametrize("damaged", ["{", "[]"])

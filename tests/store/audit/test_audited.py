@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, update
+from sqlalchemy.event import listen
 from sqlalchemy.exc import DBAPIError
 
 from rota.db import tables
@@ -363,6 +364,50 @@ def test_the_log_is_filtered(world: World) -> None:
     assert [entry["name"] for entry in log(world, starts_at=NOON + MINUTE)] == ["b-1", "b-1", "q"]
     assert [entry["name"] for entry in log(world, tasks=NameLimit(("a-",)))] == ["a-1"]
     assert log(world, tasks=NameLimit(())) == []
+
+
+@pytest.mark.parametrize("looked_at", [1, 3, 100])
+def test_a_limited_key_sees_its_entries_wherever_they_are_in_the_log(
+    world: World, monkeypatch: pytest.MonkeyPatch, looked_at: int
+) -> None:
+    monkeypatch.setattr("rota.store.audit.reading._LOOKED_AT", looked_at)
+    for name in ("a-1", "b-1", "c-1", "a-2", "ab-1", "c-2", "b-2", "c-3", "c-4"):
+        world.do(register(name))
+        world.clock.advance(MINUTE)
+
+    for prefixes in (("a-",), ("a-", "a"), ("a-", "b-"), ("c-", "a"), ("z",), ("",), ()):
+        seen: list[str] = []
+        after = None
+        wanted = AuditFilter(tasks=NameLimit(prefixes))
+        while page := world.read(list_entries, wanted, after, 2):
+            seen += [row.name for row in page]
+            after = (page[-1].at, page[-1].id)
+
+        all_names = [row.name for row in world.read(list_entries, AuditFilter(), None, 100)]
+        assert seen == [name for name in all_names if name.startswith(prefixes)]
+
+
+@pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
+def test_for_a_limited_key_the_log_is_not_read_as_a_whole(world: World) -> None:
+    executed: list[tuple[str, Any]] = []
+    listen(
+        world.database._reading,
+        "before_cursor_execute",
+        lambda *given: executed.append(given[2:4]),
+    )
+    world.read(list_entries, AuditFilter(tasks=NameLimit(("a-", "b-"))), None, 2)
+
+    with world.database.read() as connection:
+        (among, of_ranges) = (
+            [row[-1] for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}", given)]
+            for text, given in executed
+            if text.startswith("SELECT audit")
+        )
+
+    assert "SCAN audit USING COVERING INDEX ix_audit_at" in among  # up to a LIMIT
+    searched = "SEARCH audit USING COVERING INDEX ix_audit_task (task>? AND task<?)"
+    assert of_ranges.count(searched) == 2
+    assert not [step for step in (*among, *of_ranges) if step == "SCAN audit"]
 
 
 def test_the_log_outlives_the_task(world: World) -> None:

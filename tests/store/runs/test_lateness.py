@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from rota.store.runs.holding import ReleaseHeld
 from rota.store.runs.queues import PutQueue
 from tests.support.factories import BROKEN, MINUTE, World, define
+from tests.support.holds import end_hold, set_hold
 
 SECOND = timedelta(seconds=1)
 
@@ -46,6 +48,20 @@ def test_a_run_that_waited_for_the_resumption_of_its_task_is_not(world: World) -
     world.pause()
     world.clock.advance(5 * MINUTE)
     world.resume()
+
+    assert lateness(world) == [None]
+
+
+def test_a_run_that_waited_for_the_end_of_a_hold_is_not(world: World) -> None:
+    world.register()
+    world.register("other")
+    world.clock.advance(MINUTE)
+    world.fire()
+    set_hold(world, name_prefix="t")
+    assert lateness(world) == [timedelta()]
+    world.clock.advance(5 * MINUTE)
+    end_hold(world)
+    world.do(ReleaseHeld(tuple(run.id for run in world.runs())))
 
     assert lateness(world) == [None]
 

@@ -155,6 +155,7 @@ def test_a_queue_is_there_as_soon_as_a_task_names_it(world: World) -> None:
         queued=0,
         running=0,
         blocked=0,
+        oldest_queued_at=None,
         updated_at=None,
         updated_by=None,
     )

@@ -11,7 +11,10 @@ from rota.domain.reasons import CancelReason
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import OnConflict
 from rota.errors import Conflict, NotFound
-from rota.store.runs.reading import RunFilter, cancel_requested, find_run, list_runs
+from rota.store.runs.claim import ReleaseDelayed
+from rota.store.runs.filters import RunFilter
+from rota.store.runs.reading import cancel_requested, find_run, list_runs
+from rota.store.tasks.ping import Ping
 from rota.store.tasks.run_commands import CancelRun, Rerun
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World, once
 from tests.support.factories import ended as _ended
@@ -252,6 +255,63 @@ def test_runs_are_filtered_by_their_members(world: World) -> None:
     assert found(scheduled_from=NOON) == {second.id, third.id}
     assert found(scheduled_to=NOON - timedelta(milliseconds=1)) == {first.id}
     assert found(backfill_id=(random_id(),)) == found(task=("c",)) == set()
+    assert found(all_tags=("x",)) == everything
+    assert found(all_tags=("x", "y")) == found(tag=("x",), all_tags=("y",)) == {second.id, third.id}
+    assert found(all_tags=("x", "z")) == found(tag=("z",), all_tags=("x",)) == set()
+
+
+@pytest.mark.parametrize("few", [0, 2_000])
+def test_runs_of_an_unfinished_status_are_found_among_others(
+    world: World, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    monkeypatch.setattr("rota.store.runs.narrowing.FEW", few)
+    world.register("a", overlap_policy="allow")
+    queued, later = world.run_now("a"), world.run_now("a", scheduled_for=NOON + HOUR)
+
+    def found(*status: str) -> set[object]:
+        return {run.id for run in world.read(list_runs, RunFilter(status=status), None, 9)}
+
+    assert found("queued") == found("queued", "running") == {queued.id, later.id}
+    assert found("blocked", "running") == set()
+
+
+def test_runs_are_found_by_when_they_ended_and_by_their_error(world: World) -> None:
+    world.register(overlap_policy="allow", retry={"max_attempts": 1})
+    unfinished = world.run_now(scheduled_for=NOON + HOUR)
+    failed = world.start()
+    world.end(failed, BROKEN)
+    world.clock.advance(MINUTE)
+    succeeded = world.start()
+    world.succeed(succeeded)
+    world.clock.advance(MINUTE)
+    pinged = world.do(Ping(task="t", status="failed"))
+
+    def found(**wanted: object) -> set[object]:
+        runs = world.read(list_runs, RunFilter(**wanted), None, 9)  # type: ignore[arg-type]
+        return {run.id for run in runs}
+
+    assert unfinished.id in found()
+    assert found(error=("ValueError",)) == {failed.id}
+    assert found(error=("ValueError", "ping")) == {failed.id, pinged.id}
+    assert found(error=("Value",)) == set()
+    assert found(finished_from=NOON) == {failed.id, succeeded.id, pinged.id}
+    assert found(finished_to=NOON) == {failed.id}
+    assert found(finished_from=NOON + MINUTE, finished_to=NOON + MINUTE) == {succeeded.id}
+
+
+def test_a_run_that_is_tried_again_after_an_error_and_succeeds_is_not_found_by_it(
+    world: World,
+) -> None:
+    world.register(retry={"max_attempts": 2, "initial_interval": 1, "jitter": False})
+    world.end(world.start(), BROKEN)
+    by_error = RunFilter(error=("ValueError",))
+    waiting = len(world.read(list_runs, by_error, None, 9))
+    world.clock.advance(MINUTE)
+    world.do(ReleaseDelayed(10))
+    (again,) = world.claim()
+    world.succeed(again)
+
+    assert (waiting, world.read(list_runs, by_error, None, 9)) == (1, [])
 
 
 def test_a_run_that_waits_for_a_later_time_is_no_overlap(world: World) -> None:

@@ -48,6 +48,10 @@ def each(world: World, verb: Verb, wanted: TaskFilter = ANY, **members: Any) -> 
     return world.do(DoEach(verb=verb, wanted=wanted, **members))
 
 
+def names(world: World, wanted: TaskFilter, after: str = "", limit: int = 99) -> list[str]:
+    return [each.name for each in world.read(selected, wanted, after, limit)]
+
+
 def statuses(world: World) -> dict[str, str]:
     tasks = world.read(list_tasks, TaskFilter(), "", 10_000)
     return {task.name: task.status for task in tasks}
@@ -84,15 +88,15 @@ def four(world: World) -> World:
 def test_values_are_ored_and_members_anded(
     four: World, wanted: TaskFilter, found: list[str]
 ) -> None:
-    assert four.read(selected, wanted, "", 99) == found
-    assert four.read(selected, wanted, "", 1) == found[:1]
-    assert four.read(selected, wanted, "b", 99) == [name for name in found if name > "b"]
+    assert names(four, wanted) == found
+    assert names(four, wanted, limit=1) == found[:1]
+    assert names(four, wanted, after="b") == [name for name in found if name > "b"]
 
 
 def test_deleted_tasks_are_not_selected(four: World) -> None:
     four.delete("active")
 
-    assert "active" not in four.read(selected, ANY, "", 99)
+    assert "active" not in names(four, ANY)
 
 
 @pytest.mark.parametrize(
@@ -408,3 +412,34 @@ def test_only_tasks_in_the_limit_of_a_client_take_the_verb(
     wanted = {name for name in names if limit.covers(name)}
     assert (done.matched, done.changed) == (len(wanted), len(wanted))
     assert {name for name, status in statuses(world).items() if status == "paused"} == wanted
+
+
+@pytest.mark.parametrize("verb", [pause_each("me", "why"), cancel_each("me"), resume_each()])
+def test_what_a_verb_says_of_a_task_is_what_has_become_of_it(world: World, verb: Verb) -> None:
+    world.register("t", paused=isinstance(verb, ResumeEach))
+    before = world.task("t")
+
+    [change] = each(world, verb).changes
+
+    for told, found in ((change.before, before), (change.after, world.task("t"))):
+        assert told == {
+            "status": found.status,
+            "status_reason": found.status_reason,
+            "generation": found.generation,
+        }
+
+
+def test_a_task_that_is_registered_under_the_name_of_a_selected_one_is_not_touched(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    old = world.register("t")
+    chosen = world.read(selected, ANY, "", 9)
+    world.delete("t")
+    world.register("t")
+    monkeypatch.setattr("rota.store.tasks.bulk.selected", lambda *_: chosen)
+
+    for verb in (pause_each("me"), cancel_each("me"), delete_each(), resume_each(), RunEach()):
+        done = each(world, verb)
+        assert (done.changed, *done.changes, *done.ran) == (0,)
+    assert chosen[0].id == old.id
+    assert (world.task("t").status, world.runs("t")) == ("active", [])

@@ -184,7 +184,7 @@ def test_waiting_runs_are_unblocked_by_the_resumption(world: World) -> None:
     assert retry.waiting_on == ()
     assert retry.not_before is not None
     assert [run.id for run in world.claim()] == [queued.id]
-    resumed = TaskChanged(queued.task_id, TaskEvent.RESUMED, "me")
+    resumed = TaskChanged(queued.task_id, TaskEvent.RESUMED, "me", name="t")
     assert world.effects == [resumed, RunsReady("default"), DueSooner(retry.not_before)]
 
 

@@ -21,7 +21,7 @@ from rota.api.edge.heads import body_parser, check, check_trailers, too_large_he
 from rota.api.edge.limits import Limits
 from rota.api.edge.pace import Pace
 from rota.api.edge.refusals import Refusal
-from rota.api.edge.security_headers import for_page, is_page
+from rota.api.edge.security_headers import other_at, with_other
 
 _AT_ONCE = struct.pack("ii", 1, 0)
 _SLOW_HEAD = "The request line and the headers have not come within {:g} s."
@@ -128,8 +128,9 @@ class EdgeProtocol(HttpToolsProtocol):
         super().on_headers_complete()
         # The application reads the headers from then on: what comes as trailers does not belong to them.
         self.headers = []
-        if is_page(self.url):
-            self.cycle.default_headers = for_page(self.cycle.default_headers)
+        other = other_at(self.url)
+        if other is not None:
+            self.cycle.default_headers = with_other(self.cycle.default_headers, other)
 
     def on_body(self, body: bytes) -> None:
         self._moved = True

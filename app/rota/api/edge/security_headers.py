@@ -5,6 +5,8 @@ They are part of the constant headers of the server (with `Date`), so that a req
 
 from typing import Final
 
+Header = tuple[bytes, bytes]
+
 #: Of every response. The API has no pages: what a browser is shown as one may load, run or submit nothing.
 HEADERS: Final = (
     ("x-content-type-options", "nosniff"),
@@ -15,18 +17,33 @@ HEADERS: Final = (
     ("content-security-policy", "default-src 'none'; frame-ancestors 'none'"),
 )
 _CSP: Final = b"content-security-policy"
-_BEGINNINGS: Final = (b"/docs", b"/problems/")
+_EMBEDDING: Final = b"cross-origin-resource-policy"
+_BEGINNINGS: Final = (b"/docs", b"/problems/", b"/ui", b"/v1/tasks/")
 # A browser applies all policies that a response has: that of a page itself can only be stricter than this one.
 _OF_PAGES: Final = (_CSP, b"frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
+_OF_DASHBOARD: Final = (
+    _CSP,
+    (
+        b"default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        b"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+    ),
+)
+#: A badge is made to be shown by pages of other origins.
+_OF_BADGES: Final = (_EMBEDDING, b"cross-origin")
 
 
-def is_page(url: bytes) -> bool:
-    """Return whether there is a page at a URL: the documentation, or that of a type of problem."""
+def other_at(url: bytes) -> Header | None:
+    """Return the constant header that is another one at a URL: of a page, the dashboard, or a badge; None elsewhere."""
     if not url.startswith(_BEGINNINGS):
-        return False
-    return url.startswith(b"/problems/") or url.partition(b"?")[0] == b"/docs"
+        return None
+    path = url.partition(b"?")[0]
+    if path.startswith(b"/v1/tasks/"):
+        return _OF_BADGES if path.endswith(b"/badge.svg") else None
+    if path.startswith(b"/ui/") or path == b"/ui":
+        return _OF_DASHBOARD
+    return _OF_PAGES if path.startswith(b"/problems/") or path == b"/docs" else None
 
 
-def for_page(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
-    """Return the constant headers with a policy for content that leaves the rest to the page."""
-    return [_OF_PAGES if each[0] == _CSP else each for each in headers]
+def with_other(headers: list[Header], other: Header) -> list[Header]:
+    """Return the constant headers with one of them replaced."""
+    return [other if each[0] == other[0] else each for each in headers]

@@ -11,7 +11,7 @@ from fastapi import Depends, Request
 from fastapi.dependencies.models import Dependant
 
 from rota.domain.access.names import NameLimit
-from rota.domain.access.principal import LOCAL, Principal
+from rota.domain.access.principal import ANONYMOUS, LOCAL, Principal
 from rota.domain.access.scopes import Scope
 from rota.errors import Forbidden, NotFound
 from rota.store.task_rows import missing_task
@@ -70,6 +70,14 @@ class Needs:
             check_task(caller, request.path_params["name"])
 
 
+class NeedsIfKnown(Needs):
+    """A dependency of a route that has public content: who has no key is let in, as ANONYMOUS."""
+
+    def check(self, request: Request) -> Principal:
+        """Return the client; of one that is known as `Needs` does."""
+        return super().check(request) if is_known(request) else ANONYMOUS
+
+
 def needs_of(dependant: Dependant) -> Needs | None:
     """Return who may call a route; None: it does not say, and everyone may."""
     calls = (each.call for each in dependant.dependencies)
@@ -85,11 +93,13 @@ def check_task(caller: Principal, name: str | None) -> None:
 ReadsTasks = Annotated[Principal, Depends(Needs(Scope.TASKS_READ))]
 WritesTasks = Annotated[Principal, Depends(Needs(Scope.TASKS_WRITE))]
 ReadsRuns = Annotated[Principal, Depends(Needs(Scope.RUNS_READ))]
+ReadsRunsOrIsAnonymous = Annotated[Principal, Depends(NeedsIfKnown(Scope.RUNS_READ))]
 ReadsAllRuns = Annotated[Principal, Depends(Needs(Scope.RUNS_READ, for_all_tasks=True))]
 WritesRuns = Annotated[Principal, Depends(Needs(Scope.RUNS_WRITE))]
 ReadsKv = Annotated[Principal, Depends(Needs(Scope.KV_READ))]
 WritesKv = Annotated[Principal, Depends(Needs(Scope.KV_WRITE))]
 KeepsSecrets = Annotated[Principal, Depends(Needs(Scope.SECRETS))]
+SetsCalendars = Annotated[Principal, Depends(Needs(Scope.TASKS_WRITE, for_all_tasks=True))]
 SetsQueues = Annotated[Principal, Depends(Needs(Scope.QUEUES))]
 Works = Annotated[Principal, Depends(Needs(Scope.WORK))]
 Audits = Annotated[Principal, Depends(Needs(Scope.AUDIT))]

@@ -1,6 +1,7 @@
 """The entries that routes leave in the audit log, in the commit of what they change."""
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from rota.api.http.calls import current_call
@@ -11,6 +12,7 @@ from rota.store.audit.audited import Audited, Made, audited
 from rota.store.audit.registrations import AuditedChange, registered
 from rota.store.audit.subjects import Named, Subjects, Tasks
 from rota.store.tasks.declaration import Registration
+from rota.store.tasks.run_commands import Rerun
 
 
 def logged(
@@ -51,13 +53,25 @@ def of_registration(
 
 
 def of_row(action: Action, kind: Kind, name: str, command: Command[R]) -> Audited[R]:
-    """Return a command that records what changes of a queue, a handler or a secret."""
+    """Return a command that records what changes of a queue, a hold, a handler or a secret."""
     return logged(action, command, Named(kind, name))
 
 
 def of_run(action: Action, command: Command[Run]) -> Audited[Run]:
     """Return a command that records the run that it returns."""
     return logged(action, command, made=_run)
+
+
+def of_rerun(command: Rerun) -> Audited[Run]:
+    """Return a repetition of a run that records the new run, and whether it has another input."""
+
+    def made(run: Run) -> Iterable[Made]:
+        for each in _run(run):
+            after = {**each.after, "rerun_of": command.run_id}
+            yield replace(each, after=after)
+
+    details = {"input": "replaced"} if command.input is not None else None
+    return logged(Action.RUN_REPEATED, command, made=made, details=details)
 
 
 def _run(run: Run) -> Iterable[Made]:

@@ -9,7 +9,9 @@ from fastapi import Query
 
 from rota.api.http.validation import invalid_parameter
 from rota.domain.primitives import json_text
+from rota.domain.tasks.definition import MOST_TAGS
 from rota.errors import Invalid
+from rota.store.counting import MOST_COUNTED, Counted
 
 MOST = 200
 #: A page ends before its items have more bytes than this, whatever the limit is.
@@ -21,6 +23,20 @@ Limit = Annotated[int, Query(ge=1, le=MOST, description="How many items at most.
 Cursor = Annotated[
     str | None, Query(max_length=600, description="`next_cursor` of the page before this one.")
 ]
+
+
+WithTotal = Annotated[
+    bool,
+    Query(
+        alias="total",
+        description=f"Also count all items that the filters leave, exactly up to {MOST_COUNTED:,}.",
+    ),
+]
+
+
+def show_total(counted: Counted) -> dict[str, Any]:
+    """Return the members of a page with the number of all items."""
+    return {"total": counted.number, "total_is_exact": counted.is_exact}
 
 
 def encode_cursor(position: list[Any]) -> str:
@@ -76,3 +92,14 @@ def fitting(items: Sequence[T], size: Callable[[T], int]) -> Sequence[T]:
 def split(given: list[str] | None) -> tuple[str, ...]:
     """Return the values of a filter, repeated or comma-separated."""
     return tuple(part for each in given or () for part in each.split(",") if part)
+
+
+def split_all_tags(given: list[str] | None) -> tuple[str, ...]:
+    """Return the tags that a task has to have, each once; raises Invalid for more than a task can have.
+
+    Each is a condition of its own: a database takes a thousand at most, and looks each of them up.
+    """
+    tags = tuple(dict.fromkeys(split(given)))
+    if len(tags) > MOST_TAGS:
+        raise invalid_parameter("all_tags", f"give at most {MOST_TAGS} tags: no task has more")
+    return tags

@@ -46,10 +46,13 @@ def time_of(name: str, given: str | None, of: Task | None) -> RequestedTime | No
 
 
 def span_of(
-    first: str | None, last: str | None, of: Task | None
+    first: str | None, last: str | None, of: Task | None, what: str = "scheduled"
 ) -> tuple[datetime | None, datetime | None]:
-    """Return the bounds that `scheduled_from` and `scheduled_to` give, both inclusive; a date is its whole day."""
-    begin, end = time_of("scheduled_from", first, of), time_of("scheduled_to", last, of)
+    """Return the bounds that `scheduled_from` and `scheduled_to` give, both inclusive; a date is its whole day.
+
+    `what`: with which word the names of these parameters begin.
+    """
+    begin, end = time_of(f"{what}_from", first, of), time_of(f"{what}_to", last, of)
     return None if begin is None else begin.start, None if end is None else end.last
 
 

@@ -1,11 +1,11 @@
-"""Requests that wait for runs to end, or to be queued: on the HTTP loop, woken by commits in the writer's thread."""
+"""Requests that wait for runs to end or be queued, or for bulk operations; woken by commits, in the writer's thread."""
 
 import asyncio
 import contextlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from rota.domain.effects import Effect, RunEnded, RunsReady
+from rota.domain.effects import BulkChanged, Effect, RunEnded, RunsReady
 from rota.domain.primitives.ids import Id
 
 
@@ -17,7 +17,7 @@ class ReadyQueue:
 
 
 class Waiters:
-    """The requests that wait, by run or queue."""
+    """The requests that wait, by run, queue or bulk operation."""
 
     def __init__(self) -> None:
         self._waiting: dict[Id | ReadyQueue, set[asyncio.Event]] = {}
@@ -29,7 +29,10 @@ class Waiters:
 
     @contextlib.contextmanager
     def waiting(self, what: Id | ReadyQueue) -> Iterator[asyncio.Event]:
-        """Yield an event that is set when the run ends, or a run is queued; enter this before reading it."""
+        """Yield an event that is set when the run ends, a run is queued, or the operation comes further.
+
+        Enter this before reading it.
+        """
         event = asyncio.Event()
         self._waiting.setdefault(what, set()).add(event)
         try:
@@ -61,3 +64,5 @@ def _happened(effects: Iterable[Effect]) -> Iterator[Id | ReadyQueue]:
             yield effect.run_id
         elif isinstance(effect, RunsReady):
             yield ReadyQueue(effect.queue)
+        elif isinstance(effect, BulkChanged):
+            yield effect.bulk_id

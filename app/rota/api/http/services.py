@@ -1,24 +1,27 @@
 """The services that routes use, and the dependencies that provide them."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
+from rota.api.http.recent import Recent
 from rota.api.http.run_waiters import Waiters
 from rota.api.http.stored_keys import StoredKeys
 from rota.api.http.streams import Streams
 from rota.clock import Clock
 from rota.db.client_reads import ClientReads
+from rota.db.known_holds import KnownHolds
 from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.hosts.policy import TargetPolicy
 from rota.domain.trace_context import HEADER, read_traceparent
 from rota.metrics import Metrics
 from rota.settings import Settings
+from rota.store.idempotency import Reply
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +42,18 @@ class Services:
     computing: Computing
     #: What tasks may have the service connect to.
     targets: TargetPolicy
+    #: The holds, as the last firing pass or request has read them.
+    known_holds: KnownHolds
     #: Seconds since the last firing pass.
     firing_age: Callable[[], float]
     #: Why the service cannot do its work now; empty if it can.
     troubles: Callable[[], list[str]]
     #: Problems that do not keep the service from its work.
     warnings: Callable[[], list[str]]
+    #: Badges, by the task and what they show.
+    badges: Recent[str] = field(default_factory=lambda: Recent(most=1_000))
+    #: Statistics of many tasks that took long, by what was asked for.
+    statistics: Recent[Reply] = field(default_factory=lambda: Recent(most=100))
 
 
 # Dependencies are coroutines: FastAPI calls a plain function in a thread, for every request.

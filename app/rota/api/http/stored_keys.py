@@ -72,6 +72,10 @@ class StoredKeys:
         """Return the proof that a client has a key, accepted or not; None for an unknown key."""
         return prove(self._keys.get(given.id), given.digest)
 
+    def resume(self, id: KeyId, digest: bytes) -> Proof | None:
+        """Return the proof of a key that a session was begun with; None for an unknown key."""
+        return prove(self._keys.get(id), digest)
+
     def fault(self, proof: Proof) -> str | None:
         """Return why a key is not accepted now, as a sentence to its holder; None if it is."""
         return proof.fault(self._clock.now())
@@ -80,8 +84,11 @@ class StoredKeys:
         """Note that a key is used now; it is stored later, at most once a minute."""
         self._uses[proof.key.id] = self._clock.now()
 
-    def opened(self, proof: Proof) -> contextlib.AbstractContextManager[OpenRequest]:
-        """Count the request of the present task as open: its task is cancelled when its key is accepted no more."""
+    def opened(self, proof: Proof | None) -> contextlib.AbstractContextManager[OpenRequest]:
+        """Count the request of the present task as open: its task is cancelled when its key is accepted no more.
+
+        `proof`: None for a request that needs no key as long as there are none.
+        """
         return self._open.opened(proof)
 
     async def be_current(self) -> None:
@@ -95,7 +102,7 @@ class StoredKeys:
     async def changed(self) -> None:
         """Take over a change of this process, which is committed, at once."""
         await self._read(self._clock.monotonic())
-        self._open.end_refused(self._keys, self._clock.now())
+        self._end_refused()
 
     async def _watch(self) -> None:
         while self._is_in_use():
@@ -103,11 +110,14 @@ class StoredKeys:
             try:
                 if self._is_shared or self._failing:
                     await self._read(self._clock.monotonic())
-                self._open.end_refused(self._keys, self._clock.now())
+                self._end_refused()
                 self._store_uses()
             except Exception:
                 log.exception("keys.watch_failed")
         self._watcher = None
+
+    def _end_refused(self) -> None:
+        self._open.end_refused(self._keys, self._clock.now(), needs_key=self.are_there)
 
     def _is_in_use(self) -> bool:
         idle = self._clock.monotonic() - self._used_at

@@ -20,6 +20,7 @@ from rota.domain.access.scopes import Scope
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.instants import Instant
 from rota.domain.primitives.names import NAME_PATTERN
+from rota.store.access.changes import CreateKey
 
 MOST_NAMES = 100
 HIGHEST_RATE = 100_000
@@ -106,6 +107,20 @@ class KeyIn(RequestModel):
     expires_at: Instant | None = Field(
         None, description="From when on it is not accepted any more. Left out, it does not expire."
     )
+
+    def command(self, by: str) -> CreateKey:
+        """Return the command that makes the key; `by`: who asks for it."""
+        return CreateKey(
+            name=self.name,
+            scopes=self.scopes,
+            tasks=self.tasks,
+            queues=self.queues,
+            rate=self.rate,
+            max_tasks=self.max_tasks,
+            max_unfinished_runs=self.max_unfinished_runs,
+            expires_at=self.expires_at,
+            by=by,
+        )
 
     @field_validator("scopes", "tasks", "queues")
     @classmethod

@@ -30,7 +30,7 @@ from rota.domain.access.stored_key import StoredKey
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.errors import Conflict, Fault
-from rota.store.access.changes import CreateKey, MadeKey, RevokeKey, RotateKey
+from rota.store.access.changes import MadeKey, RevokeKey, RotateKey
 from rota.store.access.reading import find_key, list_keys
 from rota.store.audit.keys import creation
 
@@ -55,18 +55,7 @@ async def create(request: Request, services: Served, caller: Administers, body: 
     if caller == LOCAL:
         raise _first_key()
     _check_ahead(services, body.expires_at)
-    command = CreateKey(
-        name=body.name,
-        scopes=body.scopes,
-        tasks=body.tasks,
-        queues=body.queues,
-        rate=body.rate,
-        max_tasks=body.max_tasks,
-        max_unfinished_runs=body.max_unfinished_runs,
-        expires_at=body.expires_at,
-        by=caller.label,
-    )
-    made = await services.writer.run(creation(command, current_call().author))
+    made = await services.writer.run(creation(body.command(caller.label), current_call().author))
     return await _made(services, made, 201)
 
 

@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import re
+from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,13 +18,21 @@ from rota.api.middleware.holding import Held, may_stay_open, sends_body
 from rota.api.problems.problem import problem_response
 from rota.domain.access.keys import is_meant_as_key, parse_key
 from rota.domain.access.principal import Principal
+from rota.domain.access.session import Session
 from rota.domain.access.stored_key import Proof
+
+#: Where a request of the dashboard has its session in the scope; a client cannot put one there.
+SESSION = "rota.session"
 
 _OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
 # Pages without stored data; a browser cannot send a key when it opens them.
 _OPEN_BELOW = ("/docs/", "/problems/")
+# Feeds of calendars.
+_BY_PASSWORD = frozenset({"/v1/upcoming.ics"})
 # Routes that check the token of an attempt themselves: it is all that a request needs there.
 _BY_TOKEN = re.compile(r"/v1/runs/[^/]+/(complete|heartbeat)")
+# Badges, of which the route shows those that tasks make public without a key, and no others.
+_BADGE = re.compile(r"/v1/tasks/[^/]+/badge\.svg")
 
 # Headers that proxies add to forwarded requests. A proxy that adds none cannot be distinguished from a program of this
 # machine, unless it uses HTTP/1.0, as nginx does with its upstreams by default.
@@ -91,22 +100,46 @@ class Gate:
 
     async def _judge(self, scope: Scope, headers: Headers) -> ASGIApp:
         """Return what serves a request, or refuses it; note its client in the scope."""
-        given = bearer(headers)
+        session: Session | None = scope.get(SESSION)
+        if session is not None:
+            return await self._resume(scope, headers, session)
+        given = given_key(scope["path"], headers)
         known = None if given is None else self._known(given)
         if known is not None:
             scope["rota.principal"] = known.principal
             return self._app
-        needs_none = is_open(scope["path"])
+        open_to_all = is_open(scope["path"])
+        needs_none = open_to_all or _is_badge(scope)
         meant = given is not None and is_meant_as_key(given)
-        if (meant or self._is_local) and not needs_none:
+        if (meant or self._is_local) and not open_to_all:
             await self._stored.be_current()
         if self._is_local and not self._stored.are_there:
-            return _check_local(scope, headers) or self._app
+            return _check_local(scope, headers) or (
+                self._app if needs_none else self._without_key(scope)
+            )
         scope["rota.principal"] = None
         found = self._stored_key(given) if given is not None and meant else _unknown(headers)
         if isinstance(found, Proof):
             return self._admit(scope, headers, found)
-        return self._app if needs_none else _unauthorized(self._with_reason(found, headers))
+        if needs_none:
+            return self._app
+        return _unauthorized(self._with_reason(found, headers), scope["path"])
+
+    async def _resume(self, scope: Scope, headers: Headers, session: Session) -> ASGIApp:
+        """Return what serves a request of a session of the dashboard, as if it had sent the key of the session."""
+        scope["rota.principal"] = None
+        if session.key_id is None or session.key_digest is None:
+            for known in self._keys:
+                if known.principal.idempotency_scope == session.principal:
+                    scope["rota.principal"] = known.principal
+                    return self._app
+            return _unauthorized("The key of this session is not set any more.", scope["path"])
+        await self._stored.be_current()
+        proof = self._stored.resume(session.key_id, session.key_digest)
+        fault = "This key is not known." if proof is None else self._stored.fault(proof)
+        if proof is None or fault is not None:
+            return _unauthorized(f"{fault}", scope["path"])
+        return self._admit(scope, headers, proof)
 
     def _known(self, given: str) -> _Known | None:
         encoded = given.encode()
@@ -130,6 +163,11 @@ class Gate:
             return self._app
         return Held(self._app, self._stored, proof, _unauthorized, until_read=not stays)
 
+    def _without_key(self, scope: Scope) -> ASGIApp:
+        if not may_stay_open(scope):
+            return self._app
+        return Held(self._app, self._stored, None, _unauthorized)
+
     def _with_reason(self, detail: str, headers: Headers) -> str:
         """Return the detail of a refusal; on loopback, where there may have been no keys before, also why."""
         if "authorization" in headers or not self._is_local:
@@ -137,10 +175,28 @@ class Gate:
         return f"{detail} The service has stored keys (rota key list), so each request needs one."
 
 
-def bearer(headers: Headers) -> str | None:
-    """Return the key that a request has sent; None if it has sent none."""
+def given_key(path: str, headers: Headers) -> str | None:
+    """Return the key that a request has sent; None if it has sent none.
+
+    Calendars can send a user name and a password only, so that for their feed a key may be the password.
+    """
     scheme, _, given = headers.get("authorization", "").partition(" ")
-    return given.strip() if scheme.lower() == "bearer" else None
+    match scheme.lower():
+        case "bearer":
+            return given.strip()
+        case "basic" if path in _BY_PASSWORD:
+            return _password(given.strip())
+        case _:
+            return None
+
+
+def _password(credentials: str) -> str | None:
+    """Return the password of HTTP Basic (RFC 7617); None if it cannot be read."""
+    try:
+        _, colon, password = b64decode(credentials, validate=True).decode().partition(":")
+    except ValueError:
+        return None
+    return password if colon else None
 
 
 def _unknown(headers: Headers) -> str:
@@ -232,10 +288,16 @@ def _refusal(status: int, slug: str, detail: str) -> ASGIApp:
     return problem_response(status, slug, title, detail)
 
 
-def _unauthorized(detail: str) -> ASGIApp:
+def _unauthorized(detail: str, path: str = "") -> ASGIApp:
+    """Return the refusal of a request; where a password will do, it has programs ask for one."""
+    asks = 'Basic realm="Rota", charset="UTF-8"' if path in _BY_PASSWORD else "Bearer"
     return problem_response(
-        401, "unauthorized", "A key is needed", detail, headers={"www-authenticate": "Bearer"}
+        401, "unauthorized", "A key is needed", detail, headers={"www-authenticate": asks}
     )
+
+
+def _is_badge(scope: Scope) -> bool:
+    return _BADGE.fullmatch(scope["path"]) is not None and scope["method"] in {"GET", "HEAD"}
 
 
 def is_open(path: str) -> bool:

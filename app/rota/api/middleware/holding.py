@@ -1,5 +1,7 @@
 """Requests that stay open: they end, within a second, when their key is revoked, rotated or has expired.
 
+Those that needed no key, since there was none, end when the first one is made.
+
 A write stays open as long as its body comes, which may take hours; from then on it is not left in doubt.
 """
 
@@ -31,7 +33,7 @@ def sends_body(headers: Headers) -> bool:
 
 
 class Held:
-    """An ASGI application: another one, as long as the key of the request is accepted.
+    """An ASGI application: another one, as long as the key of the request is accepted, or none is needed.
 
     `until_read`: only until the body of the request has been received.
 
@@ -43,7 +45,7 @@ class Held:
         self,
         app: ASGIApp,
         keys: StoredKeys,
-        proof: Proof,
+        proof: Proof | None,
         refuse: Callable[[str], ASGIApp],
         *,
         until_read: bool = False,

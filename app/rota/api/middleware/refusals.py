@@ -9,7 +9,7 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from rota.api.http.stored_keys import StoredKeys
-from rota.api.middleware.auth import bearer, takes_token
+from rota.api.middleware.auth import given_key, takes_token
 from rota.api.middleware.origins import ADDRESS
 from rota.api.problems.problem import app_error_response
 from rota.clock import Clock
@@ -63,7 +63,7 @@ class Refusals:
         Such a key has 256 random bits, so that telling whether one is right helps nobody to guess it. Without that, who
         sends wrong keys all the time would lock out new and rotated keys, and after a restart all of them.
         """
-        key = parse_key(bearer(Headers(scope=scope)) or "")
+        key = parse_key(given_key(scope["path"], Headers(scope=scope)) or "")
         if key is None:
             return False
         await self._stored.be_current()
@@ -73,7 +73,7 @@ class Refusals:
     def _key(self, scope: Scope) -> bytes | None:
         """Return a digest of the key of a request, the same however the header is spelled: each one is remembered."""
         headers = Headers(scope=scope)
-        given = bearer(headers) or headers.get("authorization")
+        given = given_key(scope["path"], headers) or headers.get("authorization")
         if given is None:
             return None
         return hashlib.blake2b(given.encode(), digest_size=16, key=self._salt).digest()

@@ -10,7 +10,17 @@ from rota.api.problems.problem import MEDIA_TYPE, problem_responses
 _SENT_IN_HEADERS = frozenset({"If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID"})
 # Values of these are checked for more than their form.
 _FILTERS = frozenset(
-    {"status", "trigger", "backfill_id", "type", "include", "watch", "at", "last_event_id"}
+    {
+        "status",
+        "trigger",
+        "backfill_id",
+        "type",
+        "include",
+        "watch",
+        "at",
+        "last_event_id",
+        "result",
+    }
 )
 
 

@@ -11,6 +11,7 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
+from rota.api.openapi.arrangement import arrange
 from rota.api.openapi.document import complete
 from rota.api.problems.problem import Problem, ProblemError
 from rota.errors import NotFound
@@ -23,7 +24,8 @@ happened: every **run** with its result, and a **key-value table per task** that
 
 Try it: open `POST /v1/tasks`, *Execute*; ten seconds later `GET /v1/runs`, *Execute*. What the page offers to send
 works with the example handlers (`make run`) and the task `greet` of the README; requests that stop or remove many
-things are offered as dry runs. Where an id is needed, take one from `GET /v1/runs`.
+things are offered as dry runs. Where an id is needed, take one from `GET /v1/runs`. There is a
+[dashboard](/ui), too.
 
 Times are UTC (`2026-11-25T08:00:00.000Z`) and go in as RFC 3339 with an offset. Durations are seconds, or `15m`,
 `1h30m`, `PT15M`. Errors are problem documents (RFC 9457) that point at the fault.
@@ -35,7 +37,7 @@ _TAGS = [
     {"name": "kv", "description": "The state of a task between its runs."},
     {
         "name": "bulk",
-        "description": "One verb for many tasks, and past fire times run again.",
+        "description": "One verb for many tasks or runs, and past fire times run again.",
     },
     {"name": "events", "description": "What happens, as it happens."},
     {
@@ -45,7 +47,9 @@ _TAGS = [
     {"name": "keys", "description": "API keys: what each may do, and until when."},
     {"name": "alerts", "description": "Alerts that are raised, and notifications of them."},
     {"name": "audit", "description": "Who changed what, when and from where."},
+    {"name": "calendars", "description": "Named calendars of days that schedules leave out."},
     {"name": "queues", "description": "Queues of runs: limits and pauses."},
+    {"name": "holds", "description": "Spans of time in which tasks do not fire."},
     {"name": "handlers", "description": "What tasks can call."},
     {"name": "system", "description": "Liveness, readiness, metrics."},
 ]
@@ -71,8 +75,8 @@ def install(app: FastAPI, version: str) -> None:
 
 @routes.get("/")
 async def start() -> RedirectResponse:
-    """Redirect a browser to the documentation."""
-    return RedirectResponse("/docs")
+    """Redirect a browser to the dashboard."""
+    return RedirectResponse("/ui")
 
 
 @routes.get("/docs")
@@ -105,6 +109,8 @@ def _page() -> HTMLResponse:
         swagger_ui_parameters={
             "tryItOutEnabled": True,
             "docExpansion": "list",
+            # The schemas are folded: they are longer than all operations.
+            "defaultModelsExpandDepth": 0,
         },
     )
 
@@ -149,6 +155,7 @@ def _document(app: FastAPI, version: str) -> dict[str, Any]:
         }
     }
     document["security"] = [{"key": []}, {}]
+    arrange(document)
     return document
 
 
@@ -156,7 +163,8 @@ def _summarise(operation: dict[str, Any]) -> None:
     """Make the first sentence of a route's docstring its summary."""
     text = " ".join(operation.get("description", "").split())
     first, stop, rest = text.partition(". ")
-    operation["summary"] = first.removesuffix(".")
+    # A summary is plain text; only descriptions are Markdown.
+    operation["summary"] = first.removesuffix(".").replace("`", "")
     if stop:
         operation["description"] = rest
     else:

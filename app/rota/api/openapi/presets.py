@@ -16,23 +16,57 @@ _DECLARED = {
     "input": {"name": "Ada"},
     "schedule": {"type": "interval", "every": "15m"},
 }
+_WEEKDAYS = {"type": "cron", "expression": "0 9 * * 1-5", "timezone": "Europe/Berlin"}
+_CRON = {"handler": "hello", "input": {"name": "Ada"}, "schedule": _WEEKDAYS}
 _HTTP = {
     "handler": "http",
-    "target": {"url": "https://app.example.com/jobs/digest"},
+    "target": {
+        "url": "https://app.example.com/jobs/digest",
+        "kv": ["cursor"],
+        "body": {"kind": "{{ input.kind }}", "since": "{{ kv.cursor | default(0) }}"},
+    },
     "input": {"kind": "daily"},
-    "schedule": {"type": "cron", "expression": "0 9 * * 1-5", "timezone": "Europe/Berlin"},
+    "schedule": _WEEKDAYS,
     "retry": {"max_attempts": 5},
     "tags": ["billing"],
 }
+_CHAIN = {
+    "handler": "hello",
+    "input": {"name": "Grace"},
+    "schedule": {"type": "after", "tasks": ["greet"], "on": ["succeeded"]},
+}
+_POLLER = {
+    "handler": "http",
+    "target": {
+        "method": "GET",
+        "url": "https://app.example.com/orders",
+        "query": {"after": "{{ kv.cursor | default(0) }}"},
+        "kv": ["cursor"],
+        "kv_set": {"cursor": "{{ result.body.next }}"},
+    },
+    "schedule": {"type": "interval", "every": "5m"},
+    "expect_every": "1h",
+}
+_REMINDER = {
+    "handler": "hello",
+    "input": {"name": "Ada"},
+    "schedule": {"type": "once", "at": "2090-12-24T09:00", "timezone": "Europe/Berlin"},
+    "tags": ["customer:c7"],
+}
 _SELECTED = {"selector": {"name_prefix": "greet"}}
+_FAILED = {"selector": {"task": ["greet"], "status": ["failed"]}}
 _HOUR = {"from": "2026-11-01T08:00:00Z", "to": "2026-11-01T09:00:00Z"}
 
 #: (method, path) -> media type -> summary -> body.
 PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
     ("post", "/v1/tasks"): {
         JSON: {
-            "greet Ada once, in ten seconds": _RUN,
-            "call an endpoint at nine every weekday": _HTTP,
+            "once: greet Ada in ten seconds": _RUN,
+            "cron: at nine every weekday in Berlin": _CRON,
+            "http with state: an endpoint that is told how far it came": _HTTP,
+            "chain: whenever greet has succeeded": _CHAIN,
+            "poller: what is new at an API, every five minutes": _POLLER,
+            "reminder: at a local time, for one customer": _REMINDER,
         }
     },
     ("put", "/v1/tasks/{name}"): {
@@ -45,6 +79,12 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         JSON: {
             "another input and priority": {"input": {"name": "Grace"}, "priority": 5},
             "another schedule": {"schedule": {"type": "cron", "expression": "0 9 * * 1-5"}},
+        }
+    },
+    ("put", "/v1/calendars/{name}"): {
+        JSON: {
+            "days on which the office is closed": {"dates": ["2026-12-24", "2026-12-31"]},
+            "the holidays of Berlin": {"holidays": {"country": "DE", "subdivision": "BE"}},
         }
     },
     ("post", "/v1/tasks/batch"): {JSON: {"two tasks": {"items": [_RUN, _HTTP]}}},
@@ -74,6 +114,10 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         ("post", f"/v1/tasks/{verb}"): {JSON: {"see which": {**_SELECTED, "dry_run": True}}}
         for verb in ("cancel", "delete", "run")
     },
+    **{
+        ("post", f"/v1/runs/{verb}"): {JSON: {"see which": {**_FAILED, "dry_run": True}}}
+        for verb in ("rerun", "cancel", "delete")
+    },
     ("post", "/v1/schedules/preview"): {
         JSON: {
             "at nine every weekday in Berlin": {
@@ -89,6 +133,9 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
             },
         }
     },
+    ("post", "/v1/runs/{id}/rerun"): {
+        JSON: {"with the same input": {}, "with another input": {"input": {"name": "Grace"}}}
+    },
     ("post", "/v1/runs/{id}/complete"): {
         JSON: {
             "a result, and a change of the kv": {
@@ -103,6 +150,17 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
         JSON: {"with its progress": {"progress": 0.4, "message": "parsed 400 of 1000"}}
     },
     ("put", "/v1/queues/{name}"): {JSON: {"five at once": {"concurrency": 5, "paused": False}}},
+    ("put", "/v1/holds/{name}"): {
+        JSON: {
+            "some tasks over Christmas": {
+                "selector": {"name_prefix": "invoices-"},
+                "from": "2090-12-24",
+                "until": "2090-12-26",
+                "timezone": "Europe/Berlin",
+                "reason": "nobody is there",
+            }
+        }
+    },
     ("post", "/v1/queues/{name}/lease"): {
         JSON: {"a run, if there is one": {"handlers": ["thumbnails"], "max": 1, "lease": 60}}
     },
@@ -170,10 +228,10 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
 }
 
 #: (path, parameter) -> initial value; none for ids, which each installation has of its own.
-PARAMETERS: dict[tuple[str, str], str] = {}
+PARAMETERS: dict[tuple[str, str], str | bool] = {}
 
 
-def _fill_in(example: dict[str, str], *paths: str) -> None:
+def _fill_in(example: dict[str, str | bool], *paths: str) -> None:
     PARAMETERS.update({(path, name): value for path in paths for name, value in example.items()})
 
 
@@ -185,6 +243,7 @@ _fill_in(
         f"{_TASK}/{verb}"
         for verb in (
             *("pause", "resume", "cancel", "run", "upcoming", "explain", "runs", "ping", "alerts"),
+            *("stats", "badge.svg"),
         )
     ),
     *(
@@ -194,9 +253,15 @@ _fill_in(
     *(f"{_TASK}/kv{rest}" for rest in ("", "/transaction", "/revert", "/export", "/import")),
 )
 _fill_in({"prefix": "seen"}, f"{_TASK}/kv")
+# The requests beside it are to be made; `true` is one click away.
+_fill_in({"dry_run": False}, "/v1/tasks", "/v1/tasks/batch", _TASK)
+_fill_in({"tag": "billing"}, "/v1/upcoming", "/v1/upcoming.ics", "/v1/upcoming/hours")
 _fill_in(
     {"name": "greet", "key": "greetings"}, f"{_TASK}/kv/{{key}}", f"{_TASK}/kv/{{key}}/history"
 )
 _fill_in({"name": "mail"}, "/v1/queues/{name}", "/v1/queues/{name}/lease")
 _fill_in({"name": "thumbnails"}, "/v1/handlers/{name}")
+_fill_in({"name": "christmas"}, "/v1/holds/{name}")
+_fill_in({"name": "office"}, "/v1/calendars/{name}")
 _fill_in({"name": "crm"}, "/v1/secrets/{name}", "/v1/secrets/{name}/rotate")
+_fill_in({"name": "office"}, "/v1/calendars/{name}")

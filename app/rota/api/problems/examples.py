@@ -63,6 +63,9 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "detail": "Task 'greet' skips on overlap, and its run 01a20bd8-3c05-7058-ab7c-c61199886531 is running.",
         "present": {"run": {"id": "01a20bd8-3c05-7058-ab7c-c61199886531", "status": "running"}},
     },
+    "run-in-use": {
+        "detail": "Task 'report' takes its result once its other predecessors have run; delete it after that."
+    },
     "operation-failed": {
         "detail": "Operation 0 (check) on 'cursor' is not possible: it has version 8. Nothing was written.",
         "errors": [{"pointer": "/operations/0", "detail": "it has version 8"}],
@@ -106,6 +109,15 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "detail": "1 task refers to the secret 'crm': 'sync-contacts'. Change it first, or remove the secret with "
         "?force=true.",
         "present": {"tasks": ["sync-contacts"], "count": 1},
+    },
+    "calendar-in-use": {
+        "detail": "2 tasks use the calendar 'holidays-berlin': 'digest' and 'invoices'. Take it out of their "
+        "'exclude' first.",
+        "present": {"tasks": ["digest", "invoices"], "count": 2},
+    },
+    "extra-missing": {
+        "detail": "This needs the library 'holidays', which is not installed where the service runs: install it with "
+        "pip install 'rota[calendars]' (the Docker image has it), or give the days as 'dates'."
     },
     "first-key": {
         "detail": "Nothing needs a key here yet, and everything would once there is one. Make the first one with "

@@ -84,6 +84,13 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "Wait for it, cancel it, or set the overlap_policy to <code>allow</code>."
         ),
     ),
+    "run-in-use": (
+        409,
+        (
+            "The run is finished, and something still needs it: a task that takes its result once its other "
+            "predecessors have run, or an alert that counts from it. The detail says what."
+        ),
+    ),
     "operation-failed": (
         409,
         (
@@ -119,6 +126,20 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
             "The targets of tasks refer to the secret; <code>tasks</code> names the first of them, <code>count</code> "
             "says how many there are. Change them first, or remove it all the same with <code>?force=true</code>: "
             "then their runs fail."
+        ),
+    ),
+    "calendar-in-use": (
+        409,
+        (
+            "Tasks leave out the days of the calendar; <code>tasks</code> names the first of them, <code>count</code> "
+            "says how many there are. Take it out of their <code>exclude</code> first."
+        ),
+    ),
+    "extra-missing": (
+        409,
+        (
+            "This needs a library that is not installed where the service runs; the detail says how to install it. The "
+            "Docker image has all of them."
         ),
     ),
     "first-key": (

@@ -8,8 +8,11 @@ from typing_extensions import TypedDict
 
 from rota.api.http.formats import InstantText
 from rota.domain.http_target.phases import CallPhase
+from rota.domain.runs.lineage import LinkKind
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
+
+_RUN = "018bcfe5-6800-7000-8000-000000000001"
 
 
 class ErrorResponseOut(TypedDict):
@@ -97,6 +100,13 @@ class RunSummaryOut(TypedDict):
     trigger: Trigger
     rerun_of: str | None
     backfill_id: str | None
+    chain_id: Annotated[
+        str,
+        Field(
+            description="The chain that it is part of: the id of the first run, from which the others followed.",
+            examples=[_RUN],
+        ),
+    ]
     scheduled_for: InstantText
     scheduled_until: Annotated[
         InstantText | None, Field(description="With `count`: the span of a gap.")
@@ -178,13 +188,56 @@ class RunSummaryOut(TypedDict):
     ]
 
 
+class LinkedRunOut(TypedDict):
+    """A run that has led to another one, or has followed from it."""
+
+    id: Annotated[str, Field(description="Its id.", examples=[_RUN])]
+    task: Annotated[str, Field(description="Its task.", examples=["extract"])]
+    kind: Annotated[
+        LinkKind,
+        Field(
+            description="`after`: the task of the later run comes after that of the earlier one. `rerun`: it repeats "
+            "it. `notification`: it notifies of it. `registration`: the earlier run registered its task.",
+            examples=["after"],
+        ),
+    ]
+
+
 class RunOut(RunSummaryOut):
     """A run with its attempts."""
 
     attempts: list[AttemptOut]
+    fed_by: Annotated[
+        list[LinkedRunOut],
+        Field(description="The runs that have led to it, 100 at most.", examples=[[]]),
+    ]
+    fed: Annotated[
+        list[LinkedRunOut],
+        Field(
+            description="The runs that have followed from it, the first 100. `GET /v1/runs/{id}/lineage` has more.",
+            examples=[[]],
+        ),
+    ]
 
 
-class RunsOut(TypedDict):
+class TotalOut(TypedDict):
+    """The number of all items, with `total=true`."""
+
+    total: NotRequired[
+        Annotated[int, Field(description="How many items the filters leave.", examples=[4212])]
+    ]
+    total_is_exact: NotRequired[
+        Annotated[
+            bool,
+            Field(
+                description="False: there are at least so many, and no more were counted.",
+                examples=[True],
+            ),
+        ]
+    ]
+
+
+class RunsOut(TotalOut):
     """A page of runs, newest `scheduled_for` first."""
 
     items: list[RunSummaryOut]

@@ -1,141 +1,39 @@
-"""Runs: list, read, wait for, cancel and run again."""
+"""Runs: read, wait for, cancel and run again."""
 
 import asyncio
-from dataclasses import dataclass
-from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from starlette.concurrency import run_in_threadpool
 
 from rota.api.http.access import ReadsRuns, WritesRuns
-from rota.api.http.audit_entries import of_run
-from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_cursor, paginate, split
-from rota.api.http.requested_times import GivenTime, span_of, task_of
+from rota.api.http.audit_entries import of_rerun, of_run
 from rota.api.http.responses import IdempotencyKey, commit, reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services, Traceparent
-from rota.api.http.validation import checked_filter, invalid_parameter
 from rota.api.problems.problem import describe
-from rota.api.runs.response_models import RunOut, RunsOut
-from rota.api.runs.views import run_accepted, show_run, show_run_with_attempts
+from rota.api.runs.request_models import RerunIn
+from rota.api.runs.response_models import RunOut
+from rota.api.runs.views import run_accepted, show_run_with_attempts
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
 from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
-from rota.domain.primitives.ids import GivenId, Id, to_id
-from rota.domain.primitives.instants import format_instant, parse_instant
-from rota.domain.primitives.names import Name
-from rota.domain.runs.model import Run
-from rota.domain.runs.status import RunStatus, Trigger
-from rota.domain.tasks.definition import Task
+from rota.domain.primitives import json_text
+from rota.domain.primitives.ids import GivenId, Id
+from rota.domain.runs.lineage import Neighbours
 from rota.store.access.quotas import within
 from rota.store.idempotency import Reply
-from rota.store.runs.reading import RunFilter, find_run, is_final, list_attempts, list_runs
+from rota.store.runs.graph import neighbours
+from rota.store.runs.reading import find_run, find_run_with_links, is_final, list_attempts
 from rota.store.task_rows import find_task
 from rota.store.tasks.run_commands import CancelRun, Rerun
 
 routes: APIRouter = router("/v1/runs", "runs")
-of_task: APIRouter = router("/v1/tasks", "runs")
 
 LONGEST_WAIT = 60
 # Commits of other processes wake no waiter here, so it polls this often.
 _POLL_EVERY = 1.0
-
-Filter = Annotated[list[str] | None, Query()]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Filters:
-    """The filters that both lists have."""
-
-    status: tuple[str, ...]
-    reason: tuple[str, ...]
-    trigger: tuple[str, ...]
-    backfill_id: tuple[Id, ...]
-    scheduled_from: str | None
-    scheduled_to: str | None
-
-    def filter(
-        self,
-        names: tuple[str, ...],
-        tags: tuple[str, ...],
-        clock_of: Task | None,
-        limit: NameLimit,
-    ) -> RunFilter:
-        """Return the filter for runs of these tasks; times without an offset are those of the clock of one task.
-
-        `limit`: the tasks that the client may see.
-        """
-        first, last = span_of(self.scheduled_from, self.scheduled_to, clock_of)
-        return RunFilter(
-            task=names,
-            tag=tags,
-            status=self.status,
-            reason=self.reason,
-            trigger=self.trigger,
-            backfill_id=self.backfill_id,
-            scheduled_from=first,
-            scheduled_to=last,
-            limit=limit,
-        )
-
-
-async def _filters(
-    status: Filter = None,
-    reason: Filter = None,
-    trigger: Filter = None,
-    backfill_id: Filter = None,
-    scheduled_from: GivenTime = None,
-    scheduled_to: GivenTime = None,
-) -> _Filters:
-    return _Filters(
-        status=checked_filter("status", split(status), RunStatus),
-        reason=split(reason),
-        trigger=checked_filter("trigger", split(trigger), Trigger),
-        backfill_id=_ids(split(backfill_id)),
-        scheduled_from=scheduled_from,
-        scheduled_to=scheduled_to,
-    )
-
-
-Filters = Annotated[_Filters, Depends(_filters)]
-
-
-@routes.get("", response_model=RunsOut, responses=describe())
-def list_all(
-    services: Served,
-    caller: ReadsRuns,
-    filters: Filters,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-    task: Filter = None,
-    tag: Filter = None,
-) -> Response:
-    """List runs, newest `scheduled_for` first. Values of one filter are OR-ed, filters are AND-ed.
-
-    A date or a local time is in the time zone of the task, if `task` gives one.
-    """
-    names = split(task)
-    has_times = filters.scheduled_from or filters.scheduled_to
-    clock_of = task_of(services, names, caller.tasks) if has_times else None
-    wanted = filters.filter(names, split(tag), clock_of, caller.tasks)
-    return _page(services, wanted, cursor, limit)
-
-
-@of_task.get("/{name}/runs", response_model=RunsOut, responses=describe(404))
-def list_of_task(
-    services: Served,
-    caller: ReadsRuns,
-    filters: Filters,
-    name: Name,
-    limit: Limit = 50,
-    cursor: Cursor = None,
-) -> Response:
-    """List the runs of a task, newest `scheduled_for` first."""
-    with services.database.read() as connection:
-        task = find_task(connection, name)
-    return _page(services, filters.filter((name,), (), task, caller.tasks), cursor, limit)
 
 
 @routes.get("/{id}", response_model=RunOut, responses=describe(404))
@@ -185,11 +83,17 @@ async def rerun(
     caller: WritesRuns,
     id: GivenId,
     traceparent: Traceparent,
+    body: RerunIn | None = None,
     _key: IdempotencyKey = None,
 ) -> Response:
-    """Run a finished run again: a new run with the same input and `scheduled_for`."""
+    """Run a finished run again: a new run with the same `scheduled_for`, and the same input, or another one."""
     await _check_run(services, caller, id)
-    logged = of_run(Action.RUN_REPEATED, Rerun(id, traceparent))
+    replaces = body is not None and "input" in body.model_fields_set
+    if body is not None and replaces:
+        handler = await run_in_threadpool(_handler_of, services, id)
+        await services.handlers.check(handler, body.input)
+    input = json_text.dumps(body.input) if body is not None and replaces else None
+    logged = of_rerun(Rerun(id, traceparent, input))
     command = within(caller, Counted.UNFINISHED_RUNS, logged, adds=1)
     return await commit(request, services, command, run_accepted)
 
@@ -200,27 +104,11 @@ async def _check_run(services: Services, caller: Principal, id: Id) -> None:
         await run_in_threadpool(_is_final, services, id, caller.tasks)
 
 
-def _page(services: Services, wanted: RunFilter, cursor: str | None, limit: int) -> Response:
-    after = _position(decode_cursor(cursor, 2))
-    with services.database.read() as connection:
-        found = list_runs(connection, wanted, after, limit + 1)
-    page, following = paginate(found, limit, _position_of, _size)
-    items = [show_run(run) for run in page]
-    return send(reply(200, RunsOut(items=items, next_cursor=following)))
-
-
-def _size(run: Run) -> int:
-    return sum(
-        len(text)
-        for name, text in (("input", run.input), ("result", run.result or ""))
-        if name not in run.left_out
-    )
-
-
 def _shown(services: Services, id: Id, limit: NameLimit) -> Reply:
     with services.database.read() as connection:
-        run = find_run(connection, id, limit)
-        return reply(200, show_run_with_attempts(run, list_attempts(connection, run)))
+        run, linked = find_run_with_links(connection, id, limit)
+        around = neighbours(connection, id, limit) if linked else Neighbours()
+        return reply(200, show_run_with_attempts(run, list_attempts(connection, run), around))
 
 
 async def _until_final(services: Services, id: Id, limit: NameLimit, wait: float) -> None:
@@ -242,26 +130,11 @@ async def _until_final(services: Services, id: Id, limit: NameLimit, wait: float
                 continue
 
 
+def _handler_of(services: Services, id: Id) -> str:
+    with services.database.read() as connection:
+        return find_task(connection, find_run(connection, id).task).definition.handler
+
+
 def _is_final(services: Services, id: Id, limit: NameLimit) -> bool:
     with services.database.read() as connection:
         return is_final(connection, id, limit)
-
-
-def _ids(given: tuple[str, ...]) -> tuple[Id, ...]:
-    try:
-        return tuple(to_id(each) for each in given)
-    except ValueError:
-        raise invalid_parameter("backfill_id", "this is not an id") from None
-
-
-def _position_of(run: Run) -> list[str]:
-    return [format_instant(run.scheduled_for), str(run.id)]
-
-
-def _position(position: list[str] | None) -> tuple[datetime, Id] | None:
-    if position is None:
-        return None
-    try:
-        return parse_instant(position[0]), to_id(position[1])
-    except ValueError:
-        raise foreign_cursor() from None

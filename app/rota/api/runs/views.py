@@ -8,6 +8,7 @@ from rota.api.http.responses import reply
 from rota.api.runs.response_models import (
     AttemptOut,
     ErrorOut,
+    LinkedRunOut,
     LogLineOut,
     ProgressOut,
     RunOut,
@@ -18,13 +19,17 @@ from rota.domain.primitives.sealed import is_sealed
 from rota.domain.primitives.stored_json import put_stored
 from rota.domain.reasons import WaitingOn
 from rota.domain.runs.errors import RunError
+from rota.domain.runs.lineage import LinkedRun, LinkKind, Neighbours
 from rota.domain.runs.model import Attempt, LogLine, Progress, Run
 from rota.store.idempotency import Reply
+
+_ALONE = Neighbours()
 
 
 def run_accepted(run: Run, attempts: Sequence[Attempt] = ()) -> Reply:
     """Render the 202 of a request for a run; a new run has no attempts yet."""
-    shown = show_run_with_attempts(run, attempts)
+    repeated = () if run.rerun_of is None else (LinkedRun(run.rerun_of, run.task, LinkKind.RERUN),)
+    shown = show_run_with_attempts(run, attempts, Neighbours(fed_by=repeated))
     return reply(202, shown, {"location": f"/v1/runs/{run.id}"})
 
 
@@ -34,9 +39,20 @@ def run_recorded(run: Run) -> Reply:
     return reply(201, shown, {"location": f"/v1/runs/{run.id}"})
 
 
-def show_run_with_attempts(run: Run, attempts: Sequence[Attempt]) -> RunOut:
+def show_run_with_attempts(
+    run: Run, attempts: Sequence[Attempt], around: Neighbours = _ALONE
+) -> RunOut:
     """Return a run as API.md shows it."""
-    return {**show_run(run), "attempts": [show_attempt(each) for each in attempts]}
+    return {
+        **show_run(run),
+        "attempts": [show_attempt(each) for each in attempts],
+        "fed_by": [_linked(each) for each in around.fed_by],
+        "fed": [_linked(each) for each in around.fed],
+    }
+
+
+def _linked(of: LinkedRun) -> LinkedRunOut:
+    return {"id": of.id, "task": of.task, "kind": of.kind}
 
 
 def show_run(run: Run) -> RunSummaryOut:
@@ -54,6 +70,7 @@ def show_run(run: Run) -> RunSummaryOut:
         "trigger": run.trigger,
         "rerun_of": run.rerun_of,
         "backfill_id": run.backfill_id,
+        "chain_id": run.chain,
         "scheduled_for": format_instant(run.scheduled_for),
         "scheduled_until": show_instant(run.scheduled_until),
         "count": run.count,

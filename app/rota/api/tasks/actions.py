@@ -46,7 +46,7 @@ async def pause(
     change = Change(name=name, by=caller.label, expected=precondition(request))
     command = Pause(change, None if body is None else body.reason)
     logged = of_task(Action.TASK_PAUSED, name, command)
-    return send(render_task(await services.writer.run(logged)))
+    return send(render_task(services, await services.writer.run(logged)))
 
 
 @routes.post(
@@ -66,7 +66,7 @@ async def resume(
     change = Change(name=name, by=caller.label, expected=precondition(request))
     command = Resume(change, (body or ResumeIn()).catch_up)
     logged = of_task(Action.TASK_RESUMED, name, command)
-    return send(render_task(await services.writer.run(logged)))
+    return send(render_task(services, await services.writer.run(logged)))
 
 
 @routes.post(
@@ -80,7 +80,7 @@ async def cancel(
     """End a task: nothing fires, unfinished runs are cancelled; the task, its kv and its history stay."""
     change = Change(name=name, by=caller.label, expected=precondition(request))
     logged = of_task(Action.TASK_CANCELLED, name, Cancel(change))
-    return send(render_task(await services.writer.run(logged)))
+    return send(render_task(services, await services.writer.run(logged)))
 
 
 @routes.post(

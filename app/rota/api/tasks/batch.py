@@ -8,11 +8,13 @@ from fastapi import APIRouter, Request, Response
 
 from rota.api.http.access import WritesTasks
 from rota.api.http.audit_entries import logged
-from rota.api.http.responses import IdempotencyKey, commit, reply
+from rota.api.http.responses import IdempotencyKey, commit, idempotency_key, reply
 from rota.api.http.routing import BATCH_BODY_LIMIT, BATCH_MOST_VALUES, router
 from rota.api.http.services import Served, Traceparent
 from rota.api.http.validation import refusal
 from rota.api.problems.problem import describe
+from rota.api.tasks.dry_runs.response_models import BatchDryRunOut
+from rota.api.tasks.dry_runs.responses import DryRunQuery, dry_run_all
 from rota.api.tasks.names import generated_name
 from rota.api.tasks.registration import (
     REGISTERING,
@@ -49,7 +51,12 @@ _SLICE = 20
     "/batch",
     status_code=201,
     response_model=BatchOut,
-    responses=describe("task-exists", "unplannable", *REGISTERING),
+    responses=describe(
+        "task-exists",
+        "unplannable",
+        *REGISTERING,
+        also={200: {"model": BatchDryRunOut, "description": "What would be done."}},
+    ),
 )
 async def register_batch(
     request: Request,
@@ -57,6 +64,7 @@ async def register_batch(
     caller: WritesTasks,
     traceparent: Traceparent,
     body: BatchIn,
+    dry_run: DryRunQuery = False,  # noqa: FBT002
     _key: IdempotencyKey = None,
 ) -> Response:
     """Register up to 10,000 tasks, all or nothing; an error points at the item (`/items/417/…`)."""
@@ -73,6 +81,9 @@ async def register_batch(
             raise refusal(faults, error.slug, error.omitted) from None
     _check_names_differ(items)
     await check_costs(services, items)
+    if dry_run:
+        idempotency_key(request)  # a malformed one is refused
+        return await dry_run_all(services, caller, items)
     names = [each.name for each in items]
     command = logged(
         Action.TASK_REGISTERED,

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Request, Response
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
 
@@ -21,7 +21,7 @@ from rota.api.http.services import (
 )
 from rota.api.problems.problem import describe
 from rota.api.tasks.request_models import PauseIn, ResumeIn
-from rota.db.command import Command
+from rota.db.command import Command, Transaction
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
 from rota.domain.access.quotas import Counted, quota_of
@@ -30,6 +30,7 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.names import NAME_PREFIX_PATTERN
 from rota.domain.tasks.definition import Tag, TaskStatus
 from rota.store.audit.audited import Made
+from rota.store.audit.registrations import AuditedChange
 from rota.store.audit.subjects import Tasks
 from rota.store.idempotency import Once, Reply
 from rota.store.task_rows import TaskFilter
@@ -49,6 +50,9 @@ routes: APIRouter = router("/v1/tasks", "bulk")
 #: How many refusals a response shows.
 REFUSALS_SHOWN = 10
 _MOST_VALUES = 200
+_NARROWING = ("tags", "all_tags", "handler", "queue", "name_prefix", "status")
+# Handlers of replicas can have other names than tasks.
+_AnyName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class SelectorIn(RequestModel):
@@ -63,6 +67,21 @@ class SelectorIn(RequestModel):
         min_length=1,
         max_length=_MOST_VALUES,
         description="Tasks that have one of these tags.",
+    )
+    all_tags: tuple[Tag, ...] = Field(
+        (),
+        min_length=1,
+        max_length=_MOST_VALUES,
+        description="Tasks that have all of these tags.",
+    )
+    handler: tuple[_AnyName, ...] = Field(
+        (),
+        min_length=1,
+        max_length=_MOST_VALUES,
+        description="Tasks that name one of these handlers.",
+    )
+    queue: tuple[_AnyName, ...] = Field(
+        (), min_length=1, max_length=_MOST_VALUES, description="Tasks of one of these queues."
     )
     name_prefix: str = Field(
         "", pattern=NAME_PREFIX_PATTERN, description="Tasks whose names have this prefix."
@@ -81,11 +100,12 @@ class SelectorIn(RequestModel):
 
     @model_validator(mode="after")
     def _selects(self) -> Self:
-        narrows = bool(self.tags or self.name_prefix or self.status)
+        narrows = any(getattr(self, name) for name in _NARROWING)
         if not narrows and not self.all:
             raise PydanticCustomError(
                 "selector",
-                "select tasks by 'tags', 'name_prefix' or 'status'; for every task send \"all\": true",
+                "select tasks by 'tags', 'all_tags', 'handler', 'queue', 'name_prefix' or 'status'; "
+                'for every task send "all": true',
             )
         if narrows and self.all:
             raise PydanticCustomError("selector", '"all": true goes without the other members')
@@ -194,7 +214,14 @@ def _logged(action: Action, command: DoEach) -> Command[Batch]:
         return command
     if action is Action.RUN_REQUESTED:
         return logged(action, command, made=_each_run, details={"bulk": True})
-    return logged(action, command, Tasks(command.names, definitions=False), details={"bulk": True})
+    tasks = Tasks((), definitions=False)
+    return logged(action, command, tasks, changes_of=_changes, details={"bulk": True})
+
+
+def _changes(_tx: Transaction, batch: Batch) -> Iterator[AuditedChange]:
+    """Yield what a write has changed: no other task, though one may have been registered since it was selected."""
+    for each in batch.changes:
+        yield AuditedChange(*each)
 
 
 def _each_run(batch: Batch) -> Iterator[Made]:
@@ -245,6 +272,9 @@ class _Tally:
         """
         wanted = TaskFilter(
             tag=body.selector.tags,
+            all_tags=body.selector.all_tags,
+            handler=body.selector.handler,
+            queue=body.selector.queue,
             name_prefix=body.selector.name_prefix,
             status=body.selector.status,
             limit=limit,

@@ -1,13 +1,13 @@
 """PATCH /v1/tasks/{name}: a merge patch (RFC 7396) of a task as a registration."""
 
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic_core import PydanticCustomError
 from starlette.concurrency import run_in_threadpool
 
-from rota.api.http.audit_entries import of_registration
 from rota.api.http.request_model import check_name
 from rota.api.http.services import Services
 from rota.api.http.validation import refusal, validated
@@ -16,8 +16,6 @@ from rota.api.tasks.registration import check_cost, prepare, with_unknown_handle
 from rota.api.tasks.request_models import TaskIn
 from rota.api.tasks.views import show_definition
 from rota.domain.access.principal import Principal
-from rota.domain.access.quotas import Counted
-from rota.domain.audit.actions import Action
 from rota.domain.primitives.bounds import without_defaults
 from rota.domain.primitives.instants import parse_instant
 from rota.domain.primitives.json_text import unescape
@@ -25,11 +23,11 @@ from rota.domain.primitives.preconditions import Precondition
 from rota.domain.primitives.unset import UNSET, Unset
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Conflict, Fault, Invalid, PreconditionFailed
-from rota.store.access.quotas import within
 from rota.store.task_rows import find_task, present_task
-from rota.store.tasks.declaration import Registration
 from rota.store.tasks.lifecycle import check_expected
 from rota.store.tasks.registration import Register
+
+R = TypeVar("R")
 
 #: The one member of the service that a patch may set.
 _NEXT_FIRE = "next_fire_at"
@@ -43,22 +41,20 @@ async def apply_patch(
     patch: dict[str, Any],
     caller: Principal,
     expected: Precondition | None,
+    write: Callable[[Register], Awaitable[R]],
     tries: int = _TRIES,
-    *,
-    traceparent: str | None = None,
-) -> Registration:
-    """Write a task with a merge patch applied. Raises Conflict, Invalid, NotFound or PreconditionFailed."""
+) -> R:
+    """Return what `write` makes of a task with a merge patch applied, which is the present one when it is written.
+
+    Raises Conflict, Invalid, NotFound or PreconditionFailed.
+    """
     command = await _merge(services, name, patch, caller, expected)
-    command = replace(command, traceparent=traceparent)
     try:
-        logged = of_registration(Action.TASK_CHANGED, name, command)
-        return await services.writer.run(within(caller, Counted.TASKS, logged))
+        return await write(command)
     except PreconditionFailed:
         if tries == 1:
             raise
-    return await apply_patch(
-        services, name, patch, caller, expected, tries - 1, traceparent=traceparent
-    )
+    return await apply_patch(services, name, patch, caller, expected, write, tries - 1)
 
 
 async def _merge(

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from rota.api.http.access import ReadsTasks
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
-from rota.api.http.services import Served
+from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
 from rota.api.tasks.request_models import PreviewIn
 from rota.api.tasks.response_models import FireTimeOut, PreviewOut
@@ -23,6 +23,7 @@ from rota.domain.schedules.requested_times import zone_of
 from rota.domain.step_budget import too_costly
 from rota.domain.time_zones.zone import zone
 from rota.errors import TooCostly
+from rota.store.calendars.usage import checked_schedule
 
 routes: APIRouter = router("/v1/schedules", "tasks")
 
@@ -35,23 +36,25 @@ async def preview(services: Served, _caller: ReadsTasks, body: PreviewIn) -> Res
     """
     begin = body.begin or services.clock.now()
     try:
-        return send(reply(200, await services.computing.run(_preview, body, begin)))
+        return send(reply(200, await services.computing.run(_preview, services, body, begin)))
     except TooCostly as error:
         raise too_costly(error) from None
 
 
-def _preview(body: PreviewIn, begin: datetime) -> PreviewOut:
-    check_not_past(body.schedule, begin)
+def _preview(services: Services, body: PreviewIn, begin: datetime) -> PreviewOut:
+    with services.database.read() as connection:
+        schedule = checked_schedule(connection, body.schedule)
+    check_not_past(schedule, begin)
     anchor = Anchor(begin, body.name or "")
-    times = first_runs(body.schedule, anchor, body.count)
+    times = first_runs(schedule, anchor, body.count)
     found = [
-        *lint(body.schedule, begin, times, begin),
-        *left_out(body.schedule, anchor, times),
+        *lint(schedule, begin, times, begin),
+        *left_out(schedule, anchor, times),
     ]
-    place = zone(zone_of(body.schedule))
+    place = zone(zone_of(schedule))
     return {
         "fire_times": [_show_time(at, place) for at in times],
-        "description": in_english(body.schedule),
+        "description": in_english(schedule),
         "warnings": [show_finding(each) for each in found],
     }
 

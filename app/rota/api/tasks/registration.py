@@ -17,11 +17,13 @@ from rota.domain.access.principal import Principal
 from rota.domain.constraints.definitions import Reachable
 from rota.domain.hosts.policy import TargetPolicy
 from rota.domain.http_target.auth import OAuth2Auth
-from rota.domain.http_target.target import REDACTED, Target, restore
+from rota.domain.http_target.secret_headers import REDACTED
+from rota.domain.http_target.target import Target, restore
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives import json_text
 from rota.domain.primitives.sealed import SealedText
 from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.calendar_use import with_no_days
 from rota.domain.schedules.definitions import AnyOf, Planned
 from rota.domain.schedules.fire_times import first_fire
 from rota.domain.step_budget import AT_ONCE, FOR_A_REGISTRATION, for_a_batch, limited_to
@@ -153,13 +155,14 @@ async def check_cost(services: Services, command: Register) -> None:
     schedule = command.definition.schedule
     if not isinstance(schedule, AnyOf):  # a single rule never does
         return
+    rule = with_no_days(schedule)  # which days those of a calendar are costs no more steps
     anchor = Anchor(services.clock.now(), command.name)
     try:
         with limited_to(AT_ONCE):
-            first_fire(schedule, anchor)
+            first_fire(rule, anchor)
     except TooCostly:
         await services.computing.run(
-            _check_costs, [(schedule, anchor, "/schedule")], FOR_A_REGISTRATION
+            _check_costs, [(rule, anchor, "/schedule")], FOR_A_REGISTRATION
         )
 
 
@@ -167,7 +170,7 @@ async def check_costs(services: Services, items: Sequence[Register]) -> None:
     """The same for a batch, whose items share their steps; the error points at the item that exceeds them."""
     now = services.clock.now()
     unions = [
-        (item.definition.schedule, Anchor(now, item.name), f"/items/{index}/schedule")
+        (with_no_days(item.definition.schedule), Anchor(now, item.name), f"/items/{index}/schedule")
         for index, item in enumerate(items)
         if isinstance(item.definition.schedule, AnyOf)
     ]

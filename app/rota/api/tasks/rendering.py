@@ -1,11 +1,13 @@
 """Responses with a task, and of registrations: with the next fire times and warnings, where these are cheap to find."""
 
 from functools import partial
+from typing import Any
 
 from rota.api.http.etags import etag
 from rota.api.http.responses import reply
 from rota.api.http.services import Services
 from rota.api.tasks.views import show_registration, show_task
+from rota.domain.holds.held import Holds
 from rota.domain.step_budget import AT_ONCE, limited_to
 from rota.domain.tasks.definition import Registered, Task
 from rota.errors import RateLimited, TooCostly, Unavailable
@@ -13,9 +15,16 @@ from rota.store.idempotency import Reply
 from rota.store.tasks.declaration import Registration
 
 
-def render_task(task: Task) -> Reply:
+def render_task(services: Services, task: Task) -> Reply:
     """Render a task with its ETag."""
-    return reply(200, show_task(task), {"etag": etag(task.id, task.generation)})
+    shown = show_task(task, holds_now(services))
+    return reply(200, shown, {"etag": etag(task.id, task.generation)})
+
+
+def holds_now(services: Services) -> Holds:
+    """Return the holds that last now, from memory: those of another replica are known there within a second."""
+    now = services.clock.now()
+    return services.known_holds.latest.between(now, now)
 
 
 async def render(services: Services, made: Registration, *, timeout_given: bool) -> Reply:
@@ -56,13 +65,21 @@ def _render(
     created = made.outcome is Registered.CREATED
     if created:
         headers["location"] = f"/v1/tasks/{made.task.name}"
-    shown = show_registration(
+    shown = show_made(services, made, timeout_given=timeout_given, look_ahead=look_ahead)
+    return reply(201 if created else 200, shown, headers)
+
+
+def show_made(
+    services: Services, made: Registration, *, timeout_given: bool, look_ahead: bool = True
+) -> dict[str, Any]:
+    """Return a registration as JSON; see `show_registration`."""
+    return show_registration(
         made,
         services.clock.now(),
+        holds_now(services),
         handler_is_live=services.handlers.is_live(made.task.definition.handler),
         has_keys=bool(services.settings.encryption_keys),
         has_address=bool(services.settings.public_url),
         timeout_given=timeout_given,
         look_ahead=look_ahead,
     )
-    return reply(201 if created else 200, shown, headers)

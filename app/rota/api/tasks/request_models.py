@@ -59,6 +59,7 @@ SERVICE_MEMBERS = frozenset(
     {
         "applied",
         "consecutive_failures",
+        "held_by",
         "created_at",
         "differs",
         "generation",

@@ -7,7 +7,6 @@ from typing_extensions import TypedDict
 
 from rota.api.http.formats import InstantText
 from rota.api.runs.response_models import RunSummaryOut
-from rota.api.tasks.request_models import EXAMPLE
 from rota.domain.explain.model import VERDICTS, Verdict
 from rota.domain.primitives.instants import Instant
 from rota.domain.runs.status import RunStatus
@@ -30,10 +29,6 @@ class LastRunOut(TypedDict):
 class TaskOut(TaskDefinition):
     """A task in its present state."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"examples": [{**EXAMPLE, "id": "01a20bd8-3c05-7058-ab7c-c61199886531"}]}
-    )
-
     schedule: Schedule | Unreadable  # type: ignore[assignment]  # stored by another version, it may be unreadable
     unreadable: list[str] = Field(
         [],
@@ -45,6 +40,10 @@ class TaskOut(TaskDefinition):
     status_reason: str | None
     status_changed_at: Instant
     status_changed_by: str
+    held_by: list[str] = Field(
+        description="The holds that it is in: nothing fires, and runs that wait do not start. Its status is its own.",
+        examples=[["deploy"]],
+    )
     generation: int
     next_fire_at: Instant | None
     last_run: LastRunOut | None
@@ -86,11 +85,40 @@ class RegistrationOut(TaskOut):
     warnings: list[WarningOut]
 
 
+@with_config(ConfigDict())
+class RunMarkOut(TypedDict):
+    """A run, as a list of tasks shows it."""
+
+    id: str
+    status: RunStatus
+    scheduled_for: InstantText
+    duration: Annotated[
+        float | None,
+        Field(description="Seconds of the last attempt; null until it ends.", examples=[0.412]),
+    ]
+
+
+class ListedTaskOut(TaskOut):
+    """A task in a list."""
+
+    latest_runs: list[RunMarkOut] = Field(
+        [],
+        description="With `latest_runs`, and a key that may read runs: the newest `scheduled_for` first.",
+    )
+
+
 class TasksOut(BaseModel):
     """A page of tasks, by name."""
 
-    items: list[TaskOut]
+    items: list[ListedTaskOut]
     next_cursor: str | None
+    total: int = Field(
+        0, description="With `total=true`: how many tasks the filters leave.", examples=[4212]
+    )
+    total_is_exact: bool = Field(
+        True,
+        description="With `total=true`. False: there are at least so many, and no more were counted.",
+    )
 
 
 class FireTimeOut(TypedDict):

@@ -1,21 +1,25 @@
 """Tasks as JSON."""
 
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from rota.api.http.formats import show_instant
-from rota.api.tasks.response_models import LastRunOut, WarningOut
+from rota.api.http.formats import show_instant, show_seconds
+from rota.api.tasks.response_models import LastRunOut, RunMarkOut, WarningOut
 from rota.domain.chains.fan_in import to_finding
+from rota.domain.holds.held import Holds
 from rota.domain.http_target.target import redact
 from rota.domain.lint.completion import no_public_url
 from rota.domain.lint.definition import handler_missing, lint_definition, plain_headers
 from rota.domain.primitives.finding import Finding
+from rota.domain.primitives.ids import Id
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.sealed import SealedText, is_sealed
 from rota.domain.runs.status import RunStatus
-from rota.domain.runs.upcoming import next_run, next_runs
+from rota.domain.runs.upcoming import next_run_under, next_runs
 from rota.domain.tasks.definition import LastRun, Registered, Task
 from rota.errors import TooCostly, Unplannable
+from rota.store.runs.latest import RunMark
 from rota.store.tasks.declaration import Registration
 
 UPCOMING = 3
@@ -26,8 +30,8 @@ _LEFT_OUT = Finding(
 )
 
 
-def show_task(task: Task) -> dict[str, Any]:
-    """Return a task as API.md shows it."""
+def show_task(task: Task, holds: Holds) -> dict[str, Any]:
+    """Return a task as API.md shows it; `holds` are those that last now."""
     return {
         "id": task.id,
         "name": task.name,
@@ -36,8 +40,9 @@ def show_task(task: Task) -> dict[str, Any]:
         "status_reason": task.status_reason,
         "status_changed_at": format_instant(task.status_changed_at),
         "status_changed_by": task.status_changed_by,
+        "held_by": _held_by(task, holds),
         "generation": task.generation,
-        "next_fire_at": show_instant(next_run(task)),
+        "next_fire_at": show_instant(next_run_under(task, holds)),
         "last_run": _last_run(task.last_run),
         "last_success_at": show_instant(task.last_success_at),
         "consecutive_failures": task.consecutive_failures,
@@ -45,6 +50,29 @@ def show_task(task: Task) -> dict[str, Any]:
         "updated_at": format_instant(task.updated_at),
         **_unreadable(task),
     }
+
+
+def show_latest(
+    latest: Mapping[Id, Sequence[RunMark]], task: Id, number: int
+) -> dict[str, list[RunMarkOut]]:
+    """Return the latest runs of a task as a member of it; nothing if none were asked for."""
+    return {"latest_runs": [_mark(each) for each in latest.get(task, ())]} if number else {}
+
+
+def _mark(of: RunMark) -> RunMarkOut:
+    return {
+        "id": of.id,
+        "status": of.status,
+        "scheduled_for": format_instant(of.scheduled_for),
+        "duration": show_seconds(of.duration),
+    }
+
+
+def _held_by(task: Task, holds: Holds) -> list[str]:
+    if not holds:  # nearly always
+        return []
+    definition = task.definition
+    return sorted(each.name for each in holds.of(task.name, definition.queue, definition.tags))
 
 
 def _unreadable(task: Task) -> dict[str, Any]:
@@ -57,6 +85,7 @@ def _unreadable(task: Task) -> dict[str, Any]:
 def show_registration(
     made: Registration,
     now: datetime,
+    holds: Holds,
     *,
     handler_is_live: bool = True,
     has_keys: bool = True,
@@ -70,7 +99,7 @@ def show_registration(
     Without `look_ahead` the next fire times and most warnings are left out;
     with it, this can raise TooCostly.
     """
-    shown = show_task(made.task)
+    shown = show_task(made.task, holds)
     shown["outcome"] = made.outcome
     shown["applied"] = made.applied
     if made.outcome is Registered.KEPT:

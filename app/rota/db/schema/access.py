@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Float, LargeBinary, String, Text
+from sqlalchemy import CheckConstraint, Float, Index, LargeBinary, String, Text
 from sqlmodel import Field
 
 from rota.db.schema.base import Row, name_type
@@ -51,3 +51,25 @@ class ApiKeyRow(Row, table=True):
     last_used_at: datetime | None = Field(None, sa_type=Instant)
     revoked_at: datetime | None = Field(None, sa_type=Instant)
     revoked_by: str | None = None
+
+
+class SessionRow(Row, table=True):
+    """A browser that has signed in to the dashboard: a digest of the token in its cookie, and the key it has used."""
+
+    __tablename__ = "session"
+    __table_args__ = (
+        CheckConstraint("(key_id IS NULL) = (key_digest IS NULL)", name="key"),
+        CheckConstraint("expires_at > created_at", name="lasts"),
+        Index("ix_session_principal", "principal"),
+    )
+
+    #: SHA-256 of the token.
+    digest: bytes = Field(sa_type=LargeBinary, primary_key=True)
+    principal: str = Field(sa_type=String(200))
+    key_id: str | None = Field(None, sa_type=name_type(12))
+    key_digest: bytes | None = Field(None, sa_type=LargeBinary)
+    created_at: datetime = Field(sa_type=Instant)
+    expires_at: datetime = Field(sa_type=Instant)
+    #: Where it was signed in from, for its owner to recognise.
+    address: str | None = Field(None, sa_type=String(64))
+    browser: str | None = Field(None, sa_type=String(200))

@@ -28,18 +28,26 @@ class AlertRow(Row, table=True):
 
 
 class NotificationRow(Row, table=True):
-    """One event for one task: sent once a run with it has succeeded, and tried again until then."""
+    """One event for one task: sent once a run with it has succeeded, and tried again until then, or given up."""
 
     __tablename__ = "notification"
     __table_args__ = (
         CheckConstraint(one_of("kind", AlertKind), name="kind"),
         CheckConstraint("sent_at IS NULL OR not_before IS NULL", name="sent_is_done"),
+        CheckConstraint(
+            "given_up_at IS NULL OR (sent_at IS NULL AND not_before IS NULL)",
+            name="given_up_is_done",
+        ),
         ForeignKeyConstraint(["task_id"], ["task.id"], ondelete="CASCADE"),
         Index("ix_notification_task", "task_id", "id"),
         Index("ix_notification_run", "run_id", **partial("run_id IS NOT NULL")),
         Index("ix_notification_pending", "not_before", **partial("not_before IS NOT NULL")),
         # A run ends once: there is no alert that would keep its success from notifying twice.
         Index("uq_notification_success", "caused_by", unique=True, **partial("kind = 'success'")),
+        Index(
+            "ix_notification_waiting", "task_id", "kind", "id", **partial("not_before IS NOT NULL")
+        ),
+        Index("ix_notification_given_up", "given_up_at", **partial("given_up_at IS NOT NULL")),
         Index("ix_notification_sent", "sent_at", **partial("sent_at IS NOT NULL")),
     )
 
@@ -56,10 +64,14 @@ class NotificationRow(Row, table=True):
     #: The run that sends it now, or has sent it.
     run_id: Id | None = Field(None, sa_type=StoredId)
     attempts: int = 0
-    #: When it is tried again; NULL while a run of it is unfinished, and once it is sent.
+    #: When it is tried again; NULL while a run of it is unfinished, and once it is sent or given up.
     not_before: datetime | None = Field(None, sa_type=Instant)
     created_at: datetime = Field(sa_type=Instant)
     sent_at: datetime | None = Field(None, sa_type=Instant)
+    #: When it was given up: it is not tried again.
+    given_up_at: datetime | None = Field(None, sa_type=Instant)
+    #: How many notifications of its task and kind that waited before it were left out.
+    omitted: int = Field(0, sa_column_kwargs={"server_default": "0"})
 
 
 class UnwatchedSpanRow(Row, table=True):

@@ -16,12 +16,14 @@ from sqlmodel import Field
 from rota.db.schema.base import Row, name_type, one_of, partial
 from rota.db.types import Instant, StoredId
 from rota.domain.primitives.ids import Id
+from rota.domain.runs.lineage import LinkKind
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import FINAL, RunStatus, Trigger
 
 # A postponed attempt has no row: it made no call, and there may be one a minute.
 _KEPT = [outcome for outcome in AttemptOutcome if outcome is not AttemptOutcome.POSTPONED]
 _FINAL = one_of("status", FINAL)
+_UNSUCCESSFUL = one_of("status", FINAL - {RunStatus.SUCCEEDED})
 
 
 class RunRow(Row, table=True):
@@ -82,6 +84,7 @@ class RunRow(Row, table=True):
         ),
         # How many wait for something, for the metrics: few, and none in most queues.
         Index("ix_run_blocked", "queue", **partial("status = 'blocked'")),
+        Index("ix_run_held", "id", **partial("status = 'blocked' AND waiting_on = '[\"hold\"]'")),
         Index("ix_run_unfinished", "task_id", **partial("finished_at IS NULL")),
         Index("ix_run_running", "holder", "queue", **partial("status = 'running'")),
         Index(
@@ -119,7 +122,38 @@ class RunRow(Row, table=True):
         ),
         # Attempts that go on outside of Rota, by when they end without a sign of life.
         Index("ix_run_leased", "lease_expires_at", **partial("lease_token_hash IS NOT NULL")),
+        Index(
+            "ix_run_error",
+            "error_type",
+            "scheduled_for",
+            "id",
+            **partial("error_type IS NOT NULL"),
+        ),
+        # Those that did not succeed are few, and what is looked for most.
+        Index("ix_run_unsuccessful", "status", "scheduled_for", "id", **partial(_UNSUCCESSFUL)),
+        Index("ix_run_reason", "reason", "scheduled_for", "id", **partial("reason IS NOT NULL")),
+        Index(
+            "ix_run_trigger", "trigger", "scheduled_for", "id", **partial("trigger <> 'schedule'")
+        ),
+        # With the fire time, so that those that were late are found without a look at the others.
+        Index(
+            "ix_run_finished", "finished_at", "scheduled_for", **partial("finished_at IS NOT NULL")
+        ),
+        # Those that were cancelled while their fire time was still to come: nearly always none.
+        Index(
+            "ix_run_early", "finished_at", "scheduled_for", **partial("scheduled_for > finished_at")
+        ),
+        Index("ix_run_chain", "chain_id", **partial("chain_id IS NOT NULL")),
         Index("ix_run_backfill", "backfill_id", **partial("backfill_id IS NOT NULL")),
+        # For statistics: spans that reach over the edge of a window, and the last failure. Few runs are either.
+        Index(
+            "ix_run_span",
+            "task_id",
+            "scheduled_until",
+            "scheduled_for",
+            **partial("scheduled_until IS NOT NULL"),
+        ),
+        Index("ix_run_failed", "task_id", "finished_at", **partial("status = 'failed'")),
     )
 
     id: Id = Field(primary_key=True, sa_type=StoredId)
@@ -128,6 +162,8 @@ class RunRow(Row, table=True):
     trigger: str = Field(sa_type=String(16))
     rerun_of: Id | None = Field(None, sa_type=StoredId)
     backfill_id: Id | None = Field(None, sa_type=StoredId)
+    #: The first run of its chain; NULL: it began one itself.
+    chain_id: Id | None = Field(None, sa_type=StoredId)
     scheduled_for: datetime = Field(sa_type=Instant)
     scheduled_until: datetime | None = Field(None, sa_type=Instant)
     count: int = 1
@@ -145,6 +181,8 @@ class RunRow(Row, table=True):
     input: str = Field(sa_type=Text)
     result: str | None = Field(None, sa_type=Text)
     error: str | None = Field(None, sa_type=Text)
+    #: The `type` in `error`, at most 128 characters of it: what lists are filtered by.
+    error_type: str | None = Field(None, sa_type=name_type())
     progress: str | None = Field(None, sa_type=Text)
     attempt: int = 0
     outcome: str | None = Field(None, sa_type=String(16))
@@ -180,6 +218,23 @@ class AttemptRow(Row, table=True):
     started_at: datetime = Field(sa_type=Instant)
     finished_at: datetime = Field(sa_type=Instant)
     error: str | None = Field(None, sa_type=Text)
+
+
+class RunLinkRow(Row, table=True):
+    """An earlier run (`feeding_id`) has led to another one, and is kept with that; it may be gone itself."""
+
+    __tablename__ = "run_link"
+    __table_args__ = (
+        CheckConstraint(one_of("kind", LinkKind), name="kind"),
+        CheckConstraint("fed_id <> feeding_id", name="of_two_runs"),
+        ForeignKeyConstraint(["fed_id"], ["run.id"], ondelete="CASCADE"),
+        Index("ix_run_link_feeding", "feeding_id"),
+    )
+
+    fed_id: Id = Field(primary_key=True, sa_type=StoredId)
+    #: No reference: a finish must not fail because retention removes an earlier run meanwhile.
+    feeding_id: Id = Field(primary_key=True, sa_type=StoredId)
+    kind: str = Field(sa_type=String(16))
 
 
 class AttemptTokenRow(Row, table=True):

@@ -24,7 +24,7 @@ class TaskRow(Row, table=True):
         Index(
             "ix_task_due",
             "next_fire_at",
-            **partial("status = 'active' AND next_fire_at IS NOT NULL"),
+            **partial("status = 'active' AND next_fire_at IS NOT NULL AND deferred_until IS NULL"),
         ),
         Index(
             "ix_task_ended",
@@ -39,8 +39,10 @@ class TaskRow(Row, table=True):
             "consecutive_failures",
             **partial("consecutive_failures > 0 AND status = 'active'"),
         ),
+        Index("ix_task_handler", "handler", "name", **partial("deleted_at IS NULL")),
         Index("ix_task_queue", "queue", **partial("deleted_at IS NULL")),
         Index("ix_task_alert_check", "alert_check_at", **partial("alert_check_at IS NOT NULL")),
+        Index("ix_task_deferred", "deferred_until", "id", **partial("deferred_until IS NOT NULL")),
         Index("ix_task_deleted", "deleted_at", **partial("deleted_at IS NOT NULL")),
     )
 
@@ -57,6 +59,8 @@ class TaskRow(Row, table=True):
     generation: int
     anchored_at: datetime = Field(sa_type=Instant)
     next_fire_at: datetime | None = Field(None, sa_type=Instant)
+    #: It is held, and need not be looked at before this time; NULL: it may be due at `next_fire_at`.
+    deferred_until: datetime | None = Field(None, sa_type=Instant)
     #: How many runs its schedule has produced since it was anchored (`max_runs`).
     fired: int = 0
     #: The next fire time counts from the end of the run (`fixed_delay`).

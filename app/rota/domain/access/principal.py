@@ -34,3 +34,5 @@ class Principal:
 
 
 LOCAL = Principal(label="local", idempotency_scope="local")
+#: Who has no key that is known, where that is enough. It may do nothing for which a scope is needed.
+ANONYMOUS = Principal(label="anonymous", idempotency_scope="anonymous", scopes=frozenset())

@@ -76,7 +76,7 @@ class StoredKey:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """A key whose secret a client has: the present one or the one before, as its digest tells."""
+    """A key whose secret a client has: the present one or the one before, found by its digest."""
 
     key: StoredKey
     digest: bytes = field(repr=False)

@@ -12,7 +12,7 @@ _MOST_OF_AN_ERROR = 200
 
 
 class AlertEvent(StrEnum):
-    """What an alert says; the event has the type `alert.<value>`."""
+    """What has happened, for the one who is notified; the event has the type `alert.<value>`."""
 
     FAILING = "failing"
     RECOVERED = "recovered"
@@ -23,7 +23,7 @@ class AlertEvent(StrEnum):
 
 
 def event_of(kind: AlertKind, *, raised: bool) -> AlertEvent | None:
-    """Return what an edge says; None for one that nobody is notified of."""
+    """Return the event of an edge; None for one that nobody is notified of."""
     match kind:
         case AlertKind.FAILURES | AlertKind.FAILURE_RATE | AlertKind.NO_SUCCESS | AlertKind.NO_PING:
             return AlertEvent.FAILING if raised else AlertEvent.RECOVERED
@@ -40,6 +40,16 @@ def event_of(kind: AlertKind, *, raised: bool) -> AlertEvent | None:
 def envelope(event: AlertEvent, now: datetime, data: Mapping[str, Any]) -> dict[str, Any]:
     """Return an event in the envelope that all events have."""
     return {"type": f"alert.{event}", "timestamp": format_instant(now), "data": dict(data)}
+
+
+def with_omitted(event: Mapping[str, Any], omitted: int) -> dict[str, Any]:
+    """Return an event with the number of those before it that were left out, in its message too."""
+    data = event.get("data")
+    if not isinstance(data, Mapping):  # changed by hand
+        return dict(event)
+    others = "notification before it was" if omitted == 1 else "notifications before it were"
+    message = f"{data.get('message')} ({omitted:,} {others} left out: too many could not be sent.)"
+    return {**event, "data": {**data, "message": message, "omitted": omitted}}
 
 
 def links(public_url: str, task: str, run_id: str | None) -> dict[str, str | None]:

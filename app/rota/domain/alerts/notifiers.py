@@ -151,7 +151,7 @@ class WebhookInput(_Hook):
     """The input of `notify.webhook`."""
 
     signature: Signature | None = Field(
-        None, description="Signs the request as Standard Webhooks 1.0.0 says, with a named secret."
+        None, description="Signs the request by Standard Webhooks 1.0.0, with a named secret."
     )
 
 

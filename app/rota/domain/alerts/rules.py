@@ -1,4 +1,4 @@
-"""The rules of a task that say when another task is notified, and of what."""
+"""The rules of a task: which condition notifies which other task."""
 
 from datetime import timedelta
 from enum import StrEnum

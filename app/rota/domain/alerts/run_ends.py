@@ -10,7 +10,13 @@ from rota.domain.reasons import SkipReason
 
 #: Skips that somebody wanted: a rule has to name them.
 INTENDED = frozenset(
-    {SkipReason.PAUSED, SkipReason.EXCLUDED, SkipReason.DST_GAP, SkipReason.PREDECESSOR}
+    {
+        SkipReason.PAUSED,
+        SkipReason.HELD,
+        SkipReason.EXCLUDED,
+        SkipReason.DST_GAP,
+        SkipReason.PREDECESSOR,
+    }
 )
 
 

@@ -1,6 +1,6 @@
 """Messages for Slack, and for what takes the same: Mattermost, Discord (`…/slack`), Rocket.Chat, Google Chat bridges.
 
-`blocks` are Slack's (https://docs.slack.dev/reference/block-kit). Others show `text` only, which says it all.
+`blocks` are Slack's (https://docs.slack.dev/reference/block-kit). Others show `text` only, which has everything.
 """
 
 import re

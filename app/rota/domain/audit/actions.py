@@ -18,6 +18,8 @@ class Action(StrEnum):
     RUN_CANCELLED = "run.cancelled"
     BACKFILL_BEGUN = "backfill.begun"
     BACKFILL_CANCELLED = "backfill.cancelled"
+    BULK_BEGUN = "bulk.begun"  # on runs; for each run there is no entry
+    BULK_CANCELLED = "bulk.cancelled"
     KV_SET = "kv.set"
     KV_DELETED = "kv.deleted"
     KV_CHANGED = "kv.changed"  # a transaction
@@ -25,6 +27,10 @@ class Action(StrEnum):
     KV_REVERTED = "kv.reverted"
     QUEUE_SET = "queue.set"
     QUEUE_RESET = "queue.reset"
+    HOLD_SET = "hold.set"
+    HOLD_ENDED = "hold.ended"  # DELETE
+    CALENDAR_DECLARED = "calendar.declared"
+    CALENDAR_REMOVED = "calendar.removed"
     HANDLER_DECLARED = "handler.declared"
     HANDLER_REMOVED = "handler.removed"
     SECRET_DECLARED = "secret.declared"  # noqa: S105  # its name
@@ -41,8 +47,11 @@ class Kind(StrEnum):
     TASK = "task"
     RUN = "run"
     BACKFILL = "backfill"
+    BULK = "bulk"
     KV = "kv"
     QUEUE = "queue"
+    HOLD = "hold"
+    CALENDAR = "calendar"
     HANDLER = "handler"
     SECRET = "secret"  # noqa: S105  # its name
     KEY = "key"

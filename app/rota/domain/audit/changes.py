@@ -21,7 +21,7 @@ _LONG = 2**63
 
 @dataclass(frozen=True, slots=True)
 class Hidden:
-    """A value that is compared and not shown; `place` says whose it is, so that equal values elsewhere differ.
+    """A value that is compared and not shown; `place` is whose it is, so that equal values elsewhere differ.
 
     `plain` is None if it cannot be decrypted, or is not read.
     """

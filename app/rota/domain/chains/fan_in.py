@@ -85,12 +85,27 @@ class JoinComplete:
     #: The run that was still missing.
     by: Id | None = field(default=None, compare=False)
 
+    @property
+    def run_ids(self) -> tuple[Id, ...]:
+        """The runs that it follows from."""
+        return tuple(self.runs.values())
+
 
 @dataclass(frozen=True, slots=True)
 class JoinBroken:
     """A run of a predecessor ended with another status than `on`, or the predecessor was removed."""
 
     cause: PredecessorEnded | PredecessorRemoved
+
+    @property
+    def by(self) -> Id | None:
+        """The run that broke it; None if it was none."""
+        return self.cause.run_id if isinstance(self.cause, PredecessorEnded) else None
+
+    @property
+    def run_ids(self) -> tuple[Id, ...]:
+        """The runs that it follows from."""
+        return () if self.by is None else (self.by,)
 
 
 @dataclass(slots=True)

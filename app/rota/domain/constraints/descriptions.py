@@ -6,12 +6,12 @@ from urllib.parse import urlsplit
 from rota.domain.constraints.definitions import (
     DAYS,
     Constraint,
-    Kv,
     MaxLoad,
     MinFreeDisk,
     Reachable,
     Window,
 )
+from rota.domain.constraints.kv import Kv
 from rota.domain.primitives.json_text import canonical
 
 _KINDS = ("B", "KiB", "MiB", "GiB", "TiB")

@@ -5,15 +5,9 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal, assert_never
 
-from rota.domain.constraints.definitions import (
-    Constraint,
-    Kv,
-    MaxLoad,
-    MinFreeDisk,
-    Reachable,
-    Window,
-)
+from rota.domain.constraints.definitions import Constraint, MaxLoad, MinFreeDisk, Reachable, Window
 from rota.domain.constraints.descriptions import describe, size, subject
+from rota.domain.constraints.kv import Kv
 from rota.domain.constraints.windows import is_open, next_opening
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.json_text import equal

@@ -5,6 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from rota.domain.alerts.rules import AlertKind
+from rota.domain.holds.model import Hold
 from rota.domain.runs.model import Attempt, Run
 from rota.domain.tasks.definition import Task
 
@@ -19,6 +20,7 @@ class Verdict(StrEnum):
     DUE = "due"
     NOT_DUE = "not_due"
     PAUSED = "paused"
+    HELD = "held"
     UNPLANNABLE = "unplannable"
     COMPLETED = "completed"
     CANCELLED = "cancelled"
@@ -41,6 +43,7 @@ MEANINGS: dict[Verdict, str] = {
     Verdict.DUE: "the fire time has come, and its run is about to be made",
     Verdict.NOT_DUE: "the next fire time lies ahead, or tasks that it comes after have not ended",
     Verdict.PAUSED: "the task is paused",
+    Verdict.HELD: "the task is held, or the fire time lies within a hold that makes up for it when it ends",
     Verdict.UNPLANNABLE: "its schedule cannot be planned any more",
     Verdict.COMPLETED: "no fire time is left",
     Verdict.CANCELLED: "the task, or the run of that time, was cancelled",
@@ -119,6 +122,8 @@ class Facts:
     with_key: int = 0
     #: Why the constraints that a run waits for are not met.
     unmet: tuple[str, ...] = field(default=())
+    #: The holds that select the task, also those that have ended or are to come.
+    holds: tuple[Hold, ...] = field(default=())
     awaited: tuple[Awaited, ...] = field(default=())
     #: The alerts of the task that are raised, since when; only for now.
     raised: tuple[tuple[AlertKind, datetime], ...] = field(default=())

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Literal, assert_never
 
 from rota.domain.explain.attempts import attempts_before
+from rota.domain.explain.holds import holding, named, until, why_skipped
 from rota.domain.explain.model import Explanation, Facts, QueueState, Verdict
 from rota.domain.policies import MOST_BUFFERED, MOST_CAUGHT_UP, SKIP_GRACE, MisfirePolicy
 from rota.domain.primitives import english
@@ -18,6 +19,7 @@ from rota.domain.reasons import (
 )
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
+from rota.domain.schedules.calendar_use import calendar_leaving_out
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
 
 
@@ -148,6 +150,9 @@ def _queued(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
             message = f"Attempt {run.attempt} did not succeed{_error(run)}; the next one starts at {when}."
             return Verdict.RETRYING, None, message
         return Verdict.WAITING, ExplainedReason.NOT_BEFORE, f"Its run waits for its time, {when}."
+    if (hold := holding(facts, run)) is not None:
+        message = f"Its task is held by the {named(hold)}: it waits until {until(hold)}."
+        return Verdict.WAITING, WaitingOn.HOLD, message
     reason, message = _held(facts)
     return Verdict.WAITING, reason, message
 
@@ -173,7 +178,8 @@ def _held(facts: Facts) -> tuple[str, str]:
             f"Its queue {queue.name!r} is paused: PUT /v1/queues/{queue.name} lets it go on.",
         )
     if queue is not None and queue.concurrency is not None and queue.running >= queue.concurrency:
-        full = f"{queue.running} of {english.plural(queue.concurrency, 'slot')} are taken"
+        verb = "is" if queue.running == 1 else "are"
+        full = f"{queue.running} of {english.plural(queue.concurrency, 'slot')} {verb} taken"
         message = f"Its queue {queue.name!r} is full ({full}); {_ahead(queue)}."
         return ExplainedReason.QUEUE_FULL, message
     if key is not None and facts.with_key >= key.limit:
@@ -202,7 +208,7 @@ def _ahead(queue: QueueState) -> str:
     return f"{english.plural(number, 'run')} {'comes' if number == 1 else 'come'} before it"
 
 
-def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
+def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:  # noqa: PLR0911  # a table of cases
     first = next(iter(run.waiting_on), "").partition(":")[0]
     kind = known(WaitingOn, first)
     match kind:
@@ -218,11 +224,20 @@ def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
         case WaitingOn.CONSTRAINT:
             waits = "; ".join(facts.unmet) or "its constraints are about to be checked"
             return Verdict.BLOCKED, kind, f"It waits for its constraints: {waits}."
+        case WaitingOn.HOLD:
+            return Verdict.BLOCKED, kind, _waits_for_hold(facts, run)
         case WaitingOn.CIRCUIT | WaitingOn.HOST | WaitingOn.COMPLETION | None:
             message = f"It waits for {english.and_list(run.waiting_on or ('?',))}."
             return Verdict.BLOCKED, first or None, message
         case _:
             assert_never(kind)
+
+
+def _waits_for_hold(facts: Facts, run: Run) -> str:
+    hold = holding(facts, run)
+    if hold is None:
+        return "It has waited for the end of a hold, and is about to go on."
+    return f"Its task is held by the {named(hold)}: it waits until {until(hold)}."
 
 
 def _blocked_by_pause(facts: Facts) -> tuple[Verdict, str | None, str]:
@@ -270,6 +285,12 @@ def _span(run: Run) -> str:
     )
 
 
+def by_exclusion(facts: Facts, first: datetime, last: datetime | None) -> str:
+    """Return what leaves out the fire times from one to another: a calendar by its name, if one has all the days."""
+    name = calendar_leaving_out(facts.task.definition.schedule, first, last or first)
+    return "exclude" if name is None else f"exclude: the calendar {name!r}"
+
+
 def _why_skipped(facts: Facts, run: Run) -> str:  # noqa: C901, PLR0911  # a table of cases
     it, was = ("it", "was") if run.count == 1 else ("them", "were")
     reason = known(SkipReason, run.reason)
@@ -286,8 +307,10 @@ def _why_skipped(facts: Facts, run: Run) -> str:  # noqa: C901, PLR0911  # a tab
             return f"no replica could fire in time, and {it} {was} longer ago than misfire_grace when one could"
         case SkipReason.PAUSED:
             return f"the task was paused then, and catch_up did not make up for {it} when it was resumed"
+        case SkipReason.HELD:
+            return why_skipped(facts, run, it)
         case SkipReason.EXCLUDED:
-            return f"the schedule leaves {it} out (exclude)"
+            return f"the schedule leaves {it} out ({by_exclusion(facts, run.scheduled_for, run.scheduled_until)})"
         case SkipReason.DST_GAP:
             return "the local time did not exist, and the schedule skips such times (dst.gap: skip)"
         case SkipReason.CONSTRAINT_DEADLINE:

@@ -5,9 +5,10 @@ from datetime import datetime, timedelta
 from typing import assert_never
 
 from rota.domain.explain.expectations import expected_and_raised
+from rota.domain.explain.holds import of_held_task, of_held_time
 from rota.domain.explain.model import Explanation, Facts, Verdict
 from rota.domain.explain.nearest import beyond_max_runs, nearest
-from rota.domain.explain.run import of_run
+from rota.domain.explain.run import by_exclusion, of_run
 from rota.domain.explain.time_slot import Slot
 from rota.domain.fire_time import FireTime
 from rota.domain.primitives.english import and_list
@@ -38,6 +39,8 @@ def _now(facts: Facts) -> Explanation:
     task = facts.task
     if task.status is not TaskStatus.ACTIVE:
         return _inactive(facts, facts.now, expected=False)
+    if (held := of_held_task(facts)) is not None:
+        return held
     if task.next_fire_at is not None and task.next_fire_at <= facts.now:
         return _due(facts.now, task.next_fire_at)
     return _not_due(facts)
@@ -98,20 +101,22 @@ def _ahead(facts: Facts, slot: Slot) -> Explanation:
     if fire is None:
         return _not_scheduled(facts, slot)
     if fire.skip is not None:
-        message = f"{format_instant(fire.at)} will not run: {_left_out(fire.skip)}"
+        message = f"{format_instant(fire.at)} will not run: {_left_out(facts, fire.at, fire.skip)}"
         return Explanation(slot.at, False, Verdict.SKIPPED, fire.skip, message)
     if beyond_max_runs(task, facts.now, fire.at):
         message = f"{format_instant(fire.at)} will not run: max_runs allows {runs_left(task)} more before it."
         return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, ExplainedReason.MAX_RUNS, message)
+    if (held := of_held_time(facts, slot.at, fire.at)) is not None:
+        return held
     message = f"It fires at {format_instant(fire.at)}."
     return Explanation(slot.at, True, Verdict.IN_FUTURE, None, message)
 
 
-def _left_out(reason: SkipReason) -> str:
+def _left_out(facts: Facts, at: datetime, reason: SkipReason) -> str:
     """Return why a fire time will be skipped. The schedule gives only two of the reasons."""
     match reason:
         case SkipReason.EXCLUDED:
-            return "the schedule leaves it out (exclude)."
+            return f"the schedule leaves it out ({by_exclusion(facts, at, None)})."
         case SkipReason.DST_GAP:
             return "the clock never shows it, and the schedule skips such times (dst.gap: skip)."
         case (
@@ -119,6 +124,7 @@ def _left_out(reason: SkipReason) -> str:
             | SkipReason.TOO_LATE
             | SkipReason.OVERLAP
             | SkipReason.PAUSED
+            | SkipReason.HELD
             | SkipReason.CONSTRAINT_DEADLINE
             | SkipReason.PREDECESSOR
         ):
@@ -149,7 +155,8 @@ def _without_run(facts: Facts, slot: Slot, fire: FireTime) -> Explanation:
     task, runs = facts.task, fire.skip is None
     if task.next_fire_at is not None and task.next_fire_at <= fire.at:
         if task.status is TaskStatus.ACTIVE:
-            return _due(slot.at, fire.at)
+            held = of_held_time(facts, slot.at, fire.at) if runs else None
+            return held or _due(slot.at, fire.at)
         return _inactive(facts, slot.at, expected=runs)
     if task.status is not TaskStatus.ACTIVE and task.status_changed_at <= fire.at:
         return _inactive(facts, slot.at, expected=runs and task.status is TaskStatus.PAUSED)

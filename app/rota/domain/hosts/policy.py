@@ -83,6 +83,10 @@ class TargetPolicy:
             return self.allows(host, address) and self._has(host, address)
         return self.allows(host, address)
 
+    def allows_unresolved(self, host: str) -> bool:
+        """Return whether a name may be asked of a proxy that has no address here: it is listed, or all names may be."""
+        return AddressKind.PUBLIC in self.kinds or self.names_host(host)
+
     def fault_of(self, host: str) -> str | None:
         """Return why a host is refused whatever its name is resolved to, None if that has to be seen."""
         address = read_address(host)
@@ -92,15 +96,18 @@ class TargetPolicy:
 
     def _has(self, host: str, address: IpAddress) -> bool:
         """Return whether the list has the host itself, or a network with the address."""
-        return self._names(host.lower().removesuffix(".")) or is_within(address, self.networks)
+        return self.names_host(host) or is_within(address, self.networks)
 
-    def _names(self, host: str) -> bool:
-        return host in self.names or host.endswith(self.suffixes) if self.names else False
+    def names_host(self, host: str) -> bool:
+        """Return whether the list has the name of a host."""
+        name = host.lower().removesuffix(".")
+        return name in self.names or name.endswith(self.suffixes) if self.names else False
 
 
 def farthest(*kinds: AddressKind | None) -> AddressKind:
-    """Return the kind of addresses that are the farthest from this machine."""
-    return max((kind for kind in kinds if kind is not None), key=_DISTANCE.__getitem__)
+    """Return the kind of addresses that are the farthest from this machine; without any it may be every one."""
+    known = (kind for kind in kinds if kind is not None)
+    return max(known, key=_DISTANCE.__getitem__, default=AddressKind.PUBLIC)
 
 
 def _network(entry: str) -> IpNetwork:

@@ -7,7 +7,8 @@ from typing import Any, Final
 
 from rota.domain.http_target.auth import BasicAuth, texts_of
 from rota.domain.http_target.scope import Scope
-from rota.domain.http_target.target import Target, looks_secret
+from rota.domain.http_target.secret_headers import looks_secret
+from rota.domain.http_target.target import Target
 from rota.domain.http_target.templates import (
     ABSENT,
     CANNOT_BE_FILLED,

@@ -1,9 +1,9 @@
 """Targets: the request that the built-in `http` handler makes."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
@@ -29,23 +29,16 @@ from rota.domain.http_target.body_formats import BodyFormat, faults_in_body
 from rota.domain.http_target.kv_references import KvAsked, KvSet
 from rota.domain.http_target.refusals import Fault, refuse_if_any
 from rota.domain.http_target.request_headers import faults_in_headers
-from rota.domain.http_target.secret_references import SecretUse, is_by_reference, secret_uses
+from rota.domain.http_target.secret_headers import REDACTED, is_secret, sealed_among
+from rota.domain.http_target.secret_references import SecretUse, secret_uses
 from rota.domain.http_target.signature import Signature
 from rota.domain.http_target.template_checks import Place, check_templates
 from rota.domain.http_target.template_grammar import texts
 from rota.domain.http_target.url_templates import MOST_URL, fault_in_url
 from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT, is_stored
 from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.sealed import PREFIX, SealedText
+from rota.domain.primitives.sealed import SealedText
 
-REDACTED = "[redacted]"
-#: The one member of the object that a sealed header is in a stored definition; a header that is given is a text.
-SEALED = "sealed"
-
-_SECRET_HEADER = re.compile(
-    r"auth(?!ors?\b)|cookie|key|token|secret|signature|passw|\bpass|credential|session",
-    re.IGNORECASE,
-)
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"
 #: Methods whose requests have a body only if the target has one.
 WITHOUT_BODY = frozenset({"GET", "HEAD", "DELETE"})
@@ -179,7 +172,7 @@ class Target(BaseModel):
     def _stored_ones_may_be_sealed(
         cls, given: Any, handler: ValidatorFunctionWrapHandler, info: ValidationInfo
     ) -> dict[str, str]:
-        sealed = _sealed_among(given) if is_stored(info) and isinstance(given, dict) else {}
+        sealed = sealed_among(given) if is_stored(info) and isinstance(given, dict) else {}
         read: dict[str, str] = handler(given | dict.fromkeys(sealed, "") if sealed else given)
         return {name: sealed.get(name, value) for name, value in read.items()} if sealed else read
 
@@ -265,18 +258,6 @@ def code_matches(codes: tuple[Code, ...], status: int) -> bool:
     return any(str(code) in {str(status), f"{status // 100}xx"} for code in codes)
 
 
-# Asked several times for each header of each request, of which most have the same few.
-@lru_cache(maxsize=1_024)
-def looks_secret(header: str) -> bool:
-    """Return whether the value of a header must never be shown."""
-    return _SECRET_HEADER.search(header) is not None
-
-
-def is_secret(header: str, value: str) -> bool:
-    """Return whether a header holds a secret itself: its name looks secret, and it does not refer to a named one."""
-    return looks_secret(header) and not is_by_reference(value)
-
-
 def redact(target: Target) -> Target:
     """Return the target as it may be shown."""
     shown = {
@@ -303,20 +284,3 @@ def origin_of(url: str) -> tuple[str, str | None, int | None]:
     """Return the server of a URL: scheme, host and port."""
     parts = urlsplit(url)
     return parts.scheme, parts.hostname, parts.port
-
-
-def stored_header(value: str) -> Any:
-    """Return a header as the text of a stored definition has it: a sealed one cannot be taken for another."""
-    return {SEALED: value.removeprefix(PREFIX)} if isinstance(value, SealedText) else value
-
-
-def read_sealed(stored: Any) -> SealedText | None:
-    """Return a header of a stored definition if it is a sealed one."""
-    if isinstance(stored, dict) and isinstance(stored.get(SEALED), str):
-        return SealedText(PREFIX + stored[SEALED])
-    return None
-
-
-def _sealed_among(headers: Mapping[str, Any]) -> dict[str, SealedText]:
-    read = ((name, read_sealed(value)) for name, value in headers.items())
-    return {name: value for name, value in read if value is not None}

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import assert_never
 
-from rota.domain.http_target.target import is_secret
+from rota.domain.http_target.secret_headers import is_secret
 from rota.domain.http_target.template_grammar import is_filled_in
 from rota.domain.lint.rules import lint, midnight, phase_of, reversed_offset
 from rota.domain.lint.spacing import Spacing, closer_than

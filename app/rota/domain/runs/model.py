@@ -88,8 +88,15 @@ class Run:
     traceparent: str | None = None
     #: Of an attempt that goes on outside of Rota: when it ends without a heartbeat or a completion.
     lease_expires_at: datetime | None = None
+    #: The first run of its chain; None: it is that itself.
+    chain_id: Id | None = None
     #: Which of `input` and `result` a list leaves out, because they are large.
     left_out: tuple[str, ...] = ()
+
+    @property
+    def chain(self) -> Id:
+        """The chain that it is part of: the id of the first run in it."""
+        return self.chain_id or self.id
 
     @property
     def lateness(self) -> timedelta | None:
@@ -128,9 +135,11 @@ class ClaimedRun:
     #: Its constraints are evaluated before each attempt.
     constrained: bool
     traceparent: str | None
+    #: The first run of its chain; None: it is that itself.
+    chain_id: Id | None
     definition: TaskDefinition
     kv_revision: int
-    #: When the status of its task changed last (registered, resumed), or its queue did: whichever was later.
+    #: When the status of its task changed last (registered, resumed), its queue did, or a hold of it ended: the latest.
     active_since: datetime | None = None
     #: The named secrets that its target refers to, in plain.
     secrets: tuple[OpenedSecret, ...] = ()
@@ -143,7 +152,7 @@ class ClaimedRun:
     def lateness(self) -> timedelta | None:
         """How late the first attempt of a fire time has begun; None for another attempt, or a run that was to wait.
 
-        A run waits if its task or its queue was paused at its fire time, and may wait for constraints, for its
+        A run waits if its task or its queue was paused, or its task held, and may wait for constraints, for its
         concurrency key, or for an earlier run of its task. What is left is late because the service was.
         """
         if self.attempt != 1 or self.trigger != Trigger.SCHEDULE or self._may_have_waited:

@@ -1,8 +1,10 @@
 """Plans: the facts of a due task, and the runs that planning makes of its fire times."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from rota.domain.holds.held import Holds, HoldsVersion
+from rota.domain.holds.model import Hold
 from rota.domain.policies import CatchUp, MisfirePolicy, OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
@@ -50,7 +52,15 @@ class DueTask:
     moved_to_at: datetime | None = None
     gap: Gap | None = None
     open_span: OpenSpan | None = None
+    #: The holds that select it and cover a time from `next_fire_at` on.
+    holds: tuple[Hold, ...] = ()
+    #: The version of all holds that these were chosen from.
+    holds_version: HoldsVersion | None = None
     traceparent: str | None = None
+    #: The revision of all calendars that the schedule has its days of; None: it has none.
+    calendars: Id | None = None
+    #: The run that registered it, before its first run.
+    registered_by: Id | None = None
 
     @classmethod
     def of(cls, task: Task, input: str) -> "DueTask":
@@ -68,6 +78,12 @@ class DueTask:
             moved_to_at=task.moved_to_at,
             traceparent=task.traceparent,
         )
+
+    def under(self, holds: Holds) -> "DueTask":
+        """Return it with those of the holds that select it."""
+        definition = self.definition
+        chosen = holds.of(self.name, definition.queue, definition.tags)
+        return replace(self, holds=chosen, holds_version=holds.version)
 
     @property
     def schedule(self) -> Planned:
@@ -125,6 +141,8 @@ class Plan:
     completed: bool
     #: What is left of the gap of a pause, where one plan did not get through it.
     gap: Gap | None = None
+    #: The next fire time is held: what becomes of it is not decided before this time.
+    deferred_until: datetime | None = None
 
     @property
     def fired(self) -> int:

@@ -1,24 +1,18 @@
 """Planning: which runs a due task gets, and when it is due next. Pure; the time is an argument.
 
-Every fire time up to now becomes one run or lies in the span of one skipped run. Why one does not run, in this order:
-the rule leaves it out (`excluded`, `dst_gap`), it passed during a pause (`paused`), longer ago than the task accepts
-(`too_late`), or a later one runs in its place (`misfire`).
+Every fire time up to now becomes one run or lies in the span of one skipped run; what a hold keeps from being decided
+is left for the plan after it. Why one does not run: the rule leaves it out (`excluded`, `dst_gap`), or what `due_parts`
+says of its time.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import groupby
-from typing import assert_never
 
 from rota.domain.fire_time import TICK, FireTime
-from rota.domain.policies import (
-    MOST_CAUGHT_UP,
-    SKIP_GRACE,
-    CatchUp,
-    MisfirePolicy,
-)
 from rota.domain.reasons import SkipReason
+from rota.domain.runs.due_parts import DueTime, Group, Part, due_time, grace, in_gap
 from rota.domain.runs.plan import DueTask, Plan, PlannedRun
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.base import Bounded
@@ -44,6 +38,8 @@ class _Due:
 def plan(task: DueTask, now: datetime, most: int = MOST_FIRE_TIMES) -> Plan:
     """Plan the fire times of `task` up to `now`, about `most` of them at a time; the next plan continues from there.
 
+    What a hold with `catch_up` covers that lasts is not planned: the task is deferred until the hold ends.
+
     Nothing is lost, nothing is early. Raises what the schedule raises (Unplannable).
     """
     on_time = _on_time(task, now)
@@ -54,9 +50,10 @@ def plan(task: DueTask, now: datetime, most: int = MOST_FIRE_TIMES) -> Plan:
 
 
 def _plan_of_several(task: DueTask, now: datetime, most: int) -> Plan:
-    most_kept = max(_kept(task, reason) for reason in (SkipReason.PAUSED, SkipReason.MISFIRE))
-    due = _due(task, now, max(most // _width(task.schedule), 2 * most_kept))
-    decided, following = _decide(task, due, now)
+    when = due_time(task, now)
+    most_kept = max((part.group.kept for part in when.parts), default=0)
+    due = _due(task, when, max(most // _width(task.schedule), 2 * most_kept, 1))
+    decided, following = _decide(task, due, when)
     runs, ended = _within_limit(task, _joined([*due.passed, *_spans(decided)]))
     if ended:
         following = None
@@ -67,8 +64,15 @@ def _plan_of_several(task: DueTask, now: datetime, most: int) -> Plan:
         runs=tuple(runs),
         next_fire_at=following,
         completed=following is None and not waits and not fires_unscheduled(task.schedule),
-        gap=task.gap if following is not None and _in_gap(task, following) else None,
+        gap=task.gap if following is not None and in_gap(task, following) else None,
+        deferred_until=_deferred_until(when, following, now),
     )
+
+
+def _deferred_until(when: DueTime, following: datetime | None, now: datetime) -> datetime | None:
+    """Return until when the next fire time is not looked at again, if a hold has stopped the plan before it."""
+    is_held = following is not None and when.until < following <= now
+    return when.deferred_until if is_held else None
 
 
 def most_runs(schedule: Planned) -> int | None:
@@ -94,8 +98,8 @@ def _width(schedule: Planned) -> int:
 
 def _on_time(task: DueTask, now: datetime) -> Plan | None:
     """Return the plan for a single fire time that is due and runs, the usual case; None for other cases."""
-    usual = task.gap is None and task.move is None and _grace(task)[0] is None
-    if not usual or most_runs(task.schedule) is not None:
+    usual = task.gap is None and task.move is None and not task.holds
+    if not usual or grace(task)[0] is not None or most_runs(task.schedule) is not None:
         return None
     times = fire_times(task.schedule, task.anchor, task.next_fire_at - TICK)
     first, following = next(times, None), next(times, None)
@@ -108,41 +112,35 @@ def _on_time(task: DueTask, now: datetime) -> Plan | None:
     )
 
 
-def _due(task: DueTask, now: datetime, most: int) -> _Due:
+def _due(task: DueTask, when: DueTime, most: int) -> _Due:
     """Return what is due: passed over by arithmetic where the rule allows it, stepped through elsewhere."""
-    passed: list[PlannedRun] = []
-    first = task.next_fire_at
-    for until, keep, reason in _leaps(task, now):
-        if first <= until and (over := leap(task.schedule, task.anchor, first, until, keep)):
-            passed.append(skipped(first, over.last, over.count, reason))
-            first = over.following
-        if first <= until:  # what is left of this part may run
-            break
     move = task.move
+    # Never beyond a fire time that was moved: the arithmetic knows the rule alone.
+    moved = [at for at in move or () if at is not None and at >= task.next_fire_at]
+    passed, first = _passed_over(task, when, min([when.until, *(at - TICK for at in moved)]))
     if move is not None and move.waits(task.next_fire_at):
         first = min(first, move.to)  # the rule's next one may come after it
     left = times_left(task.schedule, task.anchor, NextFire(first, move))
-    return _stepped(_Due(passed, [], None), left, now, most)
+    return _stepped(_Due(passed, [], None), left, when.until, most)
 
 
-def _leaps(task: DueTask, now: datetime) -> Iterator[tuple[datetime, int, SkipReason]]:
-    """Yield until when fire times can be passed over at once, how many of them may still run, and the reason.
+def _passed_over(task: DueTask, when: DueTime, end: datetime) -> tuple[list[PlannedRun], datetime]:
+    """Return the spans up to `end` that are passed over at once, and the first fire time after them."""
+    passed: list[PlannedRun] = []
+    first = task.next_fire_at
+    for part in when.parts:
+        until, group = min(end, part.last), part.group
+        if first <= until and (over := leap(task.schedule, task.anchor, first, until, group.kept)):
+            passed.append(skipped(first, over.last, over.count, group.reason))
+            first = over.following
+        if first <= until:  # what is left of this part may run
+            break
+    return passed, first
 
-    Never beyond one that was moved: the arithmetic knows the rule alone.
-    """
-    moved = [at for at in task.move or () if at is not None and at >= task.next_fire_at]
-    end = min([now, *(at - TICK for at in moved)])
-    if task.gap is not None:
-        yield min(end, task.gap.until), _kept(task, SkipReason.PAUSED), SkipReason.PAUSED
-    grace, reason = _grace(task)
-    if grace is not None:
-        yield min(end, now - grace - TICK), 0, reason
-    yield end, _kept(task, SkipReason.MISFIRE), SkipReason.MISFIRE
 
-
-def _stepped(due: _Due, times: Iterator[FireTime], now: datetime, most: int) -> _Due:
+def _stepped(due: _Due, times: Iterator[FireTime], until: datetime, most: int) -> _Due:
     for time in times:
-        if time.at > now or len(due.times) == most:
+        if time.at > until or len(due.times) == most:
             due.following = time.at
             break
         due.times.append(time)
@@ -150,98 +148,57 @@ def _stepped(due: _Due, times: Iterator[FireTime], now: datetime, most: int) -> 
 
 
 def _decide(
-    task: DueTask, due: _Due, now: datetime
+    task: DueTask, due: _Due, when: DueTime
 ) -> tuple[list[tuple[datetime, SkipReason | None]], datetime | None]:
     """Return the fire times, each with why it does not run (None: it runs), and the one after them."""
-    reasons: list[SkipReason | None] = []
-    candidates: dict[SkipReason, list[int]] = {SkipReason.PAUSED: [], SkipReason.MISFIRE: []}
-    for index, time in enumerate(due.times):
-        reason, may_run = _why_not(task, time, now)
-        reasons.append(reason)
-        if may_run:
-            candidates[reason].append(index)
-    cut, following = len(due.times), due.following
-    goes_on = None if following is None or following > now else _reason_of(task, following)
-    for reason, indexes in candidates.items():
-        kept = _last(indexes, _kept(task, reason))
-        if kept and reason is goes_on:
+    reasons, candidates = _grouped(due, when)
+    cut = len(due.times)
+    for group, indexes in candidates.items():
+        kept = _last(indexes, group.kept)
+        if due.following is not None and when.goes_on(group, due.following):
             # Whether these run depends on what is due after them. The plan that follows decides, if this one gets on
             # without them.
             if kept[0] > 0:
-                cut, following = kept[0], due.times[kept[0]].at
+                cut = min(cut, kept[0])
             else:
-                kept = _last(kept, _kept(task, reason) - _number_later(task, due, reason, now))
+                kept = _last(kept, group.kept - _number_later(task, due, when, group))
         for index in kept:
             reasons[index] = None
+    following = due.times[cut].at if cut < len(due.times) else due.following
     return [(due.times[index].at, reasons[index]) for index in range(cut)], following
 
 
-def _number_later(task: DueTask, due: _Due, reason: SkipReason, now: datetime) -> int:
-    """Return how many fire times after these may run in their place, as far as that matters."""
-    after, most = due.times[-1].at, _kept(task, reason)
-    until = min(task.gap.until, now) if task.gap and reason is SkipReason.PAUSED else now
+def _grouped(due: _Due, when: DueTime) -> tuple[list[SkipReason | None], dict[Group, list[int]]]:
+    """Return why each fire time does not run, and those of each group that may run all the same."""
+    reasons: list[SkipReason | None] = []
+    candidates: dict[Group, list[int]] = {}
+    groups = when.groups_of(time.at for time in due.times)
+    for index, (time, group) in enumerate(zip(due.times, groups, strict=True)):
+        reasons.append(time.skip or group.reason)
+        if time.skip is None and group.kept:
+            candidates.setdefault(group, []).append(index)
+    return reasons, candidates
+
+
+def _number_later(task: DueTask, due: _Due, when: DueTime, group: Group) -> int:
+    """Return how many fire times of a group after these may run in their place, as far as that matters."""
+    found = 0
+    for part in when.parts_after(group, due.times[-1].at):
+        found += len(_running_within(task, part, group.kept))
+        if found >= group.kept:
+            return group.kept
+    return found
+
+
+def _running_within(task: DueTask, part: Part, most: int) -> set[datetime]:
+    """Return the fire times in a part that the rule does not leave out, up to `most` or a few more."""
+    after = part.first - TICK
+    found = set(upcoming(task.schedule, task.anchor, after, most + 1, until=part.last))
     move = task.move
-    later = set(upcoming(task.schedule, task.anchor, after, most + 1, until=until))
-    if move is not None:
-        later = {at for at in later if not move.replaces(FireTime(at))}
-        later |= {move.to} if after < move.to <= until else set()
-    return min(len(later), most)
-
-
-def _why_not(task: DueTask, time: FireTime, now: datetime) -> tuple[SkipReason, bool]:
-    """Return why a fire time does not run, and whether it does after all if it is one of the last."""
-    if time.skip is not None:
-        return time.skip, False
-    if _reason_of(task, time.at) is SkipReason.PAUSED:
-        return SkipReason.PAUSED, True
-    grace, reason = _grace(task)
-    if grace is not None and now - time.at > grace:
-        return reason, False
-    return SkipReason.MISFIRE, True
-
-
-def _grace(task: DueTask) -> tuple[timedelta | None, SkipReason]:
-    """Return how late a fire time may still run, and what it is called beyond that."""
-    match task.misfire_policy:
-        case MisfirePolicy.SKIP:
-            return task.misfire_grace or SKIP_GRACE, SkipReason.MISFIRE
-        case MisfirePolicy.RUN_ONCE | MisfirePolicy.RUN_ALL:
-            return task.misfire_grace, SkipReason.TOO_LATE
-        case _:
-            assert_never(task.misfire_policy)
-
-
-def _kept(task: DueTask, reason: SkipReason) -> int:
-    """Return how many of the fire times that do not run for a reason run all the same: the last ones."""
-    if reason is SkipReason.PAUSED:
-        return 0 if task.gap is None else _kept_of_pause(task.gap.catch_up)
-    match task.misfire_policy:
-        case MisfirePolicy.RUN_ONCE:
-            return 1
-        case MisfirePolicy.RUN_ALL | MisfirePolicy.SKIP:
-            return MOST_CAUGHT_UP
-        case _:
-            assert_never(task.misfire_policy)
-
-
-def _kept_of_pause(catch_up: CatchUp) -> int:
-    match catch_up:
-        case "none":
-            return 0
-        case "once":
-            return 1
-        case "all":
-            return MOST_CAUGHT_UP
-        case _:
-            assert_never(catch_up)
-
-
-def _reason_of(task: DueTask, at: datetime) -> SkipReason:
-    return SkipReason.PAUSED if _in_gap(task, at) else SkipReason.MISFIRE
-
-
-def _in_gap(task: DueTask, at: datetime) -> bool:
-    return task.gap is not None and at <= task.gap.until
+    if move is None:
+        return found
+    by_rule = {at for at in found if not move.replaces(FireTime(at))}
+    return by_rule | ({move.to} if part.first <= move.to <= part.last else set())
 
 
 def _last(candidates: Sequence[int], number: int) -> Sequence[int]:

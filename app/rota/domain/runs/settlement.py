@@ -1,10 +1,9 @@
 """Settlement: the state of a run after the end of an attempt. Pure; the time is an argument."""
 
 from datetime import datetime, timedelta
-from typing import Protocol, Self, assert_never
+from typing import assert_never
 
 from rota.domain.policies import RetryPolicy, conflict_interval, retry_interval
-from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import CancelReason, FailReason, WaitingOn
 from rota.domain.runs.errors import RunError
@@ -23,6 +22,7 @@ from rota.domain.runs.outcomes import (
     Succeeded,
     TimedOut,
 )
+from rota.domain.runs.run_facts import RunFacts
 from rota.domain.runs.status import RunStatus
 
 # A run whose process ends this often is failed; all losses but the first count only in a process of its own. Otherwise
@@ -35,45 +35,6 @@ MOST_CONFLICTS = 20
 #: How long a run waits for a host that is down, from its first start, unless `retry.max_elapsed` says otherwise.
 LONGEST_HOST_WAIT = timedelta(days=1)
 _LOST = "the process that ran this attempt ended, or was silent until its lease was over"
-
-
-class Counted(Protocol):
-    """A run with its counters, as it was claimed or as it was read."""
-
-    @property
-    def id(self) -> Id: ...
-    @property
-    def failures(self) -> int: ...
-    @property
-    def lost_count(self) -> int: ...
-    @property
-    def conflict_count(self) -> int: ...
-    @property
-    def first_started_at(self) -> datetime: ...
-
-
-@value_class(kw_only=True)
-class RunFacts:
-    """The facts of a run that its next state depends on."""
-
-    id: Id
-    failures: int
-    lost_count: int
-    conflict_count: int
-    first_started_at: datetime
-    cancel_reason: CancelReason | None = None
-
-    @classmethod
-    def of(cls, run: Counted, cancel_reason: str | None) -> Self:
-        """Return the facts of a run, with the reason of a cancel that is requested."""
-        return cls(
-            id=run.id,
-            failures=run.failures,
-            lost_count=run.lost_count,
-            conflict_count=run.conflict_count,
-            first_started_at=run.first_started_at,
-            cancel_reason=None if cancel_reason is None else CancelReason(cancel_reason),
-        )
 
 
 @value_class(kw_only=True)

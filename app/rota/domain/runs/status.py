@@ -34,3 +34,7 @@ class Trigger(StrEnum):
     AFTER = "after"
     NOTIFICATION = "notification"
     PING = "ping"  # reported by work that Rota does not run: it has ended already
+
+
+#: Runs that start although their task is held: somebody asks for them now, or they only report.
+STARTS_WHILE_HELD = frozenset({Trigger.MANUAL, Trigger.RERUN, Trigger.PING, Trigger.NOTIFICATION})

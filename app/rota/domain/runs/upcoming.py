@@ -5,6 +5,9 @@ from datetime import datetime
 from typing import assert_never
 
 from rota.domain.fire_time import TICK, FireTime
+from rota.domain.holds.held import Holds
+from rota.domain.policies import MisfirePolicy
+from rota.domain.runs.due_parts import held_spans
 from rota.domain.runs.plan import DueTask
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
@@ -77,6 +80,49 @@ def next_run(task: Task) -> datetime | None:
         Unplannable
     ):  # a task that cannot be planned, or not at this cost, can be shown all the same
         return task.next_fire_at
+
+
+def next_run_under(task: Task, holds: Holds) -> datetime | None:
+    """Return the same under holds: what one defers fires when it ends; None also if it has no end."""
+    at = next_run(task)
+    if at is None or not holds:
+        return at
+    due = DueTask.of(task, input="").under(holds)
+    try:
+        with limited_to(FOR_A_TASK):
+            return _beyond(task, due, at) if due.holds else at
+    except Unplannable:
+        return at
+
+
+def _beyond(task: Task, due: DueTask, at: datetime) -> datetime | None:
+    """Return the first fire time from `at` on that no hold keeps from running, or the end of one that catches it up."""
+    skipping, catching_up = held_spans(due)
+    catches_up = due.misfire_policy is not MisfirePolicy.SKIP
+    first: datetime | None = at
+    while first is not None:
+        skips = next((span for span in skipping if span.covers(first)), None)
+        span = skips or next((span for span in catching_up if span.covers(first)), None)
+        if span is None or span.end is None:
+            return first if span is None else None
+        if skips is None and catches_up:
+            return span.end
+        if due.fires_after_finish:
+            first = _delayed_beyond(task, first if skips else span.end, span.end)
+        else:
+            first = next(iter(_after(task, span.end - TICK, 1)), None)
+    return None
+
+
+def _delayed_beyond(task: Task, at: datetime, end: datetime) -> datetime | None:
+    """Return the first fire time from `end` on of a `fixed_delay` of which those from `at` on are skipped.
+
+    Each of them counts as the end of a run; how late the passes are that skip them is not known.
+    """
+    schedule = task.definition.schedule
+    assert isinstance(schedule, Interval)
+    passed = max(-((at - end) // schedule.every) - 1, 0)
+    return after_finish(schedule, task.anchor, at + passed * schedule.every)
 
 
 def runs_left(task: Task) -> int | None:

@@ -10,7 +10,7 @@ from pydantic_core import PydanticCustomError
 from rota.domain.primitives.bounds import STORED, is_stored
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.instants import Instant
-from rota.domain.schedules.exclusions import Dates, Exclusions, Instants, normalised
+from rota.domain.schedules.exclusions import AnyExclusion, Exclusions, normalised
 from rota.domain.time_zones.zone import check_zone
 
 MOST_JITTER = timedelta(days=31)
@@ -116,9 +116,15 @@ class Timed(Bounded):
     )
     exclude: Exclusions | None = Field(
         None,
-        description="Dates (in the schedule's timezone, else UTC) and spans. "
-        "Fire times in them are recorded as skipped runs.",
-        examples=[["2026-12-25", {"from": "2026-12-24", "to": "2027-01-02"}]],
+        description="Dates (in the schedule's timezone, else UTC), spans, and named calendars "
+        "(`PUT /v1/calendars/{name}`). Fire times in them are recorded as skipped runs.",
+        examples=[
+            [
+                "2026-12-25",
+                {"from": "2026-12-24", "to": "2027-01-02"},
+                {"calendar": "holidays-berlin"},
+            ]
+        ],
     )
 
     @field_validator("jitter")
@@ -130,7 +136,5 @@ class Timed(Bounded):
 
     @field_validator("exclude")
     @classmethod
-    def _in_order(
-        cls, exclude: tuple[Dates | Instants, ...] | None
-    ) -> tuple[Dates | Instants, ...] | None:
+    def _in_order(cls, exclude: tuple[AnyExclusion, ...] | None) -> tuple[AnyExclusion, ...] | None:
         return None if exclude is None else normalised(exclude)

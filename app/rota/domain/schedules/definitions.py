@@ -153,7 +153,8 @@ class Cron(Timed):
 
     type: Literal["cron"]
     expression: str = Field(
-        description="5 fields, or 6 with the seconds first, or `@hourly` … `@yearly`.",
+        description="5 fields (minute, hour, day of the month, month, day of the week), or 6 with the seconds "
+        "first, or `@hourly` … `@yearly`.",
         examples=["0 9 * * 1-5"],
     )
     timezone: Timezone = Field("UTC", description="IANA name.", examples=["Europe/Berlin"])

@@ -25,7 +25,7 @@ from rota.domain.schedules.definitions import (
     WithTimes,
     leaves,
 )
-from rota.domain.schedules.exclusions import Dates, Instants
+from rota.domain.schedules.exclusions import AnyExclusion, InCalendar, Instants
 from rota.domain.time_zones.zone import changes_clocks, zone
 
 # More exclusions than these are only counted.
@@ -253,13 +253,18 @@ def _changes(schedule: WithTimes) -> Iterator[str]:
         yield from _dst(dst)
 
 
-def _exclusions(exclude: tuple[Dates | Instants, ...], zone_note: str) -> str:
+def _exclusions(exclude: tuple[AnyExclusion, ...], zone_note: str) -> str:
     if len(exclude) > _MOST_EXCLUSIONS:
-        return f"except on {len(exclude)} dates and spans of time"
+        kinds = "dates and spans of time"
+        if isinstance(exclude[-1], InCalendar):
+            kinds = "dates, spans of time and calendars"
+        return f"except on {len(exclude)} {kinds}"
     return f"except {english.and_list([_exclusion(each, zone_note) for each in exclude])}"
 
 
-def _exclusion(exclusion: Dates | Instants, zone_note: str) -> str:
+def _exclusion(exclusion: AnyExclusion, zone_note: str) -> str:
+    if isinstance(exclusion, InCalendar):
+        return f"on the days of the calendar {exclusion.name!r}{zone_note}"
     if isinstance(exclusion, Instants):
         return f"from {english.moment(exclusion.start)} until {english.moment(exclusion.end)}"
     first, last = (english.day_of(each) for each in (exclusion.first, exclusion.last))

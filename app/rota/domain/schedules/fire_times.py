@@ -13,6 +13,7 @@ from rota.domain.primitives.instants import parse_instant, parse_local
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules import calendar
 from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.calendar_use import uses_calendars
 from rota.domain.schedules.definitions import (
     After,
     AnyOf,
@@ -65,7 +66,10 @@ def fire_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterator[F
                 return _marked(schedule, anchor, after)
             marked = partial(_marked, schedule, anchor)
             end_at = schedule.end_at or LAST_FIRE
-            return with_jitter(marked, anchor.name, schedule.jitter, end_at, after)
+            moves_all = uses_calendars(schedule)
+            return with_jitter(
+                marked, anchor.name, schedule.jitter, end_at, after, moves_all=moves_all
+            )
         case After() | Manual():
             return iter(())
         case Unreadable():
@@ -133,12 +137,26 @@ def after_finish(schedule: Planned, anchor: Anchor, finished_at: datetime) -> da
     """
     if not isinstance(schedule, Interval) or schedule.mode != "fixed_delay":
         return None
+    at = moved_on(schedule, first_delay(schedule, finished_at))
+    return delayed(schedule, anchor, at)
+
+
+def first_delay(schedule: Interval, finished_at: datetime) -> datetime:
+    """Return when a `fixed_delay` fires after a run that ended then, exclusions and jitter apart."""
     at = finished_at + schedule.every
-    if schedule.start_at is not None:
-        at = max(at, schedule.start_at)
+    return at if schedule.start_at is None else max(at, schedule.start_at)
+
+
+def moved_on(schedule: Interval, at: datetime) -> datetime:
+    """Return the first time that is not excluded, `at` or whole intervals after it."""
     leaves_out = _excluded(schedule)
     while leaves_out is not None and at in leaves_out:
         at -= (at - leaves_out.until(at)) // schedule.every * schedule.every
+    return at
+
+
+def delayed(schedule: Interval, anchor: Anchor, at: datetime) -> datetime | None:
+    """Return a fire time of a `fixed_delay` with its jitter; None after `end_at`."""
     last = schedule.end_at or LAST_FIRE
     if at > last:
         return None
@@ -146,7 +164,16 @@ def after_finish(schedule: Planned, anchor: Anchor, finished_at: datetime) -> da
 
 
 def is_left_out(schedule: Planned, anchor: Anchor, at: datetime) -> bool:
-    """Return whether `at` is a fire time of the schedule that does not run. Raises Unplannable."""
+    """Return whether `at` is a fire time of the schedule that does not run. Raises Unplannable.
+
+    A later one of a `fixed_delay` is left out if a calendar has got its day since it was computed.
+    """
+    if (
+        isinstance(schedule, Interval)
+        and schedule.mode == "fixed_delay"
+        and uses_calendars(schedule)
+    ):
+        return _is_excluded_delay(schedule, at)
     known = next(fire_times(schedule, anchor, at - TICK), None)
     return known is not None and known.at == at and known.skip is not None
 
@@ -230,6 +257,13 @@ def _end_of_exclusion(schedule: Planned, at: datetime) -> datetime:
 
 def _end_of(leaves_out: Excluded | None, at: datetime) -> datetime:
     return at if leaves_out is None else leaves_out.until(at)
+
+
+def _is_excluded_delay(schedule: Interval, at: datetime) -> bool:
+    """Return whether a fire time is excluded wherever jitter may have moved it from."""
+    leaves_out = _excluded(schedule)
+    earliest = at - (schedule.jitter or timedelta())
+    return leaves_out is not None and leaves_out.until(earliest) > at
 
 
 def _first_only(schedule: Interval, anchor: Anchor, after: datetime) -> Iterator[FireTime]:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from rota.domain.fire_time import TICK, FireTime
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.calendar_use import uses_calendars
 from rota.domain.schedules.definitions import Interval, Planned
 from rota.domain.schedules.exclusions import Excluded, excluded
 from rota.domain.schedules.jitter import shift
@@ -39,17 +40,20 @@ class Grid:
     jitter: timedelta | None = None
     end_at: datetime | None = None
     excluded: Excluded | None = None
+    #: Jitter moves what is excluded as well: with a calendar, so that its changes move no fire time.
+    moves_all: bool = False
 
     def at(self, step: int) -> FireTime:
         """Return the fire time of a step."""
         point = self.origin + step * self.every
         if self.flex is not None:
             point += shift(self.name, point, self.flex) - self.flex
+        skip = None
         if self.excluded is not None and point in self.excluded:
-            return FireTime(point, SkipReason.EXCLUDED)
-        if self.jitter is not None:
+            skip = SkipReason.EXCLUDED
+        if self.jitter is not None and (skip is None or self.moves_all):
             point += shift(self.name, point, self._window(point))
-        return FireTime(point)
+        return FireTime(point, skip)
 
     def step_after(self, after: datetime) -> int:
         """Return the first step whose fire time is strictly after `after`."""
@@ -119,6 +123,7 @@ def grid_of(schedule: Interval, anchor: Anchor) -> Grid:
         jitter=schedule.jitter,
         end_at=schedule.end_at or LAST_FIRE,
         excluded=None if schedule.exclude is None else excluded(schedule.exclude, "UTC"),
+        moves_all=uses_calendars(schedule),
     )
     if schedule.start_at is None and schedule.end_at is None:
         return grid

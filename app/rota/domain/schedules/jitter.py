@@ -31,10 +31,13 @@ def with_jitter(
     jitter: timedelta,
     end_at: datetime,
     after: datetime,
+    *,
+    moves_all: bool = False,
 ) -> Iterator[FireTime]:
     """Yield the times of a rule moved forward by up to `jitter`, those strictly after `after`.
 
-    Each stays before the next nominal time, so their order is kept, and not after `end_at`. What does not run stays.
+    Each stays before the next nominal time, so their order is kept, and not after `end_at`. What does not run stays,
+    unless `moves_all`: then no fire time depends on whether it runs.
     """
     # Each is moved by less than the gap after it: of those up to `after` only the last one can come later than that.
     last = latest(nominal, after, jitter)
@@ -42,7 +45,8 @@ def with_jitter(
     this = next(times, None)
     while this is not None:
         following = next(times, None)
-        moved = _moved(this, name, jitter, end_at + TICK if following is None else following.at)
+        limit = end_at + TICK if following is None else following.at
+        moved = this if this.skip and not moves_all else _moved(this, name, jitter, limit)
         if moved.at > after:
             yield moved
         this = following
@@ -101,6 +105,4 @@ def _halved(
 
 
 def _moved(this: FireTime, name: str, jitter: timedelta, limit: datetime) -> FireTime:
-    if this.skip is not None:
-        return this
-    return FireTime(this.at + shift(name, this.at, min(jitter, limit - this.at)))
+    return FireTime(this.at + shift(name, this.at, min(jitter, limit - this.at)), this.skip)

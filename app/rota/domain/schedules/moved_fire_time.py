@@ -11,6 +11,7 @@ from itertools import islice
 from typing import NamedTuple, Self, TypedDict
 
 from rota.domain.fire_time import TICK, FireTime
+from rota.domain.reasons import SkipReason
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned
 from rota.domain.schedules.fire_times import fire_times, fires_after_finish, is_left_out, upcoming
@@ -93,11 +94,19 @@ def times_left(schedule: Planned, anchor: Anchor, present: NextFire) -> Iterator
     if known is None or known.at != first:
         # The rule does not know it: it comes from a rule before, or (`fixed_delay`) from the end of a run.
         if present.move is None or not present.move.replaces(FireTime(first)):
-            yield FireTime(first)
+            yield _unknown(schedule, anchor, present, first)
         if known is None:
             return
     yield known
     yield from times
+
+
+def _unknown(schedule: Planned, anchor: Anchor, present: NextFire, at: datetime) -> FireTime:
+    """Return a stored fire time that the rule does not know; a calendar may have got its day since."""
+    by_hand = present.waiting is not None and present.waiting.to == at
+    if by_hand or not fires_after_finish(schedule) or not is_left_out(schedule, anchor, at):
+        return FireTime(at)
+    return FireTime(at, SkipReason.EXCLUDED)
 
 
 def moved(

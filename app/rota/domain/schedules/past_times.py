@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from rota.domain.primitives.instants import format_instant
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import Once, Schedule
+from rota.domain.schedules.definitions import Once, Planned
 from rota.domain.schedules.fire_times import first_fire
 from rota.errors import Fault, Invalid
 
@@ -21,7 +21,7 @@ def check_ahead(at: datetime | None, now: datetime) -> None:
         )
 
 
-def check_not_past(schedule: Schedule, now: datetime) -> None:
+def check_not_past(schedule: Planned, now: datetime) -> None:
     """Raise Invalid for a `once` schedule more than OLDEST_ONCE in the past."""
     if not isinstance(schedule, Once) or schedule.at is None:
         return

@@ -42,6 +42,8 @@ SMALLEST_GRACE = timedelta(seconds=1)
 SHORTEST_SILENCE = timedelta(seconds=1)
 HTTP_HANDLER = "http"
 
+#: How many tags a task has at most.
+MOST_TAGS = 32
 Tag = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/@~-]{0,63}$")]
 
 
@@ -78,6 +80,13 @@ class OnConflict(StrEnum):
     KEEP = "keep"
     UPDATE = "update"
     REPLACE = "replace"
+
+
+class BadgeAudience(StrEnum):
+    """Who may see the badge of a task."""
+
+    PRIVATE = "private"  # who may read its runs
+    PUBLIC = "public"  # anyone, without a key
 
 
 class TaskDefinition(BaseModel):
@@ -141,7 +150,7 @@ class TaskDefinition(BaseModel):
     constraints: Constraints = Field(
         (), description="All of them must be met before an attempt starts; until then it waits."
     )
-    tags: tuple[Tag, ...] = Field((), max_length=32)
+    tags: tuple[Tag, ...] = Field((), max_length=MOST_TAGS)
     on_failure: OnFailure = None
     on_success: OnSuccess = None
     on_skipped: OnSkipped = None
@@ -171,6 +180,12 @@ class TaskDefinition(BaseModel):
         description="JSON Schemas that values of its kv must fit to be stored, by key or by pattern (`user:*`). An "
         "exact key comes first, then the pattern that says most; `*: false` refuses keys that nothing else matches.",
         examples=[{"cursor": {"type": "integer", "minimum": 0}, "*": False}],
+    )
+    badge: BadgeAudience = Field(
+        BadgeAudience.PRIVATE,
+        description="Who may see its badge (`GET /v1/tasks/{name}/badge.svg`): `private`, keys that may read its runs; "
+        "`public`, anyone, without a key.",
+        examples=["public"],
     )
     delete_after: Duration | None = Field(
         None,

@@ -24,7 +24,7 @@ _USUAL_PORTS: Final = {SmtpTls.STARTTLS: 587, SmtpTls.TLS: 465, SmtpTls.NONE: 25
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SmtpRelay:
-    """The relay; `sender` is what messages are from if they do not say."""
+    """The relay; `sender` is what messages are from that name no sender."""
 
     host: str
     port: int

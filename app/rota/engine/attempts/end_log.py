@@ -26,6 +26,8 @@ class Named(Protocol):
     @property
     def attempt(self) -> int: ...
     @property
+    def chain_id(self) -> Id | None: ...
+    @property
     def handler(self) -> str: ...
 
 
@@ -82,8 +84,9 @@ class EndLog:
 
 
 def names(run: Named) -> dict[str, str | int]:
-    """Return the fields by which log lines identify the attempt of a run."""
-    return {"task": run.task, "run": run.id, "attempt": run.attempt}
+    """Return the fields by which log lines identify the attempt of a run; `chain`, if it has followed from others."""
+    found: dict[str, str | int] = {"task": run.task, "run": run.id, "attempt": run.attempt}
+    return found if run.chain_id is None else {**found, "chain": run.chain_id}
 
 
 def _next_attempt(settlement: Settlement, now: datetime) -> str | None:

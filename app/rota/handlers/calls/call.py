@@ -77,6 +77,7 @@ class Call:
             target=run.definition.target,
             secrets=run.secrets,
             traceparent=traceparent_of_attempt(run.traceparent, run.id, run.attempt),
+            chain_id=run.chain_id,
             token=run.token,
             secret_input=run.secret_input or run.definition.secret_input,
             ends_at=self.ends_at,

@@ -33,11 +33,12 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 # What a gateway answers when the service behind it is down; a 500 is of one path.
 _DOWN_CODES = frozenset({502, 503, 504})
 # The phases of a call, and the types of its errors, in which the host is not reached.
-_NOT_REACHED_IN = frozenset({"dns", "connect", "tls"})
+_NOT_REACHED_IN = frozenset({"dns", "connect", "proxy", "tls"})
 _NOT_REACHED = frozenset({"http.connect"})
 _REACHED = frozenset({"http.disconnected", "http.protocol", "http.redirect"})
-# It says nothing of the host: Rota may not call it.
+# They tell nothing of the host: Rota may not call it, or the proxy does not want to.
 _NOT_CALLED = "http.forbidden"
+_REFUSED_BY_PROXY = ("http.proxy", "proxy")
 
 #: The gate of the built-in handlers; the executor sets it for the handlers' loop.
 ORIGIN_GATE: ContextVar[OriginGate] = ContextVar("rota_origin_gate")
@@ -70,7 +71,7 @@ class HostCall:
 
     def failed(self, kind: str, phase: str | None = None) -> None:
         """Note that there is no response: the type of the error, and the phase in which the call was if it is known."""
-        if kind == _NOT_CALLED:
+        if kind == _NOT_CALLED or (kind, phase) == _REFUSED_BY_PROXY:
             return
         if phase in _NOT_REACHED_IN or kind in _NOT_REACHED:
             self._verdict = Verdict.DOWN

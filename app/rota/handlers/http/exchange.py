@@ -41,7 +41,7 @@ async def call_target(
     try:
         async with asyncio.timeout(within):
             response = without_unread_headers(await sender.send(request))
-            redactor.add(*sender.secrets)
+            redactor.add(*sender.secrets, *sender.client.secrets)
             if not redactor:
                 return response
             redacted = partial(redactor.response, response)
@@ -66,7 +66,7 @@ async def call_target(
 
 
 async def _redacted(text: str, sender: Sender, redactor: Redactor) -> str:
-    redactor.add(*sender.secrets)
+    redactor.add(*sender.secrets, *sender.client.secrets)
     return await in_thread_if_large(redactor.cost(), partial(redactor.text, text))
 
 

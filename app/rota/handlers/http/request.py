@@ -188,6 +188,7 @@ def _headers(ctx: Context, target: Target, *, has_body: bool) -> Mapping[str, st
         "Accept-Encoding": "identity",
         "X-Rota-Task": ctx.task,
         "X-Rota-Run": ctx.run_id,
+        "X-Rota-Chain": ctx.chain_id,
         "X-Rota-Attempt": str(ctx.attempt),
         "X-Rota-Scheduled-For": format_instant(ctx.scheduled_for),
         **callback_headers(ctx),

@@ -1,1 +1,1 @@
-"""Built-in handlers that tell people and services of an event: by a webhook, in Slack, by e-mail."""
+"""Built-in handlers that notify people and services of an event: by a webhook, in Slack, by e-mail."""

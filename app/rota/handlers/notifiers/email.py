@@ -30,9 +30,9 @@ _DOMAIN = re.compile(r"[^A-Za-z0-9.-]")
 async def email(ctx: Context, input: EmailInput) -> dict[str, Any]:
     """Send the event of an alert by e-mail, by the relay that ROTA_SMTP_HOST names.
 
-    The `input` of the task says to whom: `{"to": ["ops@example.com"]}`, with `"from": "Rota <rota@example.com>"` unless
-    ROTA_SMTP_FROM is set. Its Message-ID is made of the id of the run, the same at each attempt. Without an event it
-    sends a test message.
+    The `input` of the task has the recipients: `{"to": ["ops@example.com"]}`, with `"from": "Rota <rota@example.com>"`
+    unless ROTA_SMTP_FROM is set. Its Message-ID is made of the id of the run, the same at each attempt. Without an
+    event it sends a test message.
     """
     client = MAIL_CLIENT.get()
     if client is None:

@@ -18,8 +18,8 @@ from rota.sdk.decorator import Handler
 async def webhook(ctx: Context, input: WebhookInput) -> dict[str, Any]:
     """Post the event of an alert as JSON: `{"type", "timestamp", "data"}`.
 
-    The `input` of the task says where to: `{"url": "https://…"}` or `{"url_secret": "<a named secret>"}`, and
-    `"signature": {"secret": "<a named secret>"}` to sign it as Standard Webhooks says. Without an event it posts a
+    The `input` of the task has the address: `{"url": "https://…"}` or `{"url_secret": "<a named secret>"}`, and
+    `"signature": {"secret": "<a named secret>"}` to sign it by Standard Webhooks. Without an event it posts a
     test.
     """
     hook = hook_of(ctx, input.url, input.url_secret, input.signature)
@@ -29,7 +29,7 @@ async def webhook(ctx: Context, input: WebhookInput) -> dict[str, Any]:
 async def slack(ctx: Context, input: SlackInput) -> dict[str, Any]:
     """Post the event of an alert to Slack, or to what takes the same JSON (Mattermost, Discord's `/slack`).
 
-    The `input` of the task says where to: `{"url_secret": "<a named secret>"}`, whose value is the address of an
+    The `input` of the task has the address: `{"url_secret": "<a named secret>"}`, whose value is the address of an
     incoming webhook, or `{"url": "https://…"}`. Without an event it posts a test message.
     """
     message = message_in(input)

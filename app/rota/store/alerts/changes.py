@@ -8,6 +8,7 @@ from sqlalchemy import delete, select, tuple_
 from rota.db.alerting import alerting_of
 from rota.db.command import Command, Transaction
 from rota.db.tables import alert, task
+from rota.db.types import among
 from rota.domain.alerts.defaults import rules_of
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.primitives.ids import Id
@@ -19,7 +20,7 @@ Place = tuple[Id, str]
 
 def forget_alerts(tx: Transaction, task_ids: Collection[Id]) -> None:
     """Forget the raised alerts of cancelled tasks: they would never end."""
-    tx.connection.execute(delete(alert).where(alert.c.task_id.in_(task_ids)))
+    tx.connection.execute(delete(alert).where(among(alert.c.task_id, task_ids)))
 
 
 def forget_without_rules(tx: Transaction, existing: Task, changed: Task) -> None:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select, update
@@ -13,12 +13,14 @@ from rota.db.tables import task
 from rota.domain.alerts.defaults import Rules
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.alerts.timing import Look, TimedEdge, Watched, has_timed_rules, look
+from rota.domain.holds.held import HoldsVersion
 from rota.domain.primitives.ids import Id
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
 from rota.store.alerts.edges import Edge, is_muted, write_edges
 from rota.store.alerts.facts import first_waiting, latest_ping, latest_started, raised_alerts
 from rota.store.alerts.watch import unwatched_spans
 from rota.store.alerts.watching import is_unannounced, rules_for
+from rota.store.holds.reading import VERSION, holds_at
 from rota.store.task_rows import read_definition
 
 #: Says in a sentence what holds back a run of the task of a name at a time; empty: nothing that is known.
@@ -31,6 +33,8 @@ def _unexplained(_connection: Connection, _task: str, _run: Id, _now: datetime) 
 
 #: Late runs that are explained in one write: each takes some statements, and others wait for the writer.
 MOST_EXPLAINED = 20
+# How often a held task is looked at, at most: the hold may be ended before its time.
+_WHILE_HELD = timedelta(minutes=5)
 # When a task is looked at again that could not be looked at.
 _POSTPONED = timedelta(minutes=10)
 _EARLIEST = (
@@ -54,6 +58,8 @@ class _Due(NamedTuple):
     watched_from: datetime | None
     last_success_at: datetime | None
     next_fire_at: datetime | None
+    holds_number: int
+    holds_changed_at: datetime | None
 
 
 class _Subject(NamedTuple):
@@ -62,10 +68,14 @@ class _Subject(NamedTuple):
     due: _Due
     definition: TaskDefinition
     rules: Rules
+    #: What it counts from: since when it is watched, or the end of its last hold; now, while it is held.
+    since: datetime
+    #: It is held, and nothing is raised of it before this time.
+    held_until: datetime | None
 
 
 _DUE = (
-    select(*(task.c[name] for name in _Due._fields))
+    select(*(task.c[name] for name in _Due._fields[:-2]), *VERSION)
     .where(task.c.alert_check_at <= bindparam("g_now", type_=task.c.alert_check_at.type))
     .order_by(task.c.alert_check_at)
     .with_for_update(skip_locked=True)
@@ -98,14 +108,14 @@ class CheckAlerts(Command[int]):
         which = () if self.only is None else (task.c.id == self.only,)
         rows = tx.connection.execute(_DUE.where(*which).limit(self.limit), {"g_now": tx.now})
         due = [_Due._make(row) for row in rows]
-        subjects = [_subject(tx.connection, each) for each in due]
+        subjects = [_subject(tx, each) for each in due]
         looks = dict(_looks(tx, subjects))
         later = frozenset(_late_runs(looks)[MOST_EXPLAINED:])
         names = {each.due.id: each.due.name for each in subjects}
         edges = [(id, edge) for id in looks if id not in later for edge in looks[id].edges]
         write_edges(tx, [self._edge(tx, id, names[id], edge) for id, edge in edges])
         moved = [
-            _move(tx, each, looks.get(each.due.id)) for each in subjects if each.due.id not in later
+            _move(each, looks.get(each.due.id)) for each in subjects if each.due.id not in later
         ]
         if _MOVE.execute(tx.connection, moved) != len(moved):
             raise StaleError("a task was changed by another replica")
@@ -145,9 +155,17 @@ def next_check(connection: Connection) -> datetime | None:
     return at
 
 
-def _subject(connection: Connection, due: _Due) -> _Subject:
+def _subject(tx: Transaction, due: _Due) -> _Subject:
     definition = read_definition(due.definition)
-    return _Subject(due, definition, rules_for(connection, due.name, definition))
+    rules = rules_for(tx.connection, due.name, definition)
+    since, held_until = due.watched_from or tx.now, None
+    holds = holds_at(tx.connection, HoldsVersion(due.holds_number, due.holds_changed_at))
+    if holds:  # hardly ever
+        task = (due.name, definition.queue, definition.tags, tx.now)
+        since = max(since, holds.last_held(*task) or since)
+        hold = holds.holding(*task)
+        held_until = None if hold is None else hold.ends_at or datetime.max.replace(tzinfo=UTC)
+    return _Subject(due, definition, rules, since, held_until)
 
 
 def _looks(tx: Transaction, subjects: Sequence[_Subject]) -> list[tuple[Id, Look]]:
@@ -165,7 +183,7 @@ def _looks(tx: Transaction, subjects: Sequence[_Subject]) -> list[tuple[Id, Look
             name=each.due.name,
             registered_at=each.due.created_at,
             is_active=each.due.status != TaskStatus.COMPLETED,
-            watched_from=each.due.watched_from or tx.now,
+            watched_from=each.since,
             last_success_at=each.due.last_success_at,
             last_ping_at=_last_ping(tx, each),
             next_fire_at=each.due.next_fire_at,
@@ -174,8 +192,22 @@ def _looks(tx: Transaction, subjects: Sequence[_Subject]) -> list[tuple[Id, Look
             started=latest_started(tx.connection, each.due.id) if AlertKind.LATE in mine else None,
             raised=mine,
         )
-        made.append((each.due.id, look(each.rules, watched, tx.now, spans)))
+        found = look(each.rules, watched, tx.now, spans)
+        made.append(
+            (each.due.id, found if each.held_until is None else _while_held(each, found, tx.now))
+        )
     return made
+
+
+def _while_held(of: _Subject, found: Look, now: datetime) -> Look:
+    """Return a look at a held task, of which nothing is raised: there is no hurry before the end of the hold.
+
+    It counts from now: what would be raised if the hold ended at once is due at `check_at` at the earliest.
+    """
+    assert of.held_until is not None
+    if found.check_at is None:
+        return found
+    return Look(found.edges, max(found.check_at, min(of.held_until, now + _WHILE_HELD)))
 
 
 def _late_runs(looks: Mapping[Id, Look]) -> list[Id]:
@@ -188,7 +220,7 @@ def _is_late_run(of: TimedEdge) -> bool:
 
 
 def _last_ping(tx: Transaction, of: _Subject) -> datetime | None:
-    """Return the latest ping, if it matters: a success that is recent enough says as much."""
+    """Return the latest ping, if it matters: a success that is recent enough makes it superfluous."""
     if of.rules.of(AlertKind.NO_PING) is None or of.rules.expect_every is None:
         return None
     last = of.due.last_success_at
@@ -197,13 +229,12 @@ def _last_ping(tx: Transaction, of: _Subject) -> datetime | None:
     return latest_ping(tx.connection, of.due.id)
 
 
-def _move(tx: Transaction, of: _Subject, seen: Look | None) -> dict[str, Any]:
+def _move(of: _Subject, seen: Look | None) -> dict[str, Any]:
     """Return when a task is looked at next. One that is muted keeps what it counts from, for its resumption."""
-    since = of.due.watched_from or tx.now
     is_watched = has_timed_rules(of.rules)
     return {
         "g_id": of.due.id,
         "g_alert_check_at": of.due.alert_check_at,
         "n_check_at": None if seen is None else seen.check_at,
-        "n_watched_from": since if is_watched else None,
+        "n_watched_from": of.since if is_watched else None,
     }

@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import bindparam, delete
+from sqlalchemy import Connection, bindparam, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rota.db.alerting import alerting_of
@@ -15,10 +15,12 @@ from rota.domain.alerts.defaults import Rules, rules_of
 from rota.domain.alerts.events import event_of
 from rota.domain.alerts.rules import AlertKind, FailureRule, LateRule
 from rota.domain.effects import AlertChanged
+from rota.domain.holds.held import HoldsVersion
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.alerts.notifications import Notice, notify
+from rota.store.holds.reading import VERSION, holds_at
 from rota.store.task_changes import SERVICE
 from rota.store.task_locks import locking
 from rota.store.task_rows import read_definition
@@ -27,7 +29,7 @@ from rota.store.task_rows import read_definition
 def is_muted(status: str, changed_by: str) -> bool:
     """Return whether nothing is raised of a task: it is cancelled, or somebody has paused it.
 
-    That Rota itself has paused it (`unplannable`, `target_gone`) is what somebody should hear of. A completed task may
+    That Rota itself has paused it (`unplannable`, `target_gone`) is something to be notified of. A completed task may
     still have a run, which can fail.
     """
     if status == TaskStatus.PAUSED:
@@ -44,12 +46,12 @@ class Edge:
     raised: bool
     #: The run that caused it, if one did.
     run_id: Id | None = None
-    #: What the event says beside the run and the task: `{"message": …}`.
+    #: What the event has beside the run and the task: `{"message": …}`.
     details: dict[str, Any]
 
 
 class Subject(NamedTuple):
-    """A task that alerts are about, as it is locked."""
+    """A task that alerts are about, as it is locked; with the version of the holds."""
 
     id: Id
     name: str
@@ -58,13 +60,25 @@ class Subject(NamedTuple):
     definition: str
     consecutive_failures: int
     last_success_at: datetime | None
+    holds_number: int
+    holds_changed_at: datetime | None
+
+    def is_silent(self, connection: Connection, now: datetime) -> bool:
+        """Return whether nothing is raised of it: it is muted, or held."""
+        if is_muted(self.status, self.status_changed_by):
+            return True
+        holds = holds_at(connection, HoldsVersion(self.holds_number, self.holds_changed_at))
+        if not holds:  # nearly always
+            return False
+        definition = read_definition(self.definition)
+        return holds.holding(self.name, definition.queue, definition.tags, now) is not None
 
     def rules(self, defaults: Rules) -> Rules:
         """Return the rules that hold for it."""
         return rules_of(read_definition(self.definition), self.name, defaults)
 
 
-_SUBJECTS = locking(*(task.c[name] for name in Subject._fields)).where(
+_SUBJECTS = locking(*(task.c[name] for name in Subject._fields[:-2]), *VERSION).where(
     is_one_of(task.c.id, "g_ids"), task.c.deleted_at.is_(None)
 )
 _RAISE = {
@@ -83,8 +97,8 @@ def write_edges(tx: Transaction, edges: Sequence[Edge]) -> None:
 
     An alert that is raised already is not raised again, and one that is not raised does not end: such an edge is left
     out, so that a caller need not look first, and two replicas that see the same condition notify once. Nothing is
-    raised of a task that is paused, cancelled or deleted, or that has no rule of this kind (its own, or a default of
-    the service); an alert of it can still end. `success` has no end: each edge of it notifies.
+    raised of a task that is paused, held, cancelled or deleted, or that has no rule of this kind (its own, or a default
+    of the service); an alert of it can still end. `success` has no end: each edge of it notifies.
 
     The tasks are locked, by id: lock them first if rows of runs are locked before. The tasks to notify are not waited
     for: where one is locked, missing, paused or cancelled, its notification is tried again later (`sending`). The event
@@ -113,7 +127,7 @@ def _written(tx: Transaction, edge: Edge, of: Subject) -> Notice | None:
     """Write the row of an edge; return whom to notify, unless it was no edge or nobody is to be notified."""
     rule = of.rules(alerting_of(tx.connection).defaults).of(edge.kind)
     if edge.raised:
-        silent = rule is None or is_muted(of.status, of.status_changed_by)
+        silent = rule is None or of.is_silent(tx.connection, tx.now)
         since = None if silent or not _raise(tx, edge) else tx.now
     else:
         since = _end(tx, edge)
@@ -122,7 +136,7 @@ def _written(tx: Transaction, edge: Edge, of: Subject) -> Notice | None:
         return None
     if edge.kind is not AlertKind.SUCCESS:
         tx.effects.append(AlertChanged(of.id, what, edge.kind, edge.run_id))
-    if rule is None or (not edge.raised and not _tells_recovery(rule)):
+    if rule is None or (not edge.raised and not _notifies_of_recovery(rule)):
         return None
     return Notice(
         task_id=of.id,
@@ -139,7 +153,7 @@ def _written(tx: Transaction, edge: Edge, of: Subject) -> Notice | None:
     )
 
 
-def _tells_recovery(rule: object) -> bool:
+def _notifies_of_recovery(rule: object) -> bool:
     return isinstance(rule, (FailureRule, LateRule)) and rule.recovery
 
 

@@ -22,6 +22,7 @@ from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Run
 from rota.domain.tasks.definition import TaskDefinition
+from rota.store.alerts.backlog import trim_backlog
 from rota.store.alerts.starting import Outgoing, next_try, start_runs
 from rota.store.runs.reading import find_runs
 
@@ -52,22 +53,28 @@ def notify(tx: Transaction, notices: Sequence[Notice]) -> None:
         return
     runs = find_runs(tx.connection, list({each.run_id for each in notices if each.run_id}))
     outgoing = [
-        Outgoing(
-            id=new_id(tx.now),
-            notifies=each.notifies,
-            event=_event(tx, each, None if each.run_id is None else runs.get(each.run_id)),
-        )
+        _outgoing(tx, each, None if each.run_id is None else runs.get(each.run_id))
         for each in notices
     ]
     started = start_runs(tx, outgoing)
     rows = [
-        _row(tx, notice, out, next_try(started[out.id], 0, tx.now))
+        _row(tx, notice, out, next_try(started[out.id], 0, tx.now, tx.now))
         for notice, out in zip(notices, outgoing, strict=True)
     ]
     _INSERT.execute(tx.connection, rows)
-    pending = [row["not_before"] for row in rows if row["not_before"] is not None]
+    pending = [row for row in rows if row["not_before"] is not None]
     if pending:
-        tx.effects.append(DueSooner(min(pending)))
+        tx.effects.append(DueSooner(min(row["not_before"] for row in pending)))
+    trim_backlog(tx, {row["task_id"] for row in pending})
+
+
+def _outgoing(tx: Transaction, of: Notice, about: Run | None) -> Outgoing:
+    return Outgoing(
+        id=new_id(tx.now),
+        notifies=of.notifies,
+        event=_event(tx, of, about),
+        about=None if about is None else (about.id, about.chain),
+    )
 
 
 def _row(tx: Transaction, notice: Notice, out: Outgoing, columns: dict[str, Any]) -> dict[str, Any]:
@@ -80,6 +87,7 @@ def _row(tx: Transaction, notice: Notice, out: Outgoing, columns: dict[str, Any]
         "event": json_text.dumps(out.event),
         "created_at": tx.now,
         "sent_at": None,
+        "omitted": 0,
         **columns,
     }
 
@@ -97,6 +105,7 @@ def _event(tx: Transaction, of: Notice, run: Run | None) -> dict[str, Any]:
         "consecutive_failures": of.consecutive_failures,
         "last_success_at": _shown(of.last_success_at),
         "run": None if run is None else _run(run),
+        "omitted": 0,
         "links": links(alerting_of(tx.connection).public_url, of.task, of.run_id),
     }
     data |= of.details

@@ -28,7 +28,10 @@ class RaisedAlert(NamedTuple):
 
 
 class SentNotification(NamedTuple):
-    """A notification: sent, if it has a `sent_at`; else being sent by `run_id`, or waiting for `not_before`."""
+    """A notification: sent, if it has a `sent_at`; else being sent by `run_id`, waiting for `not_before`, or given up.
+
+    `omitted`: how many before it were left out, since too many waited.
+    """
 
     id: Id
     kind: AlertKind
@@ -39,6 +42,8 @@ class SentNotification(NamedTuple):
     not_before: datetime | None
     created_at: datetime
     sent_at: datetime | None
+    given_up_at: datetime | None
+    omitted: int
 
 
 _RAISED = select(

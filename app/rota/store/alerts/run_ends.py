@@ -18,7 +18,7 @@ from rota.domain.runs.status import RunStatus, Trigger
 from rota.store.alerts.edges import Edge, Subject, lock_subjects, write_edges
 
 _RAISED = select(alert.c.task_id, alert.c.kind).where(is_one_of(alert.c.task_id, "g_ids"))
-# By fire time, for which there is an index: a backfill of old times says nothing about now.
+# By fire time, for which there is an index: a backfill of old times is no evidence of the present state.
 _LATEST = (
     select(run.c.status)
     .where(
@@ -90,8 +90,8 @@ def _of_rate(
     """Return the edge of a failure rate, if there is one: it is looked at once, after all of the runs."""
     rate = None if rules.on_failure is None else rules.on_failure.rate
     is_raised = AlertKind.FAILURE_RATE in raised
-    telling = {"succeeded", "failed"} if is_raised else {"failed"}
-    executed = [each for each in ends if each.status in telling]
+    counted = {"succeeded", "failed"} if is_raised else {"failed"}
+    executed = [each for each in ends if each.status in counted]
     if rate is None or not executed:
         return []
     rows = tx.connection.execute(_LATEST, {"g_task": of.id, "g_limit": rate.of}).scalars()

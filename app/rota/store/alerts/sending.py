@@ -1,6 +1,9 @@
-"""Sending: a notification is sent once a run with it has succeeded; until then it is tried again, with a backoff."""
+"""Sending: a notification is sent once a run with it has succeeded; until then it is tried again, with a backoff.
 
-from collections.abc import Collection, Sequence
+One that was tried for days is given up, and so is one about a task that was deleted.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -11,13 +14,15 @@ from rota.db.bulk import Bulk
 from rota.db.command import Command, StaleError, Transaction
 from rota.db.tables import notification, task
 from rota.db.types import is_one_of
-from rota.domain.alerts.retries import wait_after
-from rota.domain.effects import DueSooner, RunEnded
+from rota.domain.alerts.events import with_omitted
+from rota.domain.effects import DueSooner, NotificationGivenUp, RunEnded
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import Invalid
-from rota.store.alerts.starting import Outgoing, next_try, start_runs
+from rota.store.alerts.backlog import trim_backlog
+from rota.store.alerts.starting import Hindrance, Outgoing, after_failure, next_try, start_runs
+from rota.store.runs.lineage import chains_of
 
 
 class _Sending(NamedTuple):
@@ -25,17 +30,27 @@ class _Sending(NamedTuple):
 
     id: Id
     run_id: Id
+    task_id: Id
+    kind: str
+    notifies: str
     attempts: int
+    created_at: datetime
 
 
 class _Due(NamedTuple):
-    """A notification that is to be tried again."""
+    """A notification that is to be tried again; `is_for_nobody`: the task that it is about was deleted."""
 
     id: Id
+    task_id: Id
+    kind: str
     notifies: str
     event: str
     attempts: int
     not_before: datetime
+    caused_by: Id | None
+    created_at: datetime
+    omitted: int
+    is_for_nobody: bool
 
 
 _SENT_BY = select(*(notification.c[name] for name in _Sending._fields)).where(
@@ -53,6 +68,7 @@ _SETTLE = Bulk(
         attempts=bindparam("n_attempts"),
         not_before=bindparam("n_not_before"),
         sent_at=bindparam("n_sent_at"),
+        given_up_at=bindparam("n_given_up_at"),
     )
 )
 # Changed tasks for which pending notifications are looked for only if there are any.
@@ -74,6 +90,7 @@ _TRIED = Bulk(
         run_id=bindparam("n_run_id"),
         attempts=bindparam("n_attempts"),
         not_before=bindparam("n_not_before"),
+        given_up_at=bindparam("n_given_up_at"),
     )
 )
 _WAITING_FOR = (
@@ -99,25 +116,35 @@ def settle(tx: Transaction, ended: Sequence[RunEnded]) -> None:
     statuses = {each.run_id: each.status for each in ended if each.trigger == Trigger.NOTIFICATION}
     if not statuses:
         return
-    rows = map(_Sending._make, tx.connection.execute(_SENT_BY, {"g_runs": list(statuses)}))
+    rows = [
+        _Sending._make(row) for row in tx.connection.execute(_SENT_BY, {"g_runs": list(statuses)})
+    ]
     changes = [_settled(each, statuses[each.run_id], tx.now) for each in rows]
     if _SETTLE.execute(tx.connection, changes) != len(changes):
         raise StaleError("a notification was changed by another replica")
     again = [each["n_not_before"] for each in changes if each["n_not_before"] is not None]
     if again:
         tx.effects.append(DueSooner(min(again)))
+    trim_backlog(tx, {row.task_id for row in rows if statuses[row.run_id] != RunStatus.SUCCEEDED})
+    _report(tx, rows, changes)
 
 
 def _settled(of: _Sending, status: str, now: datetime) -> dict[str, Any]:
-    sent = status == RunStatus.SUCCEEDED
-    attempts = of.attempts + (not sent)
-    return {
-        "g_id": of.id,
-        "g_run": of.run_id,
-        "n_attempts": attempts,
-        "n_not_before": None if sent else now + wait_after(attempts),
-        "n_sent_at": now if sent else None,
-    }
+    if status == RunStatus.SUCCEEDED:
+        columns = {"attempts": of.attempts, "not_before": None, "given_up_at": None, "sent_at": now}
+    else:
+        columns = {"sent_at": None, **after_failure(of.attempts + 1, now, of.created_at)}
+    return {"g_id": of.id, "g_run": of.run_id, **_named(columns)}
+
+
+def _report(
+    tx: Transaction, rows: Sequence[_Sending | _Due], changes: Sequence[Mapping[str, Any]]
+) -> None:
+    """Report what was given up; of what is about a deleted task nobody needs to know."""
+    for row, change in zip(rows, changes, strict=True):
+        is_for_nobody = isinstance(row, _Due) and row.is_for_nobody
+        if change["n_given_up_at"] is not None and not is_for_nobody:
+            tx.effects.append(NotificationGivenUp(row.task_id, row.kind, row.notifies))
 
 
 def try_sooner(tx: Transaction, task_ids: Collection[Id]) -> None:
@@ -131,9 +158,9 @@ def try_sooner(tx: Transaction, task_ids: Collection[Id]) -> None:
 
 @dataclass(frozen=True, slots=True)
 class SendPending(Command[int]):
-    """Try up to `limit` notifications again whose time has come; return how many were tried.
+    """Try up to `limit` notifications again whose time has come; return how many there were.
 
-    Those that another replica has locked are left to it, as are those of tasks that are being removed.
+    Those that another replica has locked are left to it. Those about deleted tasks are given up.
     """
 
     patient = False
@@ -142,30 +169,33 @@ class SendPending(Command[int]):
 
     def apply(self, tx: Transaction) -> int:
         rows = self._due(tx)
-        outgoing = [
-            Outgoing(id=each.id, notifies=each.notifies, event=_read_event(each.event))
-            for each in rows
-        ]
+        chains = chains_of(tx.connection, {each.caused_by for each in rows if each.caused_by})
+        outgoing = [_outgoing(each, chains) for each in rows if not each.is_for_nobody]
         started = start_runs(tx, outgoing) if outgoing else {}
         tries = [
             {
                 "g_id": each.id,
                 "g_not_before": each.not_before,
-                **_named(next_try(started[each.id], each.attempts, tx.now)),
+                **_named(_next_try(each, started, tx.now)),
             }
             for each in rows
         ]
         if _TRIED.execute(tx.connection, tries) != len(tries):
             raise StaleError("a notification was tried by another replica")
+        _report(tx, rows, tries)
         return len(tries)
 
     def _due(self, tx: Transaction) -> list[_Due]:
         due = (
-            select(*(notification.c[name] for name in _Due._fields))
+            select(
+                *(notification.c[name] for name in _Due._fields[:-1]),
+                task.c.deleted_at.is_not(None),
+            )
+            .join(task, task.c.id == notification.c.task_id)
             .where(*due_by(tx.now))
             .order_by(notification.c.not_before)
             .limit(self.limit)
-            .with_for_update(skip_locked=True)
+            .with_for_update(skip_locked=True, of=notification)
         )
         return [_Due._make(row) for row in tx.connection.execute(due)]
 
@@ -175,13 +205,32 @@ def due_by(now: datetime) -> tuple[ColumnElement[bool], ...]:
     return (notification.c.not_before.is_not(None), notification.c.not_before <= now)
 
 
-def _read_event(text: str) -> dict[str, Any] | None:
-    """Return a stored event; None for one that was changed by hand: the others are sent."""
+def _next_try(of: _Due, started: Mapping[Id, Id | Hindrance], now: datetime) -> dict[str, Any]:
+    if of.is_for_nobody:
+        given_up = {"not_before": None, "given_up_at": now}
+        return {"run_id": None, "attempts": of.attempts, **given_up}
+    return next_try(started[of.id], of.attempts, now, of.created_at)
+
+
+def _read_event(of: _Due) -> dict[str, Any] | None:
+    """Return a stored event, with what was left out before it; None for one that was changed by hand."""
     try:
-        event = json_text.loads(text)
+        event = json_text.loads(of.event)
     except Invalid:
         return None
-    return event if isinstance(event, dict) else None
+    if not isinstance(event, dict):
+        return None
+    return with_omitted(event, of.omitted) if of.omitted else event
+
+
+def _outgoing(due: _Due, chains: Mapping[Id, Id]) -> Outgoing:
+    about = None if due.caused_by is None else chains.get(due.caused_by)
+    return Outgoing(
+        id=due.id,
+        notifies=due.notifies,
+        event=_read_event(due),
+        about=None if due.caused_by is None or about is None else (due.caused_by, about),
+    )
 
 
 def _named(columns: dict[str, Any]) -> dict[str, Any]:
@@ -190,7 +239,7 @@ def _named(columns: dict[str, Any]) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True)
 class RemoveSent(Command[int]):
-    """Remove up to `limit` notifications that were sent longer than `age` ago; return how many."""
+    """Remove up to `limit` notifications that were sent or given up longer than `age` ago; return how many."""
 
     patient = False
 
@@ -198,10 +247,15 @@ class RemoveSent(Command[int]):
     limit: int
 
     def apply(self, tx: Transaction) -> int:
+        return self._remove(tx, notification.c.sent_at) + self._remove(
+            tx, notification.c.given_up_at
+        )
+
+    def _remove(self, tx: Transaction, ended_at: ColumnElement[datetime]) -> int:
         old = (
             select(notification.c.id)
-            .where(notification.c.sent_at.is_not(None), notification.c.sent_at < tx.now - self.age)
-            .order_by(notification.c.sent_at)
+            .where(ended_at.is_not(None), ended_at < tx.now - self.age)
+            .order_by(ended_at)
             .limit(self.limit)
         )
         return tx.connection.execute(

@@ -10,10 +10,11 @@ from sqlalchemy import select
 from rota.db.command import Transaction
 from rota.db.tables import task
 from rota.db.types import is_one_of
-from rota.domain.alerts.retries import wait_after
+from rota.domain.alerts.retries import is_given_up, wait_after
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
+from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Invalid, Sealed
@@ -33,6 +34,8 @@ class Outgoing:
     id: Id
     notifies: str
     event: Mapping[str, Any] | None
+    #: The run that it is about, with its chain; None: none, or one that is gone.
+    about: tuple[Id, Id] | None = None
 
 
 class Hindrance(Enum):
@@ -80,6 +83,7 @@ def start_runs(tx: Transaction, outgoing: Sequence[Outgoing]) -> dict[Id, Id | H
         if target is not None and each.event is not None:
             run = _to_run(tx, target, each.event)
         if run is not None:
+            _link(run, each.about)
             made[each.id] = run
         hindrance = Hindrance.LOCKED if each.notifies in locked else Hindrance.NOT_TAKEN
         found[each.id] = hindrance if run is None else run.id
@@ -87,16 +91,31 @@ def start_runs(tx: Transaction, outgoing: Sequence[Outgoing]) -> dict[Id, Id | H
     return found
 
 
-def next_try(started: Id | Hindrance, attempts: int, now: datetime) -> dict[str, Any]:
+def _link(made: NewRun, about: tuple[Id, Id] | None) -> None:
+    if about is not None:
+        run_id, made.chain_id = about
+        made.fed_by = (Link(run_id, LinkKind.NOTIFICATION),)
+
+
+def next_try(
+    started: Id | Hindrance, attempts: int, now: datetime, created_at: datetime
+) -> dict[str, Any]:
     """Return the columns of a notification after a try: its run, how many tries have failed, and when the next is."""
+    columns = {"run_id": None, "attempts": attempts, "not_before": None, "given_up_at": None}
     match started:
         case Hindrance.LOCKED:
-            return {"run_id": None, "attempts": attempts, "not_before": now + AFTER_A_LOCK}
+            return columns | {"not_before": now + AFTER_A_LOCK}
         case Hindrance.NOT_TAKEN:
-            after = attempts + 1
-            return {"run_id": None, "attempts": after, "not_before": now + wait_after(after)}
+            return columns | after_failure(attempts + 1, now, created_at)
         case _:
-            return {"run_id": started, "attempts": attempts, "not_before": None}
+            return columns | {"run_id": started}
+
+
+def after_failure(attempts: int, now: datetime, created_at: datetime) -> dict[str, Any]:
+    """Return the columns of a notification that could not be sent so often: it is tried again, or given up."""
+    if is_given_up(attempts, now - created_at):
+        return {"attempts": attempts, "not_before": None, "given_up_at": now}
+    return {"attempts": attempts, "not_before": now + wait_after(attempts), "given_up_at": None}
 
 
 def _locked(tx: Transaction, names: Collection[str]) -> set[str]:

@@ -36,7 +36,7 @@ _MAY_BE_WATCHED = (
 
 
 class _Examined(NamedTuple):
-    """A task that may be watched, for what the defaults of the service say."""
+    """A task that may be watched, by the defaults of the service."""
 
     id: Id
     name: str

@@ -139,7 +139,7 @@ def _apply(tx: Transaction, watched: Sequence[_Watched]) -> list[Any]:
 def _states(
     tx: Transaction, command: Audited[Any], result: Any, before: States, after: States
 ) -> Iterable[AuditedChange]:
-    """Return the subjects of a command before and after it: as it tells, or as they were read."""
+    """Return the subjects of a command before and after it: by its own account, or as they were read."""
     if command.changes_of is not None:
         return command.changes_of(tx, result)
     return (AuditedChange(name, before.get(name), after.get(name)) for name in before | after)

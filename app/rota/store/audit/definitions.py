@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from rota.domain.audit.changes import Hidden, State
-from rota.domain.http_target.target import is_secret, read_sealed
+from rota.domain.http_target.secret_headers import is_secret, read_sealed
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import is_sealed

@@ -77,7 +77,7 @@ _WITH_VALUES = _ENTRIES.add_columns(kv.c.value, kv.c.sealed_with)
 def _read(
     connection: Connection, names: Sequence[str], keys: Sequence[str]
 ) -> dict[str, dict[str, Any]]:
-    # Without a key there are no digests: the version says that a value is another one.
+    # Without a key there are no digests: the version shows that a value is another one.
     has_value = keyring_of(connection) is not None
     wanted = _WITH_VALUES if has_value else _ENTRIES
     found: dict[str, dict[str, Any]] = {}

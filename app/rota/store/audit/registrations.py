@@ -1,4 +1,4 @@
-"""What registrations have changed, as their results tell it: nothing is read for it before or after them."""
+"""What registrations have changed, by their results: nothing is read for it before or after them."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol

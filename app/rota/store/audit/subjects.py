@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, Self
 
-from sqlalchemy import Connection, Table, select
+from sqlalchemy import ColumnElement, Connection, Table, select, true
 
 from rota.db.command import Transaction
-from rota.db.tables import api_key, handler, queue, secret, task
+from rota.db.tables import api_key, calendar, handler, hold, queue, secret, task
 from rota.domain.audit.actions import Kind
 from rota.domain.audit.changes import State
 from rota.domain.primitives import json_text
@@ -94,20 +94,25 @@ _KEY = (
     *("version", "name", "scopes", "tasks", "queues", "rate", "expires_at"),
     *("max_tasks", "max_unfinished_runs", "previous_until", "revoked_at"),
 )
+_HOLD = ("selector", "prefixes", "starts_at", "ends_at", "fire_times", "reason")
 #: Table, columns that are compared, and the column that has the name.
 _ROWS: dict[Kind, tuple[Table, tuple[str, ...], str]] = {
     Kind.QUEUE: (queue, ("concurrency", "paused"), "name"),
+    Kind.CALENDAR: (calendar, ("version", "kind", "source", "description"), "name"),
     Kind.HANDLER: (handler, ("description", "input_schema", "timeout"), "name"),
     Kind.SECRET: (secret, ("version", "origins", "tasks", "description", "previous_until"), "name"),
+    Kind.HOLD: (hold, _HOLD, "name"),
     Kind.KEY: (api_key, _KEY, "id"),
 }
+#: Of several rows of a name, the one that has it now.
+_PRESENT: dict[Kind, ColumnElement[bool]] = {Kind.HOLD: hold.c.closed_at.is_(None)}
 # Columns that are JSON.
-_JSON = frozenset({"input_schema", "origins", "tasks", "scopes", "queues"})
+_JSON = frozenset({"input_schema", "origins", "tasks", "scopes", "queues", "selector", "prefixes"})
 
 
 @dataclass(frozen=True, slots=True)
 class Named:
-    """The row of a queue, a handler, a secret or a key; of secrets no value, but the version."""
+    """The row of a queue, a hold, a handler, a secret or a key; of secrets no value, but the version."""
 
     kind: Kind
     name: str
@@ -126,7 +131,8 @@ class Named:
     def read_one(self, tx: Transaction, *, lock: bool) -> States:
         """Return its state by its name; empty if there is none."""
         table, columns, key = _ROWS[self.kind]
-        wanted = select(*(table.c[name] for name in columns)).where(table.c[key] == self.name)
+        this = (table.c[key] == self.name, _PRESENT.get(self.kind, true()))
+        wanted = select(*(table.c[name] for name in columns)).where(*this)
         if lock:
             wanted = wanted.with_for_update()
         row = tx.connection.execute(wanted).mappings().one_or_none()

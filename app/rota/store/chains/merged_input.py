@@ -34,6 +34,7 @@ class Results:
         self._sizes: dict[Id, int] = {}
         self._small: dict[Id, Any] = {}
         self._traces: dict[Id, str] = {}
+        self._chains: dict[Id, Id] = {}
         self._runs: dict[Id, dict[str, Any]] = {}
         # Many successors of one task may have the same input of their own.
         self._merged: dict[tuple[str, Merge, tuple[Id, ...]], str | RunError] = {}
@@ -55,6 +56,10 @@ class Results:
         """Return the trace context of one of the runs."""
         return None if run_id is None else self._traces.get(run_id)
 
+    def chain(self, run_id: Id) -> Id:
+        """Return the chain of one of the runs; one that is not kept any more counts as the first of its chain."""
+        return self._chains.get(run_id, run_id)
+
     def _merge(self, own: str, merge: Merge, runs: Mapping[str, Id]) -> str | RunError:
         size = len(own) + sum(self._sizes.get(id, 0) for id in runs.values())
         if size > MOST_INPUT_BYTES:
@@ -74,10 +79,12 @@ class Results:
                 size.label("size"),
                 case((size <= _SMALL, run.c.result)).label("text"),
                 run.c.traceparent,
+                run.c.chain_id,
             ).where(run.c.id.in_(run_ids))
         ).all()
         for row in rows:
             self._runs[row.id] = _told_of(row._mapping)  # noqa: SLF001  # SQLAlchemy's public name for it
+            self._chains[row.id] = row.chain_id or row.id
             if row.traceparent is not None:
                 self._traces[row.id] = row.traceparent
             if row.size is not None:

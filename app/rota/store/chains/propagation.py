@@ -29,13 +29,14 @@ from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.errors import RunError
+from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.overlap import Line
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Sealed
 from rota.store.chains.merged_input import Results
 from rota.store.chains.successors import Successor, lock_successors, successors_by_name
-from rota.store.json_columns import dump_error
+from rota.store.json_columns import dump_error, error_type
 from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
@@ -106,17 +107,16 @@ def _take_in(tx: Transaction, news: Sequence[News], ids: Sequence[Id]) -> None:
     firing = [
         each for each in successors if any(isinstance(event, JoinComplete) for event in each.events)
     ]
-    results = _results(tx, firing)
+    results = _results(tx, successors)
     in_line = _lines(tx, firing)
     for each in successors:
         _make_runs(tx, each, results, in_line.get(each.row.id))
     _write(tx, successors)
 
 
-def _results(tx: Transaction, firing: Sequence[Successor]) -> Results:
-    events = (event for each in firing for event in each.events)
-    runs = {id for event in events if isinstance(event, JoinComplete) for id in event.runs.values()}
-    return Results(tx.connection, runs)
+def _results(tx: Transaction, successors: Sequence[Successor]) -> Results:
+    events = (event for each in successors for event in each.events)
+    return Results(tx.connection, {id for event in events for id in event.run_ids})
 
 
 def _lines(tx: Transaction, firing: Sequence[Successor]) -> dict[Id, Line]:
@@ -139,6 +139,7 @@ def _make_runs(tx: Transaction, of: Successor, results: Results, line: Line | No
         made = _to_run(tx, of, event, results)
         if made is None:
             continue
+        _link(made, event, results)
         of.runs.append(made)
         if line is not None and policy is not OverlapPolicy.REPLACE:
             line = place(tx, policy, [made], line)
@@ -172,6 +173,13 @@ def _to_run(
     return made
 
 
+def _link(made: NewRun, event: JoinComplete | JoinBroken, results: Results) -> None:
+    """Note the runs that a run has followed from. It continues the chain of the one that was still missing."""
+    made.fed_by = tuple(Link(id, LinkKind.AFTER) for id in event.run_ids)
+    if event.by is not None:
+        made.chain_id = results.chain(event.by)
+
+
 def _extended(tx: Transaction, of: Successor) -> bool:
     """Add a firing that a pause keeps from running to the ones before it; what is skipped in a row is one run."""
     if of.gap_run_id is None:
@@ -199,7 +207,7 @@ def _paused(tx: Transaction, of: Successor) -> NewRun:
 def _skipped(tx: Transaction, of: Successor, error: RunError) -> NewRun:
     made = _run(tx, of, of.row.input)
     made.skip(SkipReason.PREDECESSOR)
-    made.error = dump_error(error)
+    made.error, made.error_type = dump_error(error), error_type(error)
     return made
 
 

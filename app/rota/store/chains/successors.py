@@ -21,12 +21,19 @@ _LIVE = (
     task.c.deleted_at.is_(None),
     task.c.status.in_([TaskStatus.ACTIVE, TaskStatus.PAUSED]),
 )
-_SUCCESSORS = (
+# First those that are named: as long as PostgreSQL has no statistics, it would read all tasks first.
+_NAMED = (
     select(predecessor.c.task_id)
-    .join(task, task.c.id == predecessor.c.task_id)
-    .where(is_one_of(predecessor.c.name, "g_names"), *_LIVE)
+    .where(is_one_of(predecessor.c.name, "g_names"))
+    .cte("named")
+    .prefix_with("MATERIALIZED", dialect="postgresql")
+)
+_SUCCESSORS = (
+    select(_NAMED.c.task_id)
+    .join(task, task.c.id == _NAMED.c.task_id)
+    .where(*_LIVE)
     .distinct()
-    .order_by(predecessor.c.task_id)
+    .order_by(_NAMED.c.task_id)
 )
 # Those of deleted tasks, too: to lock a few more does no harm. With a condition on `deleted_at` PostgreSQL reads all
 # tasks through a partial index as long as it has no statistics of the table.

@@ -7,8 +7,9 @@ from typing import Protocol
 from rota.db.command import Transaction
 from rota.domain.effects import OutsideAttemptEnded
 from rota.domain.runs.settlement import Settlement
+from rota.store.completion.end import HeldRun
 from rota.store.completion.finish import Finish, same_attempt, same_request, still_running
-from rota.store.completion.record import Guard, HeldRun
+from rota.store.completion.record import Guard
 
 
 class Complete(Finish):

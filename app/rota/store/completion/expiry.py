@@ -12,11 +12,13 @@ from rota.db.tables import attempt_token, replica, run, task
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Cancelled, Outcome, TimedOut
-from rota.domain.runs.settlement import RunFacts, settle
+from rota.domain.runs.run_facts import RunFacts
+from rota.domain.runs.settlement import settle
 from rota.store.completion.complete import ended_outside
+from rota.store.completion.end import End
 from rota.store.completion.finish import same_attempt, same_request, still_running
 from rota.store.completion.kv_writes import PlannedWrites
-from rota.store.completion.record import End, record
+from rota.store.completion.record import record
 from rota.store.completion.task_locks import lock_free_with_successors
 from rota.store.replicas import database_time
 from rota.store.runs.cancellation import CANCEL_GRACE

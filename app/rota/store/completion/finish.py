@@ -18,13 +18,15 @@ from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun, LogLine, Progress
 from rota.domain.runs.outcomes import Blame, Failed, Lost, Outcome, Succeeded
-from rota.domain.runs.settlement import RunFacts, Settlement, settle
+from rota.domain.runs.run_facts import RunFacts
+from rota.domain.runs.settlement import Settlement, settle
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import HTTP_HANDLER
 from rota.errors import LeaseLost
 from rota.store import replicas
+from rota.store.completion.end import End
 from rota.store.completion.kv_writes import PlannedWrites, RunWrites, plan_writes
-from rota.store.completion.record import End, Guard, record
+from rota.store.completion.record import Guard, record
 from rota.store.completion.registrations import (
     Requesting,
     execute_requests,

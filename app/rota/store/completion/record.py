@@ -1,80 +1,36 @@
-"""The end of attempts, as it is written: the run, its earlier attempts, its task and the task's kv."""
+"""The end of attempts, as it is written: the run and its earlier attempts; its task and the kv after them."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
-from typing import Any, Protocol, assert_never
+from typing import Any
 
 from sqlalchemy import ColumnElement, Text, bindparam, func, insert, update
 
 from rota.db.bulk import Bulk
 from rota.db.command import Transaction
-from rota.db.tables import attempt, run, task
+from rota.db.tables import attempt, run
 from rota.domain.effects import (
     DueSooner,
     Effect,
-    KvWritten,
     RunEnded,
     RunsConstrained,
     RunsReady,
 )
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.value_class import value_class
-from rota.domain.reasons import FailReason, PauseReason
-from rota.domain.runs.model import Progress
 from rota.domain.runs.outcomes import AttemptOutcome
-from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import LeaseLost
+from rota.store.completion.end import End
 from rota.store.completion.kv_writes import PlannedWrites
-from rota.store.json_columns import dump_error, dump_progress
-from rota.store.kv.table import TableRow, counters_of, write_tables
+from rota.store.completion.task_updates import update_tasks
+from rota.store.json_columns import dump_error, dump_progress, error_type
 from rota.store.runs.concurrency_keys import promote
-from rota.store.runs.pause import block_waiting
 from rota.store.runs.tokens import forget_tokens
 from rota.store.runs.waiting import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
-from rota.store.task_changes import SERVICE, change_status
 from rota.store.task_locks import LockedTask
-
-
-class HeldRun(Protocol):
-    """A run whose attempt ends, as it was claimed or as the reaper has read it."""
-
-    @property
-    def id(self) -> Id: ...
-    @property
-    def task_id(self) -> Id: ...
-    @property
-    def attempt(self) -> int: ...
-    @property
-    def started_at(self) -> datetime: ...
-    @property
-    def queue(self) -> str: ...
-    @property
-    def trigger(self) -> str: ...
-    @property
-    def concurrency_key(self) -> str | None: ...
-    @property
-    def constrained(self) -> bool: ...
-
-
-@value_class(kw_only=True)
-class End:
-    """The end of one attempt, as it is to be written."""
-
-    run: HeldRun
-    #: None: its token is what holds it.
-    holder: Id | None
-    #: As it was when the settlement was decided; a cancel may be requested meanwhile.
-    cancel_reason: str | None
-    settlement: Settlement
-    progress: Progress | None = None
-    #: Of an attempt that ends since its lease is over: that lease.
-    lease_expires_at: datetime | None = None
-
 
 Guard = Callable[[], ColumnElement[bool]]
 
@@ -100,7 +56,7 @@ def record(
     postponed = [end for end in ends if _is_postponed(end)]
     forget_tokens(tx, [(end.run.id, end.run.attempt) for end in postponed])
     final = [end for end in ends if end.settlement.status.final]
-    failures = _update_tasks(tx, final, tasks, planned)
+    failures = update_tasks(tx, final, tasks, planned)
     tx.effects.extend(effect for end in ends for effect in _effects(end, paused, failures))
     promote(tx, _released_keys(ends))
 
@@ -115,6 +71,7 @@ _CHANGED_RUN = (
         not_before=bindparam("n_not_before"),
         result=bindparam("n_result"),
         error=bindparam("n_error"),
+        error_type=bindparam("n_error_type"),
         progress=func.coalesce(bindparam("n_progress", type_=Text), run.c.progress),
         outcome=bindparam("n_outcome"),
         failures=bindparam("n_failures"),
@@ -154,6 +111,7 @@ def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -
         "n_not_before": made.not_before,
         "n_result": made.result,
         "n_error": dump_error(made.error),
+        "n_error_type": error_type(made.error),
         "n_progress": dump_progress(end.progress),
         "n_outcome": made.outcome,
         "n_failures": made.failures,
@@ -194,97 +152,6 @@ def _keep_attempts(tx: Transaction, ends: Sequence[End]) -> None:
 
 
 _INSERT_ATTEMPT = Bulk(insert(attempt), [column.name for column in attempt.columns])
-_UPDATE_TASK = Bulk(
-    update(task)
-    .where(task.c.id == bindparam("g_id"))
-    .values(
-        # Kept where only the kv was written to, by another task's run.
-        last_run_id=func.coalesce(
-            bindparam("n_last_run_id", type_=task.c.last_run_id.type), task.c.last_run_id
-        ),
-        last_success_at=func.coalesce(
-            bindparam("n_last_success_at", type_=task.c.last_success_at.type),
-            task.c.last_success_at,
-        ),
-        consecutive_failures=bindparam("n_consecutive_failures"),
-        kv_revision=bindparam("n_kv_revision"),
-        kv_entries=bindparam("n_kv_entries"),
-        kv_bytes=bindparam("n_kv_bytes"),
-    ),
-    apart=True,
-)
-
-
-@dataclass(slots=True)
-class _TaskChange:
-    """The changes of a task by finished runs: its own, and those that write to its kv."""
-
-    failures: int
-    last_run_id: Id | None = None
-    succeeded: bool = False
-    gone: bool = False
-
-
-def _update_tasks(
-    tx: Transaction, ends: Sequence[End], tasks: Mapping[Id, LockedTask], planned: PlannedWrites
-) -> dict[Id, int]:
-    """Write what ended runs change of their tasks; return how many had failed in a row, by run."""
-    failures: dict[Id, int] = {}
-    tables = {id: table for id, table in planned.tables.items() if table.writes}
-    changed = {id: _TaskChange(tasks[id].consecutive_failures) for id in tables}
-    for end in ends:
-        change = changed.get(end.run.task_id)
-        if change is None:
-            change = changed[end.run.task_id] = _TaskChange(
-                tasks[end.run.task_id].consecutive_failures
-            )
-        _count(change, end)
-        failures[end.run.id] = change.failures
-    updates = [
-        _task_change(tables.get(id) or tasks[id], change, tx.now) for id, change in changed.items()
-    ]
-    if _UPDATE_TASK.execute(tx.connection, updates) != len(updates):
-        raise LeaseLost("A task is gone.")
-    write_tables(tx, tables.values())
-    tx.effects.extend(KvWritten(id) for id in planned.written_by_others)
-    _pause_gone(tx, [id for id, change in changed.items() if change.gone])
-    return failures
-
-
-def _count(change: _TaskChange, end: End) -> None:
-    change.last_run_id = end.run.id
-    match end.settlement.status:
-        case RunStatus.SUCCEEDED:
-            change.succeeded, change.failures = True, 0
-        case RunStatus.FAILED:
-            change.failures += 1
-            change.gone = change.gone or end.settlement.reason == FailReason.TARGET_GONE
-        case RunStatus.CANCELLED | RunStatus.SKIPPED:
-            pass  # a cancelled run is no evidence of whether the task works
-        case RunStatus.BLOCKED | RunStatus.QUEUED | RunStatus.RUNNING:
-            raise AssertionError("the run has not ended")
-        case _:
-            assert_never(end.settlement.status)
-
-
-def _task_change(row: TableRow, change: _TaskChange, now: datetime) -> dict[str, Any]:
-    return {
-        "g_id": row.id,
-        "n_last_run_id": change.last_run_id,
-        "n_last_success_at": now if change.succeeded else None,
-        "n_consecutive_failures": change.failures,
-        **counters_of(row),
-    }
-
-
-def _pause_gone(tx: Transaction, ids: Sequence[Id]) -> None:
-    """Pause tasks whose target answered 410: it will never be there again. Nothing is deleted."""
-    is_active = task.c.status == TaskStatus.ACTIVE
-    gone = change_status(
-        tx, ids, TaskStatus.PAUSED, SERVICE, is_active, reason=PauseReason.TARGET_GONE
-    )
-    if gone:
-        block_waiting(tx, gone)
 
 
 def _released_keys(ends: Sequence[End]) -> set[str]:

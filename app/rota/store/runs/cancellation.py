@@ -8,6 +8,7 @@ from sqlalchemy import ColumnElement, update
 
 from rota.db.command import Transaction
 from rota.db.tables import run
+from rota.db.types import among
 from rota.domain.effects import CancelRequested, DueSooner, RunEnded
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason, FailReason, SkipReason
@@ -34,19 +35,26 @@ def cancel_unfinished(
     tx: Transaction, task_ids: Sequence[Id], reason: CancelReason, *which: ColumnElement[bool]
 ) -> list[Id]:
     """Cancel the waiting runs of tasks, and request the running ones to end; return the running ones."""
-    of_tasks = (run.c.task_id.in_(task_ids), *which)
+    of_tasks = (among(run.c.task_id, task_ids), *which)
     cancel_waiting(tx, reason, *of_tasks)
     return request_end(tx, reason, *of_tasks)
 
 
 def cancel_waiting(tx: Transaction, reason: CancelReason, *which: ColumnElement[bool]) -> int:
     """Cancel the waiting ones among certain runs; return how many."""
+    return len(cancel_waiting_runs(tx, reason, *which))
+
+
+def cancel_waiting_runs(
+    tx: Transaction, reason: CancelReason, *which: ColumnElement[bool]
+) -> list[EndedRun]:
+    """Cancel the waiting ones among certain runs; return them."""
     waiting = (
         run.c.finished_at.is_(None),  # for the index of what is unfinished
         run.c.status.in_([RunStatus.QUEUED, RunStatus.BLOCKED]),
     )
     requested = {"not_before": None, "cancel_requested_at": tx.now}
-    return len(end_runs(tx, RunStatus.CANCELLED, reason, *which, *waiting, **requested))
+    return end_runs(tx, RunStatus.CANCELLED, reason, *which, *waiting, **requested)
 
 
 def request_end(tx: Transaction, reason: CancelReason, *which: ColumnElement[bool]) -> list[Id]:
@@ -78,7 +86,7 @@ def end_running(tx: Transaction, task_ids: Sequence[Id]) -> None:
         tx,
         RunStatus.CANCELLED,
         CancelReason.TASK_DELETED,
-        run.c.task_id.in_(task_ids),
+        among(run.c.task_id, task_ids),
         run.c.status == RunStatus.RUNNING,
         outcome=AttemptOutcome.CANCELLED,
         holder=None,

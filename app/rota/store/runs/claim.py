@@ -10,10 +10,12 @@ from sqlalchemy import Connection, outerjoin, select, text, update
 from rota.db.command import Command, Transaction
 from rota.db.tables import queue, run, task
 from rota.db.types import is_one_of
+from rota.domain.holds.held import NO_HOLDS, Holds, HoldsVersion
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskDefinition
+from rota.store.holds.reading import VERSION, holds_at
 from rota.store.replicas import lease_is_live
 from rota.store.runs.claim_statements import CLAIMED, LOST_BEFORE, QUEUED, READY, Taker
 from rota.store.runs.starting import ClaimShortfall, Starting
@@ -24,9 +26,9 @@ from rota.store.secrets.opening import with_secrets
 from rota.store.task_rows import read_definition
 
 # By their place: to look one up by its name takes ten times as long.
-_ID, _TASK_ID, _SCHEDULED_FOR, _PRIORITY = (
+_ID, _TASK_ID, _SCHEDULED_FOR, _STARTED_AT, _PRIORITY = (
     [column.name for column in CLAIMED].index(name)
-    for name in ("id", "task_id", "scheduled_for", "priority")
+    for name in ("id", "task_id", "scheduled_for", "started_at", "priority")
 )
 # A loose index scan: one look into the index for each queue that has something, however long the queues are.
 _QUEUES = text("""
@@ -139,6 +141,7 @@ _TASKS = (
         task.c.kv_revision,
         task.c.status_changed_at,
         queue.c.updated_at,
+        *VERSION,
     )
     .select_from(outerjoin(task, queue, queue.c.name == task.c.queue))
     .where(is_one_of(task.c.id, "g_ids"))
@@ -146,7 +149,7 @@ _TASKS = (
 
 
 class _TaskOfRun(NamedTuple):
-    """What a claimed run has of its task: its name, definition, revision of the kv, and since when it is active."""
+    """What a claimed run has of its task: its name, definition, revision of the kv, and since when nothing stops it."""
 
     name: str
     definition: TaskDefinition
@@ -154,14 +157,30 @@ class _TaskOfRun(NamedTuple):
     active_since: datetime
 
 
-def _tasks(connection: Connection, ids: set[Id]) -> dict[Id, _TaskOfRun]:
+def _tasks(connection: Connection, runs: Sequence[Any]) -> dict[Id, _TaskOfRun]:
     """Return the tasks of claimed runs."""
-    return {
+    ids = {run[_TASK_ID] for run in runs}
+    rows = connection.execute(_TASKS, {"g_ids": list(ids)}).all()
+    found = {
         id: _TaskOfRun(name, read_definition(definition), revision, max(at, queue_at or at))
-        for id, name, definition, revision, at, queue_at in connection.execute(
-            _TASKS, {"g_ids": list(ids)}
-        )
+        for id, name, definition, revision, at, queue_at, *_holds in rows
     }
+    holds = holds_at(connection, HoldsVersion(*rows[0][-2:])) if rows else NO_HOLDS
+    return _with_holds(found, holds, runs) if holds else found
+
+
+def _with_holds(
+    tasks: dict[Id, _TaskOfRun], holds: Holds, runs: Sequence[Any]
+) -> dict[Id, _TaskOfRun]:
+    """Return the tasks of runs, active since the end of a hold that their runs may have waited for."""
+    first, now = min(run[_SCHEDULED_FOR] for run in runs), max(run[_STARTED_AT] for run in runs)
+    mattering = holds.between(min(first, now), now)
+    return {id: _behind(of, mattering, now) for id, of in tasks.items()} if mattering else tasks
+
+
+def _behind(of: _TaskOfRun, holds: Holds, now: datetime) -> _TaskOfRun:
+    held = holds.last_held(of.name, of.definition.queue, of.definition.tags, now)
+    return of if held is None else of._replace(active_since=max(of.active_since, held))
 
 
 def _to_runs(connection: Connection, rows: Sequence[Any], now: datetime) -> list[ClaimedRun]:
@@ -171,7 +190,7 @@ def _to_runs(connection: Connection, rows: Sequence[Any], now: datetime) -> list
 
 
 def _opened_of(connection: Connection, rows: Sequence[Any]) -> list[ClaimedRun]:
-    tasks = _tasks(connection, {row[_TASK_ID] for row in rows})
+    tasks = _tasks(connection, rows)
     # A task whose row is gone has been deleted, and its runs with it.
     there = (row for row in rows if row[_TASK_ID] in tasks)
     return opened_runs(connection, [_to_claimed(row, tasks) for row in there])
@@ -200,6 +219,6 @@ def leased_run(connection: Connection, grant: Grant) -> ClaimedRun | None:
     going_on = (run.c.status == RunStatus.RUNNING, run.c.attempt == grant.attempt)
     statement = select(*CLAIMED).where(run.c.id == grant.run_id, *going_on)
     rows = connection.execute(statement).all()
-    tasks = _tasks(connection, {row[_TASK_ID] for row in rows})
+    tasks = _tasks(connection, rows)
     found = (_to_claimed(row, tasks) for row in rows if row[_TASK_ID] in tasks)
     return next((replace(each, kv_revision=grant.kv_revision) for each in found), None)

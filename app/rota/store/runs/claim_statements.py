@@ -49,6 +49,7 @@ CLAIMED = (
     run.c.concurrency_key,
     run.c.constrained,
     run.c.traceparent,
+    run.c.chain_id,
     run.c.priority,
 )
 
@@ -153,6 +154,7 @@ def _starting(taker: Taker, *which: ColumnElement[bool]) -> Any:
             first_started_at=func.coalesce(run.c.first_started_at, now),
             outcome=None,
             error=None,
+            error_type=None,
             progress=None,
             waiting_on=None,
             **{name: bindparam(f"g_{name}", type_=run.c[name].type) for name in taker.marks},

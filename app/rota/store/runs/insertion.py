@@ -12,9 +12,11 @@ from rota.db.tables import run
 from rota.domain.effects import RunEnded, SpanExtended
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
+from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.plan import DueTask, PlannedRun
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.store.replicas import known_handlers
+from rota.store.runs.lineage import continue_chains, insert_links
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
 from rota.store.runs.waiting import WAITING_ON_CONSTRAINTS, WAITING_ON_HANDLER, emit_waiting
@@ -27,6 +29,7 @@ COLUMNS = (
     "trigger",
     "rerun_of",
     "backfill_id",
+    "chain_id",
     "scheduled_for",
     "scheduled_until",
     "count",
@@ -59,7 +62,7 @@ def _insert_once(insert: Any) -> Bulk:
     return Bulk(once, COLUMNS, apart=True)
 
 
-_INSERT = Bulk(insert(run), (*COLUMNS, "error"), apart=True)
+_INSERT = Bulk(insert(run), (*COLUMNS, "error", "error_type"), apart=True)
 _SQLITE_INSERT = _insert_once(sqlite.insert(run))
 _POSTGRES_INSERT = _insert_once(postgresql.insert(run))
 
@@ -78,14 +81,19 @@ def insert_planned(
         # Nearly always there is one run, which meets no other and starts under any policy.
         if line is not None and (line.last is not None or len(new) > 1):
             place(tx, due.overlap_policy, new, line)
+        if due.registered_by is not None and new:
+            new[0].fed_by = (Link(due.registered_by, LinkKind.REGISTRATION),)
         made.extend(new)
+    continue_chains(tx.connection, made)
     _insert(tx, made, _SQLITE_INSERT if tx.is_sqlite else _POSTGRES_INSERT)
+    insert_links(tx, made)
     return {each.task_id for each in made if each.status is RunStatus.QUEUED}
 
 
 def insert_runs(tx: Transaction, made: Sequence[NewRun]) -> None:
     """Insert new runs of locked tasks: blocked, if their handler or their constraints are to be waited for."""
     _insert(tx, made, _INSERT)
+    insert_links(tx, made)
 
 
 def _insert(tx: Transaction, made: Sequence[NewRun], statement: Bulk) -> None:

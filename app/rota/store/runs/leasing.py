@@ -21,7 +21,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import PREFIX
 from rota.store.replicas import OUTSIDE, database_time
 from rota.store.runs.claim_statements import CLAIMED, READY, Taker
-from rota.store.runs.starting import Starting
+from rota.store.runs.starting import ClaimShortfall, Starting
 from rota.store.runs.tokens import OutsideAttempt, hash_of, issue_tokens, new_token
 from rota.store.task_names import of_covered_task
 from rota.store.task_rows import read_definition
@@ -29,6 +29,8 @@ from rota.store.task_rows import read_definition
 # Inputs may have a megabyte each: after so many bytes, a lease hands out no more. It starts so many runs at a time.
 MOST_BYTES = 4_194_304
 _AT_A_TIME = 10
+# How often it goes on behind many runs that keys or holds hold back.
+_ASIDES = 10
 _PLACE = {column.name: place for place, column in enumerate(CLAIMED)}
 _HAND_OUT = Bulk(
     update(run)
@@ -143,13 +145,14 @@ def can_be_leased(
 def _start(tx: Transaction, start: _LeasedStart) -> list[Any]:
     """Start runs, a few at a time, until there are enough of them or of their bytes; return their rows, in order."""
     rows: list[Any] = []
-    size = 0
+    size = asides = 0
     while len(rows) < start.limit and size < MOST_BYTES:
         limit = min(_AT_A_TIME, start.limit - len(rows))
-        some, _ = replace(start, limit=limit).start(tx)
+        some, shortfall = replace(start, limit=limit).start(tx)
         rows.extend(some)
         size += sum(len(row[_PLACE["input"]]) for row in some)
-        if len(some) < limit:
+        asides += shortfall is ClaimShortfall.MORE
+        if asides > _ASIDES or (len(some) < limit and shortfall is not ClaimShortfall.MORE):
             break
     return sorted(rows, key=_rank)
 

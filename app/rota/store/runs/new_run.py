@@ -5,6 +5,7 @@ from datetime import datetime
 
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.reasons import CancelReason, SkipReason
+from rota.domain.runs.lineage import Link
 from rota.domain.runs.overlap import Place
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import TaskDefinition
@@ -14,7 +15,7 @@ from rota.store.runs.waiting import waiting_on_run
 # Without slots: `vars` of it is the row, and costs nothing.
 @dataclass(kw_only=True, eq=False)
 class NewRun:
-    """A run that is about to be inserted; the members are columns of the table `run`."""
+    """A run that is about to be inserted; the members but `fed_by` are columns of the table `run`."""
 
     id: Id
     task_id: Id
@@ -37,7 +38,12 @@ class NewRun:
     not_before: datetime | None = None
     rerun_of: Id | None = None
     backfill_id: Id | None = None
+    #: The first run of its chain; None: itself.
+    chain_id: Id | None = None
+    #: What has led to it; not a column.
+    fed_by: tuple[Link, ...] = ()
     error: str | None = None
+    error_type: str | None = None
     attempt: int = 0
     failures: int = 0
     lost_count: int = 0

@@ -3,7 +3,17 @@
 import itertools
 from collections.abc import Collection, Sequence
 
-from sqlalchemy import and_, bindparam, func, literal_column, not_, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    func,
+    literal_column,
+    not_,
+    or_,
+    select,
+    update,
+)
 
 from rota.db.bulk import Bulk
 from rota.db.command import Transaction
@@ -58,13 +68,14 @@ _BLOCK_BEHIND = Bulk(
 )
 
 
-def lines(tx: Transaction, task_ids: Collection[Id]) -> dict[Id, Line]:
-    """Return the lines of tasks; one without an unfinished run has an empty one."""
+def lines(tx: Transaction, task_ids: Collection[Id], *which: ColumnElement[bool]) -> dict[Id, Line]:
+    """Return the lines of tasks, of certain runs only; one without an unfinished run has an empty one."""
     found = dict.fromkeys(task_ids, Line())
     if not found:
         return found
+    unfinished = _UNFINISHED.where(*which) if which else _UNFINISHED
     for id, task_id, cancel_requested_at, waits in tx.connection.execute(
-        _UNFINISHED, {"g_ids": list(found)}
+        unfinished, {"g_ids": list(found)}
     ):
         _, waiting, busy = found[task_id]
         if cancel_requested_at is None:

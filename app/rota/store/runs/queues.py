@@ -35,6 +35,7 @@ from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.effects import RunsReady
 from rota.domain.runs.status import RunStatus
 from rota.errors import NotFound
+from rota.store.holds.lasting import is_any_lasting
 from rota.store.task_names import covers, of_covered_task
 
 
@@ -67,17 +68,28 @@ class Queue:
     queued: int
     running: int
     blocked: int
+    #: For when the queued run that waits longest was due; None: none is queued.
+    oldest_queued_at: datetime | None
     updated_at: datetime | None
     updated_by: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class QueueLimits:
-    """The limits of a claim from a queue; `keyed`: runs with a concurrency key can be claimed from it."""
+    """The limits of a claim from a queue.
+
+    `keyed`: runs with a concurrency key can be claimed from it. `holds`: some hold lasts, perhaps of none of its tasks.
+    """
 
     concurrency: int | None
     paused: bool
     keyed: bool
+    holds: bool
+
+    @property
+    def is_selective(self) -> bool:
+        """Whether a claim has to look at each run."""
+        return self.keyed or self.holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,22 +142,29 @@ _KEYED = exists().where(
 
 
 def not_held() -> ColumnElement[bool]:
-    """Guard: the queue (`g_queue`) has no limit, is not paused, and holds no run with a concurrency key."""
+    """Guard: the queue (`g_queue`) has no limit, is not paused, has no run with a key; and no hold lasts."""
     limited = exists().where(_NAMED, or_(_queue.c.paused, _queue.c.concurrency.is_not(None)))
-    return and_(not_(limited), not_(_KEYED), run.c.concurrency_key.is_(None))
+    free = (not_(limited), not_(_KEYED), without_holds())
+    return and_(*free, run.c.concurrency_key.is_(None))
 
 
-_HOLD = select(
+def without_holds() -> ColumnElement[bool]:
+    """Guard: no hold lasts at `g_now`. Looking which tasks one selects is left to claims while one does."""
+    return not_(is_any_lasting())
+
+
+_LIMITS = select(
     select(_queue.c.concurrency).where(_NAMED).scalar_subquery().label("concurrency"),
     select(_queue.c.paused).where(_NAMED).scalar_subquery().label("paused"),
     _KEYED.label("keyed"),
+    is_any_lasting().label("holds"),
 )
 
 
-def queue_limits(connection: Connection, name: str) -> QueueLimits:
+def queue_limits(connection: Connection, name: str, now: datetime) -> QueueLimits:
     """Return the limits of a claim from this queue."""
-    row = connection.execute(_HOLD, {"g_queue": name}).one()
-    return QueueLimits(row.concurrency, bool(row.paused), bool(row.keyed))
+    row = connection.execute(_LIMITS, {"g_queue": name, "g_now": now}).one()
+    return QueueLimits(row.concurrency, bool(row.paused), bool(row.keyed), bool(row.holds))
 
 
 _RUNNING = select(func.count()).where(
@@ -173,7 +192,7 @@ def find_queue(connection: Connection, name: str, visible: Visible = ALL) -> Que
 
 def _read_queue(connection: Connection, name: str, tasks: NameLimit) -> Queue:
     row = connection.execute(select(queue).where(queue.c.name == name)).one_or_none()
-    return _to_queue(name, row, _counts(connection, [name], tasks).get(name, {}))
+    return _to_queue(name, row, _counts(connection, [name], tasks).get(name, _NONE))
 
 
 # By a loose index scan: one look into the index of tasks for each queue.
@@ -201,7 +220,7 @@ def list_queues(
     counts = _counts(connection, names, visible.tasks)
     settings = connection.execute(select(queue).where(queue.c.name.in_(names)))
     rows = {row.name: row for row in settings}
-    return [_to_queue(name, rows.get(name), counts.get(name, {})) for name in names]
+    return [_to_queue(name, rows.get(name), counts.get(name, _NONE)) for name in names]
 
 
 def _names_of(visible: Visible) -> Select[Any]:
@@ -217,20 +236,34 @@ def _names_of(visible: Visible) -> Select[Any]:
     return listing.order_by(found.c.name).limit(bindparam("limit"))
 
 
+@dataclass(frozen=True, slots=True)
+class _Unfinished:
+    """The unfinished runs of a queue by status: how many, and for when the oldest was due."""
+
+    numbers: dict[str, int]
+    oldest: dict[str, datetime]
+
+    def add(self, status: str, number: int, oldest: datetime) -> None:
+        self.numbers[status], self.oldest[status] = number, oldest
+
+
+_NONE = _Unfinished({}, {})
+
+
 def _counts(
     connection: Connection, names: Sequence[str], tasks: NameLimit
-) -> dict[str, dict[str, int]]:
+) -> dict[str, "_Unfinished"]:
     """Return how many unfinished runs of tasks queues have, by status; queues without any are left out."""
     counted = (
-        select(run.c.queue, run.c.status, func.count())
+        select(run.c.queue, run.c.status, func.count(), func.min(run.c.scheduled_for))
         .where(run.c.finished_at.is_(None), run.c.queue.in_(names))
         .group_by(run.c.queue, run.c.status)
     )
     if not tasks.is_unlimited:
         counted = counted.where(of_covered_task(tasks, run.c.task_id))
-    counts: dict[str, dict[str, int]] = {}
-    for name, status, number in connection.execute(counted):
-        counts.setdefault(name, {})[status] = number
+    counts: dict[str, _Unfinished] = {}
+    for name, status, number, oldest in connection.execute(counted):
+        counts.setdefault(name, _Unfinished({}, {})).add(status, number, oldest)
     return counts
 
 
@@ -239,7 +272,8 @@ def _is_named(connection: Connection, name: str, tasks: NameLimit) -> bool:
     return bool(connection.execute(select(exists().where(*this))).scalar_one())
 
 
-def _to_queue(name: str, row: Any, counts: dict[str, int]) -> Queue:
+def _to_queue(name: str, row: Any, unfinished: _Unfinished) -> Queue:
+    counts = unfinished.numbers
     return Queue(
         name=name,
         concurrency=None if row is None else row.concurrency,
@@ -247,6 +281,7 @@ def _to_queue(name: str, row: Any, counts: dict[str, int]) -> Queue:
         queued=counts.get(RunStatus.QUEUED, 0),
         running=counts.get(RunStatus.RUNNING, 0),
         blocked=counts.get(RunStatus.BLOCKED, 0),
+        oldest_queued_at=unfinished.oldest.get(RunStatus.QUEUED),
         updated_at=None if row is None else row.updated_at,
         updated_by=None if row is None else row.updated_by,
     )

@@ -1,22 +1,37 @@
 """Runs, as they are read."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, and_, bindparam, case, func, or_, select
+from sqlalchemy import (
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    exists,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 
 from rota.db.byte_lengths import byte_length
-from rota.db.tables import attempt, run, task, task_tag
+from rota.db.planning import unindexed
+from rota.db.tables import attempt, run, run_link, task
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import Attempt, Run
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import NotFound
+from rota.store.counting import Counted, count_rows
 from rota.store.json_columns import load_error, load_list, load_progress
-from rota.store.task_names import covers
+from rota.store.runs.filters import RunFilter, matching_runs
+from rota.store.runs.narrowing import Way, ways
 
 # `Row.count` is a method of tuples, so the column gets another name.
 _RUN = select(run, run.c.count.label("run_count"), task.c.name.label("task_name")).join(
@@ -46,7 +61,13 @@ _LISTED_RUN = _RUN.with_only_columns(
     *_SHORTENED,
     *_LEFT_OUT,
 )
+# Nearly no run has links: the others need no further statement.
+_IS_LINKED = or_(
+    exists().where(run_link.c.fed_id == run.c.id), exists().where(run_link.c.feeding_id == run.c.id)
+)
+_DELETED = select(task.c.id).where(task.c.deleted_at.is_not(None))
 _ONE = _RUN.where(run.c.id == bindparam("g_run"))
+_ONE_LINKED = _ONE.add_columns(_IS_LINKED.label("linked"))
 _STATUS = (
     select(run.c.status, task.c.name.label("task_name"))
     .join(task, and_(task.c.id == run.c.task_id, task.c.deleted_at.is_(None)))
@@ -56,28 +77,22 @@ _STATUS = (
 _COUNTED = frozenset({AttemptOutcome.FAILED, AttemptOutcome.TIMED_OUT, AttemptOutcome.RETRY})
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunFilter:
-    """Which runs to list: values of one member are OR-ed, members are AND-ed; empty means any."""
-
-    task: Sequence[str] = ()
-    tag: Sequence[str] = ()
-    status: Sequence[str] = ()
-    reason: Sequence[str] = ()
-    trigger: Sequence[str] = ()
-    backfill_id: Sequence[Id] = ()
-    scheduled_from: datetime | None = None
-    scheduled_to: datetime | None = None
-    #: The tasks that the client may see.
-    limit: NameLimit = UNLIMITED
-
-
 def find_run(connection: Connection, run_id: Id, limit: NameLimit = UNLIMITED) -> Run:
     """Return a run; raises NotFound, also for one of a task that the client may not see (`limit`)."""
     row = connection.execute(_ONE, {"g_run": run_id}).one_or_none()
     if row is None or not limit.covers(row.task_name):
         raise NotFound(f"There is no run {run_id}.")
     return to_run(row)
+
+
+def find_run_with_links(
+    connection: Connection, run_id: Id, limit: NameLimit = UNLIMITED
+) -> tuple[Run, bool]:
+    """Return a run, and whether there are links from or to it; raises NotFound as `find_run` does."""
+    row = connection.execute(_ONE_LINKED, {"g_run": run_id}).one_or_none()
+    if row is None or not limit.covers(row.task_name):
+        raise NotFound(f"There is no run {run_id}.")
+    return to_run(row), bool(row.linked)
 
 
 def find_runs(connection: Connection, ids: Sequence[Id]) -> dict[Id, Run]:
@@ -106,14 +121,36 @@ def list_runs(
 
     Large inputs and results are left out, and the run names them, unless they are wanted `whole`.
     """
-    listing = _filtered(_RUN if whole else _LISTED_RUN, wanted)
+    read = to_run if whole else _to_listed_run
+    found: list[Run] = []
+    for way in ways(connection, _RUN if whole else _LISTED_RUN, wanted):
+        if len(found) < limit:
+            rows = connection.execute(_page(way, after).limit(limit - len(found)))
+            found.extend(map(read, rows))
+    return found
+
+
+def _page(way: Way, after: tuple[datetime, Id] | None) -> Select[Any]:
+    """Return the statement for the runs after a position, newest first."""
+    listing = way.listing
+    # An expression, where no index is to be walked through in its order.
+    at = unindexed(run.c.scheduled_for) if way.sorts else run.c.scheduled_for
     if after is not None:
         scheduled_for, run_id = after
-        same = and_(run.c.scheduled_for == scheduled_for, run.c.id < run_id)
-        listing = listing.where(or_(run.c.scheduled_for < scheduled_for, same))
-    newest_first = listing.order_by(run.c.scheduled_for.desc(), run.c.id.desc()).limit(limit)
-    read = to_run if whole else _to_listed_run
-    return [read(row) for row in connection.execute(newest_first)]
+        same = and_(at == scheduled_for, run.c.id < run_id)
+        # Both say the same of the time; only the first one is a range of an index.
+        listing = listing.where(at <= scheduled_for, or_(at < scheduled_for, same))
+    order = func.coalesce(at, at) if way.sorts else at
+    return listing.order_by(order.desc(), run.c.id.desc())
+
+
+def count_runs(connection: Connection, wanted: RunFilter) -> Counted:
+    """Return how many runs there are, exactly up to a bound."""
+    if wanted.task or not wanted.limit.is_unlimited:
+        found: Select[Any] = _RUN.with_only_columns(literal_column("1"))
+    else:  # without a look at the task of each: few are deleted and not removed yet
+        found = select(literal_column("1")).where(run.c.task_id.not_in(_DELETED))
+    return count_rows(connection, found.where(*matching_runs(wanted)))
 
 
 def list_attempts(connection: Connection, of: Run) -> list[Attempt]:
@@ -180,30 +217,9 @@ def to_run(row: Row[Any]) -> Run:
         started_at=row.started_at,
         finished_at=row.finished_at,
         traceparent=row.traceparent,
+        chain_id=row.chain_id,
         lease_expires_at=None if row.lease_token_hash is None else row.lease_expires_at,
     )
-
-
-def _filtered(listing: Select[Any], wanted: RunFilter) -> Select[Any]:
-    for column, accepted in (
-        (task.c.name, wanted.task),
-        (run.c.status, wanted.status),
-        (run.c.reason, wanted.reason),
-        (run.c.trigger, wanted.trigger),
-        (run.c.backfill_id, wanted.backfill_id),
-    ):
-        if accepted:
-            listing = listing.where(column.in_(accepted))
-    if not wanted.limit.is_unlimited:
-        listing = listing.where(covers(wanted.limit, task.c.name))
-    if wanted.tag:
-        tagged = select(task_tag.c.task_id).where(task_tag.c.tag.in_(wanted.tag))
-        listing = listing.where(run.c.task_id.in_(tagged))
-    if wanted.scheduled_from is not None:
-        listing = listing.where(run.c.scheduled_for >= wanted.scheduled_from)
-    if wanted.scheduled_to is not None:
-        listing = listing.where(run.c.scheduled_for <= wanted.scheduled_to)
-    return listing
 
 
 def _to_attempt(row: Any) -> Attempt:

@@ -7,6 +7,7 @@ from typing import Any
 
 from rota.db.command import Transaction
 from rota.domain.primitives.ids import Id
+from rota.store.holds.lasting import lasting_holds
 from rota.store.runs import concurrency_keys
 from rota.store.runs.claim_statements import (
     Guard,
@@ -17,11 +18,20 @@ from rota.store.runs.claim_statements import (
     starting_these,
     without_key,
 )
-from rota.store.runs.queues import QueueLimits, not_held, queue_limits, running_in
+from rota.store.runs.holding import block_held
+from rota.store.runs.queues import (
+    QueueLimits,
+    not_held,
+    queue_limits,
+    running_in,
+    without_holds,
+)
 
 # A claim looks at more candidates than it can start, since keys may hold some back, but not at all of them.
 _SPARE = 50
 _PAGE = 500
+# Fewer while a hold lasts, since most of them may have to be written: other commands wait for it.
+_HELD_PAGE = 200
 _ROUNDS = 2
 
 
@@ -29,7 +39,9 @@ class ClaimShortfall(StrEnum):
     """Why a claim may have started fewer runs than requested."""
 
     NOTHING = "nothing"  # there were no more, or the queue is paused
-    MORE = "more"  # it put many runs aside that their keys hold back; others may come behind them
+    MORE = (
+        "more"  # it put many runs aside that keys or holds hold back; others may come behind them
+    )
     LOCKED = "locked"  # another replica is claiming from this queue, or with these keys
     FULL = "full"  # the queue has reached its limit of running runs
 
@@ -38,8 +50,8 @@ class ClaimShortfall(StrEnum):
 class Starting:
     """Starts up to `limit` of the best queued runs of one queue, for some handlers.
 
-    Best: highest priority, then earliest `scheduled_for`. Nothing is started in a paused queue, or beyond the limits of
-    the queue and of the runs' concurrency keys.
+    Best: highest priority, then earliest `scheduled_for`. Nothing is started in a paused queue, of a held task, or
+    beyond the limits of the queue and of the runs' concurrency keys.
     """
 
     queue: str
@@ -61,11 +73,11 @@ class Starting:
 
     def start(self, tx: Transaction) -> tuple[Sequence[Any], ClaimShortfall]:
         """Start runs; return their rows (`CLAIMED`), and why there may not be more."""
-        # Most queues have neither limits nor keys: one statement checks that and claims.
+        # Most queues have neither limits nor keys, and no hold lasts: one statement checks that and claims.
         rows = self._start_best(tx, self.limit, not_held)
         if rows:
             return rows, ClaimShortfall.NOTHING
-        return self._claim_held(tx, queue_limits(tx.connection, self.queue))
+        return self._claim_held(tx, queue_limits(tx.connection, self.queue, tx.now))
 
     def _claim_held(
         self, tx: Transaction, limits: QueueLimits
@@ -73,33 +85,39 @@ class Starting:
         if limits.paused:
             return (), ClaimShortfall.NOTHING
         if limits.concurrency is None:
-            return (
-                self._claim_keyed(tx, self.limit) if limits.keyed else ((), ClaimShortfall.NOTHING)
-            )
+            if not limits.is_selective:
+                return (), ClaimShortfall.NOTHING
+            return self._claim_selected(tx, self.limit, limits)
         if not concurrency_keys.try_lock(tx, [f"queue:{self.queue}"]):
             return (), ClaimShortfall.LOCKED
         room = min(self.limit, limits.concurrency - running_in(tx.connection, self.queue))
         if room <= 0:
             return (), ClaimShortfall.FULL
-        rows, shortfall = self._claim_within(tx, room, keyed=limits.keyed)
+        rows, shortfall = self._claim_within(tx, room, limits)
         return rows, ClaimShortfall.FULL if len(rows) == room < self.limit else shortfall
 
     def _claim_within(
-        self, tx: Transaction, room: int, *, keyed: bool
+        self, tx: Transaction, room: int, limits: QueueLimits
     ) -> tuple[Sequence[Any], ClaimShortfall]:
-        if keyed:
-            return self._claim_keyed(tx, room)
-        return self._start_best(tx, room, without_key), ClaimShortfall.NOTHING
+        if limits.is_selective:
+            return self._claim_selected(tx, room, limits)
+        rows = self._start_best(tx, room, without_key, without_holds)
+        return rows, ClaimShortfall.NOTHING
 
-    def _claim_keyed(self, tx: Transaction, most: int) -> tuple[list[Any], ClaimShortfall]:
-        """Go through the queue in its order: start what may start, block what its key holds back."""
+    def _claim_selected(
+        self, tx: Transaction, most: int, limits: QueueLimits
+    ) -> tuple[list[Any], ClaimShortfall]:
+        """Go through the queue in its order: start what may start, block what its key or a hold holds back."""
+        holds = lasting_holds(tx.connection, tx.now) if limits.holds else ()
         started: list[Any] = []
         locked: frozenset[str] = frozenset()
         taken = False
         size = most + _SPARE
         for _ in range(_ROUNDS):
             page = self._candidates(tx, locked, size)
-            found = concurrency_keys.decide(tx, page, most - len(started))
+            held = block_held(tx, [each.id for each in page], holds)
+            free = [each for each in page if each.id not in held]
+            found = concurrency_keys.decide(tx, free, most - len(started))
             concurrency_keys.block(tx, found.over_limit)
             locked |= found.locked
             rows = self._start_these(tx, found.startable)
@@ -107,7 +125,7 @@ class Starting:
             taken = taken or len(rows) < len(found.startable)
             if len(page) < size or len(started) >= most:
                 break
-            size = _PAGE
+            size = _HELD_PAGE if holds else _PAGE
         else:
             return started, ClaimShortfall.MORE
         missed = (locked or taken) and len(started) < most

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Select, and_, case, delete, func, select, upd
 
 from rota.db.command import Transaction
 from rota.db.tables import backfill, run, task
-from rota.db.types import spelled_out
+from rota.db.types import among, spelled_out
 from rota.domain.backfills import Backfill, Span
 from rota.domain.primitives.bounded_cache import bounded_cache
 from rota.domain.primitives.bounds import STORED
@@ -21,6 +21,8 @@ from rota.domain.schedules.definitions import Planned, Schedule, Unreadable
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import NotFound
+from rota.store.calendars.opening import opened_schedule
+from rota.store.calendars.present import PresentCalendars
 
 _SCHEDULE: TypeAdapter[Any] = TypeAdapter(Schedule)
 _BACKFILL = select(backfill, task.c.name.label("task_name")).join(
@@ -50,8 +52,9 @@ def unfinished(connection: Connection, after: Id | None, limit: int) -> list[Adv
     wanted = wanted.where(backfill.c.finished_at.is_(None)).order_by(backfill.c.id).limit(limit)
     if after is not None:
         wanted = wanted.where(backfill.c.id > after)
+    calendars = PresentCalendars(connection)
     return [
-        Advancing(_to_backfill(row), row.max_concurrent - row.unfinished_runs)
+        Advancing(_to_backfill(row, calendars), row.max_concurrent - row.unfinished_runs)
         for row in connection.execute(wanted)
     ]
 
@@ -64,7 +67,8 @@ def list_backfills(
     if after is not None:
         wanted = wanted.where(backfill.c.id < after)
     newest_first = wanted.order_by(backfill.c.id.desc()).limit(limit)
-    return [_to_backfill(row) for row in connection.execute(newest_first)]
+    calendars = PresentCalendars(connection)
+    return [_to_backfill(row, calendars) for row in connection.execute(newest_first)]
 
 
 def find_backfill(
@@ -79,12 +83,12 @@ def find_backfill(
     row = connection.execute(wanted).one_or_none()
     if row is None:
         raise NotFound(f"The task has no backfill {backfill_id}.")
-    return _to_backfill(row)
+    return _to_backfill(row, PresentCalendars(connection))
 
 
 def end_backfills(tx: Transaction, task_ids: Sequence[Id]) -> None:
     """End the backfills of tasks; their runs are not changed."""
-    unfinished = (backfill.c.task_id.in_(task_ids), backfill.c.finished_at.is_(None))
+    unfinished = (among(backfill.c.task_id, task_ids), backfill.c.finished_at.is_(None))
     tx.connection.execute(
         update(backfill).where(*unfinished).values(next_at=None, finished_at=tx.now)
     )
@@ -111,9 +115,9 @@ def read_schedule(text: str) -> Planned:
     return schedule
 
 
-def _to_backfill(row: Any) -> Backfill:
+def _to_backfill(row: Any, calendars: PresentCalendars) -> Backfill:
     span = Span(
-        schedule=read_schedule(row.schedule),
+        schedule=opened_schedule(read_schedule(row.schedule), calendars),
         anchor=Anchor(row.anchored_at, row.task_name),
         starts_at=row.starts_at,
         ends_at=row.ends_at,

@@ -8,16 +8,25 @@ from sqlalchemy import Connection, Integer, bindparam, not_, select
 
 from rota.db.tables import run, task
 from rota.db.types import is_one_of, spelled_out
+from rota.domain.holds.held import HoldsVersion
 from rota.domain.policies import CatchUp
-from rota.domain.primitives.ids import Id
+from rota.domain.primitives.ids import Id, to_id
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.plan import DueTask, Gap, OpenSpan
 from rota.domain.runs.status import RunStatus
+from rota.domain.schedules.calendar_use import uses_calendars
 from rota.domain.tasks.definition import TaskStatus
+from rota.store.calendars.opening import opened
+from rota.store.calendars.present import REVISION, PresentCalendars
+from rota.store.holds.reading import VERSION, holds_at
 from rota.store.runs.claim import earliest_delayed
 from rota.store.task_rows import read_definition
 
-_DUE = (task.c.status == spelled_out(TaskStatus.ACTIVE), task.c.next_fire_at.is_not(None))
+_DUE = (
+    task.c.status == spelled_out(TaskStatus.ACTIVE),
+    task.c.next_fire_at.is_not(None),
+    task.c.deferred_until.is_(None),
+)
 
 
 class _DueRow(NamedTuple):
@@ -37,10 +46,18 @@ class _DueRow(NamedTuple):
     gap_until: datetime | None
     gap_catch_up: CatchUp | None
     traceparent: str | None
+    status_changed_by: str
+    holds_number: int
+    holds_changed_at: datetime | None
+    calendars: Id
+
+    @property
+    def holds_version(self) -> HoldsVersion:
+        return HoldsVersion(self.holds_number, self.holds_changed_at)
 
 
 _DUE_NOW = (
-    select(*(task.c[name] for name in _DueRow._fields))
+    select(*(task.c[name] for name in _DueRow._fields[:-3]), *VERSION, REVISION.label("calendars"))
     .where(*_DUE, task.c.next_fire_at <= bindparam("g_now", type_=task.c.next_fire_at.type))
     .limit(bindparam("g_limit", type_=Integer))
 )
@@ -58,14 +75,22 @@ def due_tasks(
     newest_first: bool = False,
     without: Collection[Id] = (),
 ) -> list[DueTask]:
-    """Return up to `limit` active tasks whose next fire time has come, the earliest (or the latest) first."""
+    """Return up to `limit` active tasks whose next fire time has come, the earliest (or the latest) first.
+
+    They have the holds that select them. Those that are deferred by one are left out.
+    """
     wanted, given = _NEWEST_DUE if newest_first else _OLDEST_DUE, {"g_now": now, "g_limit": limit}
     if without:
         wanted, given = wanted.where(_OTHERS), given | {"g_without": list(without)}
     found = connection.execute(wanted, given)
     rows = [_DueRow._make(row) for row in found]
     spans = _open_spans(connection, [row.gap_run_id for row in rows if row.gap_run_id])
-    return [_to_due(row, spans) for row in rows]
+    due = [_to_due(connection, row, spans) for row in rows]
+    if not rows:
+        return due
+    holds = holds_at(connection, rows[0].holds_version)
+    mattering = holds.between(min(row.next_fire_at for row in rows), now)
+    return [each.under(mattering) for each in due] if mattering else due
 
 
 def earliest_due(connection: Connection, without: Collection[Id] = ()) -> datetime | None:
@@ -88,15 +113,18 @@ def _open_spans(connection: Connection, ids: Sequence[Id]) -> dict[Id, OpenSpan]
     }
 
 
-def _to_due(row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
-    gap = None
+def _to_due(connection: Connection, row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
+    gap, definition, calendars = None, read_definition(row.definition), None
+    if uses_calendars(definition.schedule):
+        definition = opened(definition, PresentCalendars(connection, row.calendars))
+        calendars = row.calendars
     if row.gap_until and row.gap_catch_up:
         gap = Gap(until=row.gap_until, catch_up=row.gap_catch_up)
     return DueTask(
         id=row.id,
         name=row.name,
         generation=row.generation,
-        definition=read_definition(row.definition),
+        definition=definition,
         input=row.input,
         anchored_at=row.anchored_at,
         next_fire_at=row.next_fire_at,
@@ -105,5 +133,19 @@ def _to_due(row: _DueRow, spans: Mapping[Id, OpenSpan]) -> DueTask:
         moved_to_at=row.moved_to_at,
         gap=gap,
         open_span=None if row.gap_run_id is None else spans.get(row.gap_run_id),
+        holds_version=row.holds_version,
         traceparent=row.traceparent,
+        calendars=calendars,
+        registered_by=_registering_run(row),
     )
+
+
+def _registering_run(row: _DueRow) -> Id | None:
+    """Return the run that registered a task which has not fired since."""
+    kind, _, id = row.status_changed_by.partition(":")
+    if row.fired or kind != "run":
+        return None
+    try:
+        return to_id(id)
+    except ValueError:  # changed by hand
+        return None

@@ -9,17 +9,21 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Integer, bindparam, update
+from sqlalchemy import ColumnElement, Integer, bindparam, or_, text, update
 
 from rota.db.bulk import Bulk
 from rota.db.command import Command, Transaction
-from rota.db.tables import task
+from rota.db.known_holds import known_holds_of
+from rota.db.tables import calendar_state, task
 from rota.db.types import is_one_of
+from rota.domain.holds.held import HoldsVersion
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.reasons import PauseReason
 from rota.domain.runs.plan import DueTask, Plan
 from rota.domain.tasks.definition import TaskStatus
+from rota.store.calendars.present import REVISION
+from rota.store.holds.reading import holds_version as read_version
 from rota.store.runs.insertion import insert_planned
 from rota.store.runs.pause import block_waiting
 from rota.store.task_changes import (
@@ -44,7 +48,7 @@ class HeldError(OvertakenError):
 class Fire(Command[int]):
     """Advance a task and insert its runs; return how many are queued.
 
-    Raises OvertakenError if it was changed, HeldError if it is locked.
+    Raises OvertakenError if it was changed or the holds were, HeldError if it is locked.
     """
 
     batched = True
@@ -55,7 +59,11 @@ class Fire(Command[int]):
 
     @classmethod
     def apply_all(cls, tx: Transaction, commands: Sequence["Fire"]) -> list[int | Exception]:
-        left = {} if tx.is_sqlite else _left_out(tx, commands)
+        if not tx.is_sqlite and any(each.plan.deferred_until for each in commands):
+            _await_changes(tx)
+        left = _planned_before(tx, commands)
+        if not tx.is_sqlite:
+            left |= _left_out(tx, [each for each in commands if each.due.id not in left])
         fired = [command for command in commands if command.due.id not in left]
         if not fired:
             return [left[command.due.id] for command in commands]
@@ -112,6 +120,42 @@ def same_move() -> ColumnElement[bool]:
     )
 
 
+# Against `SetHold` and `EndHold` of other replicas.
+_NO_CHANGES = text("LOCK TABLE hold IN SHARE MODE NOWAIT")
+
+
+def _await_changes(tx: Transaction) -> None:
+    """Let holds be changed before this or after it; who changes them looks at the tasks that are deferred by then."""
+    tx.connection.execute(_NO_CHANGES)
+    known_holds_of(tx.connection).written = read_version(tx.connection)
+
+
+def _planned_before(tx: Transaction, commands: Sequence[Fire]) -> dict[Id, OvertakenError]:
+    """Return the tasks that were planned with other holds than there are now, as far as this process knows.
+
+    What it knows costs no statement, except after a change of holds.
+    """
+    known = known_holds_of(tx.connection)
+    if any(each.due.holds_version != known.written for each in commands):
+        known.written = read_version(tx.connection)
+    return {
+        each.due.id: OvertakenError("the holds were changed meanwhile")
+        for each in commands
+        if not is_current(each.due.holds_version, known.written)
+    }
+
+
+def is_current(read: HoldsVersion | None, present: HoldsVersion | None) -> bool:
+    """Guard: a plan that was made before a change of holds is made again."""
+    return read == present
+
+
+def same_calendars() -> ColumnElement[bool]:
+    """Guard: what was planned with days of calendars that have changed meanwhile is planned again."""
+    planned_with = bindparam("g_calendars", type_=calendar_state.c.revision.type)
+    return or_(planned_with.is_(None), planned_with == REVISION)
+
+
 class _LockedRow(NamedTuple):
     """What the guards of the update are about, of a task that is locked."""
 
@@ -152,9 +196,10 @@ def _is_as_read(due: DueTask, row: _LockedRow) -> bool:
 
 def _advance(tx: Transaction, commands: Sequence[Fire]) -> None:
     rows = [_advance_row(command, tx.now) for command in commands]
-    advanced = _advancing(still_active, same_generation, same_fire_time, same_move).execute(
-        tx.connection, rows
-    )
+    with_calendars = any(command.due.calendars is not None for command in commands)
+    guards = [still_active, same_generation, same_fire_time, same_move]
+    guards += [same_calendars] if with_calendars else []
+    advanced = _advancing(*guards).execute(tx.connection, rows)
     if advanced != len(rows):
         raise OvertakenError(f"{len(rows) - advanced} of {len(rows)} tasks were changed meanwhile")
     for command in commands:
@@ -174,6 +219,7 @@ def _advancing(*guards: Callable[[], ColumnElement[bool]]) -> Bulk:
             gap_run_id=bindparam("n_gap_run_id"),
             gap_until=bindparam("n_gap_until"),
             gap_catch_up=bindparam("n_gap_catch_up"),
+            deferred_until=bindparam("n_deferred_until"),
             **completing_columns(),
         ),
         apart=True,
@@ -187,13 +233,23 @@ def _advance_row(command: Fire, now: datetime) -> dict[str, Any]:
         "g_generation": command.due.generation,
         "g_next_fire_at": command.due.next_fire_at,
         "g_moved_to_at": command.due.moved_to_at,
+        "g_calendars": command.due.calendars,
         "n_next_fire_at": plan.next_fire_at,
         "n_fired": plan.fired,
-        "n_gap_run_id": plan.runs[-1].id if plan.leaves_open else None,
+        "n_gap_run_id": _open_span_id(command),
+        "n_deferred_until": plan.deferred_until,
         "n_gap_until": plan.gap.until if plan.gap else None,
         "n_gap_catch_up": plan.gap.catch_up if plan.gap else None,
         **completing(TaskStatus.ACTIVE, now, completed=plan.completed),
     }
+
+
+def _open_span_id(command: Fire) -> Id | None:
+    """Return the id of the span that what is skipped next is added to; a plan without runs leaves it as it is."""
+    plan, span = command.plan, command.due.open_span
+    if not plan.runs:
+        return None if span is None else span.run_id
+    return plan.runs[-1].id if plan.leaves_open else None
 
 
 def _with_open_span(command: Fire, now: datetime) -> Fire:

@@ -20,6 +20,8 @@ from rota.domain.step_budget import FOR_A_PLAN, limited_to
 from rota.domain.tasks.definition import TaskStatus
 from rota.domain.time_zones.database import ZoneDatabase
 from rota.errors import Unplannable
+from rota.store.calendars.opening import opened_schedule
+from rota.store.calendars.present import PresentCalendars
 from rota.store.task_changes import SERVICE, change_status, looked_at_soon
 from rota.store.task_rows import read_definition
 
@@ -89,10 +91,11 @@ def replanned_of(
     """
     found: list[Replanned] = []
     unplannable: list[str] = []
+    calendars = PresentCalendars(connection)
     for stored in page:
         try:
             with limited_to(FOR_A_PLAN):
-                next_fire = _replanned(connection, stored, before, now)
+                next_fire = _replanned(connection, stored, calendars, before, now)
         except (Unplannable, ArithmeticError, LookupError, ValueError):
             unplannable.append(stored.name)
             continue
@@ -102,10 +105,14 @@ def replanned_of(
 
 
 def _replanned(
-    connection: Connection, stored: Stored, before: ZoneDatabase, now: datetime
+    connection: Connection,
+    stored: Stored,
+    calendars: PresentCalendars,
+    before: ZoneDatabase,
+    now: datetime,
 ) -> NextFire:
     return replanned_next_fire(
-        read_definition(stored.definition).schedule,
+        opened_schedule(read_definition(stored.definition).schedule, calendars),
         Anchor(stored.anchored_at, stored.name),
         stored.next_fire,
         now,

@@ -14,7 +14,7 @@ from rota.db.bulk import Bulk
 from rota.db.command import Command, Transaction
 from rota.db.encryption import Keyring, keyring_of
 from rota.db.tables import task
-from rota.domain.http_target.target import SEALED, is_secret, read_sealed, stored_header
+from rota.domain.http_target.secret_headers import SEALED, is_secret, read_sealed, stored_header
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import key_of

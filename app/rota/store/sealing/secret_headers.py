@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from sqlalchemy import Connection
 
 from rota.db.encryption import Keyring, keyring_of, open_text, seal_text
-from rota.domain.http_target.target import Target, is_secret, origin_of
+from rota.domain.http_target.secret_headers import is_secret
+from rota.domain.http_target.target import Target, origin_of
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import SealedText
 from rota.domain.tasks.definition import Task, TaskDefinition

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, and_, or_, select
 from rota.db.tables import task
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.alerts.notifiers import WITH_SECRETS, secret_names_of
-from rota.domain.http_target.target import SEALED
+from rota.domain.http_target.secret_headers import SEALED
 from rota.domain.tasks.definition import HTTP_HANDLER, TaskDefinition, TaskStatus
 from rota.errors import Sealed
 from rota.store.sealing.secret_headers import open_headers

@@ -1,14 +1,14 @@
 """Bulk: one verb for every task that a filter matches, some tasks per write, in the order of their names."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlalchemy import Connection, select
 
 from rota.db.command import Command, Transaction
 from rota.db.tables import task
 from rota.store.task_rows import TaskFilter, matching
-from rota.store.tasks.bulk_verbs import Refused, Verb
+from rota.store.tasks.bulk_verbs import Chosen, Refused, TaskChange, Verb
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,6 +18,8 @@ class Batch:
     matched: int
     changed: int
     refused: tuple[Refused, ...] = ()
+    #: What it changed of the tasks, for the audit log; of a dry run, nothing.
+    changes: Sequence[TaskChange] = field(default=(), compare=False)
     last: str | None = None
     #: The tasks that were run, if that is the verb.
     ran: Sequence[str] = ()
@@ -37,27 +39,24 @@ class DoEach(Command[Batch]):
     limit: int | None = None
     dry_run: bool = False
 
-    def names(self, connection: Connection) -> list[str]:
-        """Return the names of the tasks that it is for."""
-        limit = self.limit or self.verb.tasks_per_write
-        return selected(connection, self.wanted, self.after, limit)
-
     def apply(self, tx: Transaction) -> Batch:
         limit = self.limit or self.verb.tasks_per_write
-        names = self.names(tx.connection)
-        done = self.verb.do(tx, names, dry_run=self.dry_run)
-        more = len(names) == limit or done.seen < len(names)
+        chosen = selected(tx.connection, self.wanted, self.after, limit)
+        done = self.verb.do(tx, chosen, dry_run=self.dry_run)
+        more = len(chosen) == limit or done.seen < len(chosen)
         return Batch(
             matched=done.seen,
             changed=done.changed,
             refused=tuple(done.refused),
-            last=names[done.seen - 1] if more else None,
+            changes=() if self.dry_run else done.changes,
+            last=chosen[done.seen - 1].name if more else None,
             ran=done.ran,
         )
 
 
-def selected(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[str]:
-    """Return the names of up to `limit` tasks that a filter matches, in order, from the name `after` on."""
+def selected(connection: Connection, wanted: TaskFilter, after: str, limit: int) -> list[Chosen]:
+    """Return up to `limit` tasks that a filter matches, in the order of their names, from the name `after` on."""
     present = (task.c.deleted_at.is_(None), task.c.name > after)
-    listing = select(task.c.name).where(*present, *matching(wanted))
-    return list(connection.execute(listing.order_by(task.c.name).limit(limit)).scalars())
+    listing = select(task.c.id, task.c.name).where(*present, *matching(wanted))
+    rows = connection.execute(listing.order_by(task.c.name).limit(limit))
+    return [Chosen._make(row) for row in rows]

@@ -3,24 +3,26 @@
 Nothing is written for a task that refuses.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import accumulate
-from typing import Protocol
+from typing import Any, NamedTuple, Protocol
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, func, select
 
 from rota.db.command import Transaction
 from rota.db.tables import run, task
+from rota.db.types import is_one_of
 from rota.domain.access.quotas import Quota
 from rota.domain.policies import CatchUp
-from rota.domain.tasks.definition import TaskStatus
+from rota.domain.primitives.ids import Id
+from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import AppError
 from rota.store.access.quotas import used
 from rota.store.follow_ups import follow_up
-from rota.store.task_locks import LockedTask, lock_tasks, read_tasks
-from rota.store.task_rows import tasks_by_name
+from rota.store.holds.reading import holds_that_matter
+from rota.store.task_rows import Known, tasks_by_id
 from rota.store.tasks import transitions
 from rota.store.tasks.run_commands import RunNow
 from rota.store.tasks.transitions import Resumption, awaiting_finish, check_status, resumption
@@ -33,6 +35,31 @@ TASKS_TOGETHER = 250
 #: makes. The tasks that are left are for the next write, so that firing has its turn.
 PLANS_FOR = 0.05
 RUNS_TOGETHER = 500
+
+
+class Chosen(NamedTuple):
+    """A task that a filter matched. One that is registered under its name since is another one."""
+
+    id: Id
+    name: str
+
+
+class TaskChange(NamedTuple):
+    """A task that a verb has changed, and of it what the audit log compares; `after` None: it was deleted."""
+
+    name: str
+    before: Mapping[str, Any]
+    after: Mapping[str, Any] | None
+
+
+class _Present(NamedTuple):
+    """A task, as it is locked or read."""
+
+    id: Id
+    name: str
+    status: str
+    status_reason: str | None
+    generation: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +77,12 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What a verb did to the first `seen` of the named tasks."""
+    """What a verb did to the first `seen` of the tasks."""
 
     seen: int
     changed: int
     refused: Sequence[Refused]
+    changes: Sequence[TaskChange] = ()
     #: The tasks that were run, if that is the verb.
     ran: Sequence[str] = ()
 
@@ -65,8 +93,8 @@ class Verb(Protocol):
     @property
     def tasks_per_write(self) -> int: ...
 
-    def do(self, tx: Transaction, names: Sequence[str], *, dry_run: bool) -> Done:
-        """Execute it for the named tasks, or the first of them; `dry_run` only decides, without locking them."""
+    def do(self, tx: Transaction, chosen: Sequence[Chosen], *, dry_run: bool) -> Done:
+        """Execute it for these tasks, or the first of them; `dry_run` only decides, without locking them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,18 +105,21 @@ class StatusVerb:
     #: The status in which it changes nothing.
     no_change_in: TaskStatus | None
     refused_in: tuple[TaskStatus, ...]
-    execute: Callable[[Transaction, Sequence[LockedTask]], None]
+    execute: Callable[[Transaction, Sequence[Known]], None]
+    #: The status that a task has then, and why; None: there is no such task any more.
+    becomes: TaskStatus | None
+    reason: str | None = None
 
     @property
     def tasks_per_write(self) -> int:
         return TASKS_TOGETHER
 
-    def do(self, tx: Transaction, names: Sequence[str], *, dry_run: bool) -> Done:
+    def do(self, tx: Transaction, chosen: Sequence[Chosen], *, dry_run: bool) -> Done:
         if not dry_run:
-            names = _bounded(tx.connection, names)
-        found = (read_tasks if dry_run else lock_tasks)(tx.connection, *_named(names))
-        accepted: list[LockedTask] = []
+            chosen = _bounded(tx.connection, chosen)
+        accepted: list[_Present] = []
         refused: list[Refused] = []
+        found = _present(tx.connection, [each.id for each in chosen], lock=not dry_run)
         for each in sorted(found, key=lambda each: each.name):
             if each.status == self.no_change_in:
                 continue
@@ -100,25 +131,33 @@ class StatusVerb:
                 accepted.append(each)
         if not dry_run:
             self.execute(tx, accepted)
-        return Done(len(names), len(accepted), refused)
+        changes = [TaskChange(each.name, _state(each), self._after(each)) for each in accepted]
+        return Done(len(chosen), len(accepted), refused, changes)
+
+    def _after(self, before: _Present) -> Mapping[str, Any] | None:
+        if self.becomes is None:
+            return None
+        return _state(before._replace(status=self.becomes, status_reason=self.reason))
 
 
 def pause_each(by: str, reason: str | None = None) -> StatusVerb:
     """Return the verb that pauses tasks, with a reason."""
     refused_in = (TaskStatus.COMPLETED, TaskStatus.CANCELLED)
     execute = partial(transitions.pause, by=by, reason=reason)
-    return StatusVerb("paused", TaskStatus.PAUSED, refused_in, execute)
+    status = TaskStatus.PAUSED
+    return StatusVerb("paused", status, refused_in, execute, status, reason)
 
 
 def cancel_each(by: str) -> StatusVerb:
     """Return the verb that cancels tasks."""
     execute = partial(transitions.cancel, by=by)
-    return StatusVerb("cancelled", TaskStatus.CANCELLED, (TaskStatus.COMPLETED,), execute)
+    status = TaskStatus.CANCELLED
+    return StatusVerb("cancelled", status, (TaskStatus.COMPLETED,), execute, status)
 
 
 def delete_each() -> StatusVerb:
     """Return the verb that deletes tasks."""
-    return StatusVerb("deleted", None, (), transitions.delete)
+    return StatusVerb("deleted", None, (), transitions.delete, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,24 +175,25 @@ class ResumeEach:
     def tasks_per_write(self) -> int:
         return TASKS_TOGETHER
 
-    def do(self, tx: Transaction, names: Sequence[str], *, dry_run: bool) -> Done:
+    def do(self, tx: Transaction, chosen: Sequence[Chosen], *, dry_run: bool) -> Done:
         if not dry_run:
-            names = _bounded(tx.connection, names)
-        found = tasks_by_name(tx.connection, names, lock=not dry_run)
+            chosen = _bounded(tx.connection, chosen)
+        found = tasks_by_id(tx.connection, [each.id for each in chosen], lock=not dry_run)
         awaiting = awaiting_finish(tx.connection, found.values())
+        holds = holds_that_matter(tx.connection)
         accepted: list[Resumption] = []
         refused: list[Refused] = []
         until = self.monotonic() + PLANS_FOR
         seen = runs = 0
-        for name in names:
+        for id, name in chosen:
             if seen and (self.monotonic() > until or runs > RUNS_TOGETHER):
                 break
             seen += 1
-            each = found.get(name)
+            each = found.get(id)
             if each is None or each.status is TaskStatus.ACTIVE:
                 continue
             try:
-                accepted.append(resumption(each, tx.now, self.catch_up, awaiting))
+                accepted.append(resumption(each, tx.now, self.catch_up, awaiting, holds))
             except AppError as error:
                 refused.append(Refused.of(name, error))
             else:
@@ -161,7 +201,7 @@ class ResumeEach:
                 runs += 0 if fire is None else len(fire.plan.runs)
         if not dry_run:
             transitions.resume(tx, accepted, self.by)
-        return Done(seen, len(accepted), refused)
+        return Done(seen, len(accepted), refused, _resumed(tx.connection, accepted))
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +218,12 @@ class RunEach:
     def tasks_per_write(self) -> int:
         return TASKS_PER_WRITE
 
-    def do(self, tx: Transaction, names: Sequence[str], *, dry_run: bool) -> Done:
+    def do(self, tx: Transaction, chosen: Sequence[Chosen], *, dry_run: bool) -> Done:
         with tx.savepoint() as savepoint:
             room = _Room.of(tx, self.quota)
-            lock_tasks(tx.connection, *_named(names))
+            ids = [each.id for each in chosen]
+            present = {each.id for each in _present(tx.connection, ids, lock=True)}
+            names = [each.name for each in chosen if each.id in present]
             refused = [
                 error for name in names if (error := self._refusal(tx, name, room)) is not None
             ]
@@ -189,7 +231,7 @@ class RunEach:
                 savepoint.rollback()
         others = {each.task for each in refused}
         ran = [] if dry_run else [name for name in names if name not in others]
-        return Done(len(names), len(names) - len(refused), refused, ran)
+        return Done(len(chosen), len(names) - len(refused), refused, ran=ran)
 
     def _refusal(self, tx: Transaction, name: str, room: "_Room | None") -> Refused | None:
         try:
@@ -221,19 +263,46 @@ class _Room:
         self.quota.check(self.used, self.used + 1)
 
 
-def _named(names: Sequence[str]) -> tuple[ColumnElement[bool], ColumnElement[bool]]:
-    return task.c.name.in_(names), task.c.deleted_at.is_(None)
+def _resumed(connection: Connection, resumed: Sequence[Resumption]) -> list[TaskChange]:
+    """Return what was changed of tasks: what they fired of the pause may have completed them."""
+    now = {each.id: each for each in _present(connection, [each.task.id for each in resumed])}
+    return [
+        TaskChange(each.task.name, _state(each.task), _state(now[each.task.id])) for each in resumed
+    ]
 
 
-def _bounded(connection: Connection, names: Sequence[str]) -> Sequence[str]:
-    """Return the first of the named tasks, as many as have not too many unfinished runs together."""
-    unfinished = (
-        select(task.c.name, func.count().label("runs"))
-        .join(run, run.c.task_id == task.c.id)
-        .where(*_named(names), run.c.finished_at.is_(None))
-        .group_by(task.c.name)
-    )
-    runs = {row.name: row.runs for row in connection.execute(unfinished)}
-    counted = accumulate(runs.get(name, 0) for name in names)
+def _present(connection: Connection, ids: Collection[Id], *, lock: bool = False) -> list[_Present]:
+    """Return those of the tasks that are there, by id, locked in this order."""
+    rows = connection.execute(_LOCKED if lock else _READ, {"g_ids": list(ids)})
+    return [_Present._make(row) for row in rows]
+
+
+def _state(of: "_Present | Task") -> Mapping[str, Any]:
+    """Return what the audit log compares of a task, where there are many."""
+    return {
+        "status": str(of.status),
+        "status_reason": of.status_reason,
+        "generation": of.generation,
+    }
+
+
+def _bounded(connection: Connection, chosen: Sequence[Chosen]) -> Sequence[Chosen]:
+    """Return the first of the tasks, as many as have not too many unfinished runs together."""
+    ids = {"g_ids": [each.id for each in chosen]}
+    runs = {row.task_id: row.runs for row in connection.execute(_UNFINISHED, ids)}
+    counted = accumulate(runs.get(each.id, 0) for each in chosen)
     fitting = sum(1 for together in counted if together <= RUNS_TOGETHER)
-    return names[: max(fitting, 1)]
+    return chosen[: max(fitting, 1)]
+
+
+_READ = (
+    select(*(task.c[name] for name in _Present._fields))
+    .where(is_one_of(task.c.id, "g_ids"), task.c.deleted_at.is_(None))
+    .order_by(task.c.id)
+)
+_LOCKED = _READ.with_for_update()
+_UNFINISHED = (
+    select(run.c.task_id, func.count().label("runs"))
+    .where(is_one_of(run.c.task_id, "g_ids"), run.c.finished_at.is_(None))
+    .group_by(run.c.task_id)
+)

@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from sqlalchemy import delete, select
 
 from rota.db.command import Command, Transaction
-from rota.db.tables import kv, notification, run, task, task_tag
+from rota.db.tables import kv, notification, removed_runs, run, task, task_tag
 from rota.domain.policies import CatchUp
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import PreconditionFailed
+from rota.store.calendars.usage import forget_usage
 from rota.store.follow_ups import follow_up
+from rota.store.holds.reading import holds_that_matter
 from rota.store.kv.history_rows import remove_history
 from rota.store.scheduling.backfill_rows import remove_backfills
 from rota.store.task_rows import find_task, present_task
@@ -56,7 +58,9 @@ class Resume(Command[Task]):
         if found.status is TaskStatus.ACTIVE:
             return found
         awaiting = awaiting_finish(tx.connection, [found])
-        transitions.resume(tx, [resumption(found, tx.now, self.catch_up, awaiting)], self.change.by)
+        holds = holds_that_matter(tx.connection)
+        resumed = resumption(found, tx.now, self.catch_up, awaiting, holds)
+        transitions.resume(tx, [resumed], self.change.by)
         # A run that was skipped by now may have given the task its next fire time.
         follow_up(tx)
         return find_task(tx.connection, found.name)
@@ -126,6 +130,8 @@ class Purge(Command[bool]):
         removed += remove_backfills(tx, id, self.limit)
         if not removed:
             tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == id))
+            tx.connection.execute(delete(removed_runs).where(removed_runs.c.task_id == id))
+            forget_usage(tx, id)
             tx.connection.execute(delete(task).where(task.c.id == id))
         return True
 

@@ -14,6 +14,8 @@ from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.moved_fire_time import NextFire, moved, taken_back
 from rota.domain.step_budget import FOR_A_REGISTRATION, limited_to
 from rota.domain.tasks.definition import Task, TaskStatus
+from rota.store.calendars.opening import opened_schedule
+from rota.store.calendars.present import PresentCalendars
 from rota.store.task_changes import looked_at_soon, status_columns, watched_anew
 from rota.store.task_rows import read_definition
 
@@ -48,7 +50,9 @@ def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> b
     if row is None:
         return False
     present = NextFire.of(row.next_fire_at, row.overrides_at, row.moved_to_at)
-    schedule, anchor = read_definition(row.definition).schedule, Anchor(row.anchored_at, row.name)
+    calendars = PresentCalendars(tx.connection)
+    schedule = opened_schedule(read_definition(row.definition).schedule, calendars)
+    anchor = Anchor(row.anchored_at, row.name)
     with limited_to(FOR_A_REGISTRATION):
         made = moved(schedule, anchor, present, at, tx.now)
     columns: dict[str, Any] = {**made.columns, **looked_at_soon(tx.now)}

@@ -17,7 +17,7 @@ from rota.domain.runs.model import Run
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import Task
-from rota.store.json_columns import dump_error
+from rota.store.json_columns import dump_error, error_type
 from rota.store.runs.reading import find_run
 from rota.store.sealing.secret_inputs import stored_input
 from rota.store.task_rows import check_not_cancelled, find_task
@@ -81,8 +81,13 @@ class Ping(Command[Run]):
         if self._reason is None:
             result = json_text.dumps(self.message)
             return {"outcome": AttemptOutcome.SUCCEEDED, "result": result, "failures": 0}
-        error = dump_error(RunError("ping", self.message or _NO_MESSAGE))
-        return {"outcome": AttemptOutcome.FAILED, "error": error, "failures": 1}
+        error = RunError("ping", self.message or _NO_MESSAGE)
+        return {
+            "outcome": AttemptOutcome.FAILED,
+            "error": dump_error(error),
+            "error_type": error_type(error),
+            "failures": 1,
+        }
 
     def _count(self, tx: Transaction, found: Task, id: Id) -> None:
         """Write to the task what the end of any run of it does."""

@@ -16,6 +16,7 @@ from rota.domain.reasons import CancelReason
 from rota.domain.runs.planning import most_runs
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.base import Anchor
+from rota.domain.schedules.calendar_use import without_days
 from rota.domain.schedules.definitions import After
 from rota.domain.schedules.fire_times import after_finish, fires_after_finish, first_fire
 from rota.domain.schedules.moved_fire_time import NextFire, begun_again
@@ -74,7 +75,7 @@ def _has_work_left(tx: Transaction, existing: Task) -> bool:
 
 def _update(tx: Transaction, command: Declaration, existing: Task, *, same: bool) -> Registration:
     """New definition, same history and kv; running work untouched; a registration never unpauses."""
-    same_schedule = existing.definition.schedule == command.definition.schedule
+    same_schedule = same_rule(existing, command)
     if not same_schedule:
         check_not_past(command.definition.schedule, tx.now)
     anchored_at = existing.anchored_at if same_schedule else tx.now
@@ -169,6 +170,12 @@ def _applied(tx: Transaction, task_id: Id) -> Applied:
     running = exists().where(run.c.task_id == task_id, run.c.status == RunStatus.RUNNING)
     is_running = tx.connection.execute(select(running)).scalar_one()
     return Applied.NEXT_RUN if is_running else Applied.IMMEDIATELY
+
+
+def same_rule(existing: Task, command: Declaration) -> bool:
+    """Return whether a registration keeps the schedule; what days its calendars have does not matter."""
+    one, other = (each.definition.schedule for each in (existing, command))
+    return without_days(one) == without_days(other)
 
 
 def same_definition(one: TaskDefinition, other: TaskDefinition) -> bool:

@@ -14,6 +14,7 @@ from rota.domain.step_budget import FOR_A_REGISTRATION, for_a_batch, limited_to,
 from rota.domain.tasks.definition import Registered, Task, TaskStatus
 from rota.errors import AppError, Fault, PreconditionFailed, TooCostly
 from rota.store.alerts.naming import check_not_itself, warnings_of_notified
+from rota.store.calendars.usage import registered
 from rota.store.chains.limits import refusal
 from rota.store.chains.predecessors import missing_predecessors, named_by, tasks_with_predecessors
 from rota.store.kv.seeds import Seeding, write_seeds
@@ -138,6 +139,9 @@ def _registered(
 ) -> Registration:
     _check_preconditions(command, existing)
     check_not_itself(command.name, command.definition)
+    opened = registered(tx.connection, command.definition)
+    if opened is not command.definition:
+        command = replace(command, definition=opened)
     definition = with_present_headers(tx.connection, command.definition, existing)
     secrets.check(replace(command, definition=definition), existing)
     if existing is None:

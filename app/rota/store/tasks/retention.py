@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, delete, exists, func, not_, select, text
+from sqlalchemy import Connection, and_, exists, func, not_, select, text
 
 from rota.db.command import Command, Transaction
 from rota.db.tables import backfill, run, task
@@ -17,6 +17,7 @@ from rota.domain.primitives.preconditions import Precondition
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import AppError
+from rota.store.runs.removal import remove_runs
 from rota.store.task_locks import lock_tasks
 from rota.store.task_rows import read_definition
 from rota.store.tasks.lifecycle import Change, Delete
@@ -45,7 +46,7 @@ class RemoveRuns(Command[int]):
         finished = and_(run.c.id.in_(self.ids), run.c.finished_at.is_not(None))
         free = select(run.c.id).where(finished).with_for_update(skip_locked=True)
         ids = tx.connection.execute(free).scalars().all()
-        return tx.connection.execute(delete(run).where(run.c.id.in_(ids))).rowcount
+        return remove_runs(tx.connection, ids)
 
 
 class EndedTask(NamedTuple):

@@ -11,6 +11,7 @@ from rota.db.tables import run, task
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
+from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.model import Run
 from rota.domain.runs.overlap import Line, skipped_for
 from rota.domain.runs.status import Trigger
@@ -18,6 +19,7 @@ from rota.domain.tasks.definition import Task
 from rota.errors import Conflict
 from rota.store.alerts.watching import check_sooner
 from rota.store.runs.cancellation import cancel_waiting, request_end
+from rota.store.runs.holding import NOT_HELD
 from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
@@ -62,10 +64,15 @@ class RunNow(Command[Run]):
 
 @dataclass(frozen=True, slots=True)
 class Rerun(Command[Run]):
-    """Make a new run with the input and `scheduled_for` of a finished one. Raises NotFound, Conflict."""
+    """Make a new run with the input (or another `input`) and `scheduled_for` of a finished one.
+
+    Raises NotFound, Conflict.
+    """
 
     run_id: Id
     traceparent: str | None = None
+    #: JSON text; None: that of the finished run.
+    input: str | None = None
 
     def apply(self, tx: Transaction) -> Run:
         old = find_run(tx.connection, self.run_id)
@@ -84,9 +91,15 @@ class Rerun(Command[Run]):
             found.generation,
             Trigger.RERUN,
             old.scheduled_for,
-            seal_input(tx.connection, found.id, found.definition, old.input),
+            seal_input(
+                tx.connection,
+                found.id,
+                found.definition,
+                old.input if self.input is None else self.input,
+            ),
         )
-        made.rerun_of = old.id
+        made.rerun_of, made.chain_id = old.id, old.chain
+        made.fed_by = (Link(old.id, LinkKind.RERUN),)
         made.traceparent = self.traceparent
         return _insert(tx, found, made, line)
 
@@ -116,12 +129,16 @@ class CancelRun(Command[Run]):
 
 
 def _line(tx: Transaction, found: Task) -> Line:
-    """Return the line that a further run of a task meets. Raises Conflict if there can be none."""
+    """Return the line that a further run of a task meets. Raises Conflict if there can be none.
+
+    A run by hand does not wait for one that waits for the end of a hold, and is not refused for it; it may replace it.
+    """
     check_not_cancelled(found)
     policy = found.definition.overlap_policy
     if policy is OverlapPolicy.ALLOW:
         return Line()
-    line = lines(tx, [found.id])[found.id]
+    which = () if policy is OverlapPolicy.REPLACE else (NOT_HELD,)
+    line = lines(tx, [found.id], *which)[found.id]
     overlapped = skipped_for(policy, line)
     if overlapped is not None:
         busy = find_run(tx.connection, overlapped)

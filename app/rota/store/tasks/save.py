@@ -15,6 +15,7 @@ from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Conflict
 from rota.store.alerts.changes import forget_without_rules
 from rota.store.alerts.watching import first_watched, watched_after
+from rota.store.calendars.usage import change_usage, insert_usage
 from rota.store.chains.predecessors import change_predecessors, insert_predecessors
 from rota.store.handlers import change_handler
 from rota.store.runs.concurrency_keys import change_concurrency
@@ -64,6 +65,7 @@ def save(tx: Transaction, existing: Task, changed: Task) -> None:
         tx.connection.execute(delete(task_tag).where(task_tag.c.task_id == changed.id))
         _insert_tags(tx, [changed])
     change_predecessors(tx, existing, changed)
+    change_usage(tx, existing, changed)
     forget_without_rules(tx, existing, changed)
     _emit_changed(tx, existing, changed)
     _emit_due(tx, [changed])
@@ -94,6 +96,7 @@ def insert_new(tx: Transaction, made: dict[str, Task]) -> None:
     _INSERT.execute(tx.connection, rows)
     _insert_tags(tx, list(made.values()))
     insert_predecessors(tx, made.values())
+    insert_usage(tx, made.values())
     tx.effects.extend(
         TaskChanged(each.id, TaskEvent.CREATED, each.status_changed_by) for each in made.values()
     )
@@ -113,6 +116,7 @@ def _live_columns(tx: Transaction, of: Task) -> dict[str, Any]:
         "generation": of.generation,
         "anchored_at": of.anchored_at,
         "next_fire_at": of.next_fire_at,
+        "deferred_until": None,  # its name, queue and tags say anew which holds select it
         "fired": of.fired,
         "fires_after_finish": fires_after_finish(of.definition.schedule),
         "has_alerts": has_rules_for_ends(of.definition),

@@ -10,6 +10,7 @@ from sqlalchemy import Connection, select
 from rota.db.command import StaleError, Transaction
 from rota.db.tables import run
 from rota.domain.effects import DueSooner, TaskDeleted
+from rota.domain.holds.held import Holds
 from rota.domain.policies import CatchUp
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
@@ -81,7 +82,9 @@ def delete(tx: Transaction, tasks: Sequence[Known]) -> None:
     tx.effects.extend(TaskDeleted(id) for id in ids)
 
 
-def resumption(found: Task, now: datetime, catch_up: CatchUp, awaiting: set[Id]) -> Resumption:
+def resumption(
+    found: Task, now: datetime, catch_up: CatchUp, awaiting: set[Id], holds: Holds
+) -> Resumption:
     """Return how a task is resumed; `awaiting` as of `awaiting_finish`. Raises Conflict, Unplannable."""
     check_status(found, "resumed", TaskStatus.COMPLETED, TaskStatus.CANCELLED)
     if isinstance(found.definition.schedule, Unreadable):
@@ -90,7 +93,8 @@ def resumption(found: Task, now: datetime, catch_up: CatchUp, awaiting: set[Id])
     status = TaskStatus.ACTIVE if fires or found.id in awaiting else TaskStatus.COMPLETED
     if found.next_fire_at is None or found.next_fire_at > now:
         return Resumption(found, status)
-    due = replace(to_due(replace(found, status=status)), gap=Gap(until=now, catch_up=catch_up))
+    due = to_due(replace(found, status=status)).under(holds.between(found.next_fire_at, now))
+    due = replace(due, gap=Gap(until=now, catch_up=catch_up))
     try:
         # What a rule of many fire times leaves of the pause is for the firing passes.
         return Resumption(found, status, Fire(due, plan(due, now, _STEPS_IN_A_RESUME)))
@@ -131,7 +135,8 @@ def _change(
     reason: str | None = None,
 ) -> list[Id]:
     ids = [each.id for each in tasks]
-    changed = change_status(tx, ids, status, by, reason=reason, updated_at=tx.now)
+    names = {each.id: each.name for each in tasks}
+    changed = change_status(tx, ids, status, by, reason=reason, names=names, updated_at=tx.now)
     if changed != ids:
         raise StaleError("a task was changed by another replica")
     return ids

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rota.db import lock_retries
+from rota.db.writing import lock_retries
 from rota.domain.effects import RunsReady
 from rota.errors import Locked, Unavailable
 from tests.db.commands import Count, Put, PutTogether, Statement, description, names_in, row_of

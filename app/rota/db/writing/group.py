@@ -7,7 +7,7 @@ from sqlalchemy.exc import IntegrityError
 
 from rota.db import failures
 from rota.db.command import FollowUp, StaleError, Transaction
-from rota.db.lock_retries import WriteRequest
+from rota.db.writing.lock_retries import WriteRequest
 
 # How long a command waits for a lock when the group is executed one by one: the group has waited already. After several
 # have met a lock the rest barely wait: all commands behind them wait for the sum.

@@ -1,0 +1,1 @@
+"""Named calendars: declared, read, listed and removed."""

@@ -1,0 +1,60 @@
+"""The order in which the documentation page shows things, and where it shows a lock."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from rota.api.middleware.auth import is_open
+from rota.api.tasks.response_examples import REGISTERED, TASK
+
+_KV: Final = "/v1/tasks/{name}/kv"
+#: What a reader looks for first; the service looks through its routes in another order.
+_KV_ORDER: Final = (
+    *("", "/{key}", "/{key}/history", "/transaction"),
+    *("/revert", "/export", "/import"),
+)
+#: Those that FastAPI takes from models have lost the members that are null.
+_EXAMPLES: Final = {"TaskOut": TASK, "RegistrationOut": REGISTERED}
+_UNTOLD: Final = "Successful Response"
+_FIRST_MEMBERS: Final = ("id", "name")
+
+
+def arrange(document: dict[str, Any]) -> None:
+    """Put paths and members into the order of a reader, take the lock from what needs no key, add whole examples."""
+    schemas = document["components"]["schemas"]
+    document["paths"] = {path: document["paths"][path] for path in _ordered(document["paths"])}
+    for path, item in document["paths"].items():
+        for operation in item.values():
+            _describe_successes(operation, schemas)
+            if is_open(path):
+                operation["security"] = []
+    for name, schema in schemas.items():
+        if name in _EXAMPLES:
+            schema["examples"] = [_EXAMPLES[name]]
+        if "name" in schema.get("properties", {}):
+            schema["properties"] = _names_first(schema["properties"])
+
+
+def _describe_successes(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
+    """Say what a response has, where FastAPI says only that it is one of success."""
+    for response in operation["responses"].values():
+        if response["description"] != _UNTOLD:
+            continue
+        content = response.get("content", {}).get("application/json", {})
+        name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
+        told = schemas.get(name, {}).get("description", "Done.")
+        response["description"] = told.partition("\n\n")[0]
+
+
+def _ordered(paths: Mapping[str, Any]) -> Iterator[str]:
+    of_kv = iter(sorted((path for path in paths if path.startswith(_KV)), key=_rank))
+    for path in paths:
+        yield next(of_kv) if path.startswith(_KV) else path
+
+
+def _rank(path: str) -> int:
+    return _KV_ORDER.index(path.removeprefix(_KV))
+
+
+def _names_first(members: Mapping[str, Any]) -> dict[str, Any]:
+    first: Sequence[str] = [name for name in _FIRST_MEMBERS if name in members]
+    return {name: members[name] for name in (*first, *members)}

@@ -1,0 +1,1 @@
+"""Statistics and badges over HTTP."""

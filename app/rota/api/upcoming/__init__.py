@@ -1,0 +1,1 @@
+"""What runs next of all tasks: as JSON, and as a feed for calendars."""

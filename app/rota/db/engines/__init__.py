@@ -1,0 +1,1 @@
+"""SQLAlchemy engines: how connections to SQLite and to PostgreSQL are opened."""

@@ -1,0 +1,1 @@
+"""Statistics: what became of the fire times of a window, as numbers. Pure; the time is an argument."""

@@ -1,0 +1,1 @@
+"""Calendars: declared, read, removed, and their days filled into the schedules that name them."""

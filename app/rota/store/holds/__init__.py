@@ -1,0 +1,1 @@
+"""Holds: set, changed, ended, and read."""

@@ -1,0 +1,60 @@
+"""Failed runs, as they are read to be grouped by their errors."""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection, func, select, text
+
+from rota.db.planning import implied
+from rota.db.tables import run, task
+from rota.domain.runs.error_groups import Failure
+from rota.domain.runs.status import RunStatus
+from rota.store.json_columns import load_message
+from rota.store.runs.filters import RunFilter, matching_runs
+
+#: How many failures are grouped: the latest ones.
+MOST_GROUPED = 10_000
+# Type and message come first in the text of an error.
+_HEAD = 1_500
+
+
+class Failures(NamedTuple):
+    """The latest failures, and whether there are no more."""
+
+    found: list[Failure]
+    is_complete: bool
+
+
+def latest_failures(
+    connection: Connection, wanted: RunFilter, most: int = MOST_GROUPED
+) -> Failures:
+    """Return failed runs that meet the other conditions of a filter, the latest first."""
+    failed = replace(wanted, status=(RunStatus.FAILED,))
+    latest = (
+        select(
+            run.c.id,
+            task.c.name,
+            run.c.reason,
+            run.c.finished_at,
+            run.c.error_type,
+            func.substr(run.c.error, 1, _HEAD).label("head"),
+        )
+        .join(task, task.c.id == run.c.task_id)
+        .where(task.c.deleted_at.is_(None), implied(text("run.status = 'failed'")))
+        .where(*matching_runs(failed))
+        .order_by(run.c.finished_at.desc())
+        .limit(most + 1)
+    )
+    rows = connection.execute(latest).all()
+    return Failures([_to_failure(row) for row in rows[:most]], len(rows) <= most)
+
+
+def _to_failure(row: Any) -> Failure:
+    return Failure(
+        run_id=row.id,
+        task=row.name,
+        reason=row.reason,
+        type=row.error_type or "",
+        message=load_message(row.head),
+        finished_at=row.finished_at,
+    )

@@ -1,0 +1,1 @@
+"""Statistics: the numbers, as they are read."""

@@ -1,0 +1,1 @@
+"""The dashboard: pages that are made of what the API answers, and nothing else."""

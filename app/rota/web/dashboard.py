@@ -1,0 +1,144 @@
+"""The dashboard as ASGI middleware around the API: `/ui` and below are its own, everything else passes through."""
+
+from collections.abc import Awaitable, Callable
+from functools import cache
+from importlib.resources import files
+from pathlib import PurePath
+from typing import Final
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from rota.api.http.services import Services
+from rota.domain.access.session import Session
+from rota.errors import AppError
+from rota.web import forms, sessions
+from rota.web.api_client import ApiClient, ApiProblemError
+from rota.web.page import Page, View, see_other
+from rota.web.routes import VIEWS
+
+_TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+#: The script of a page reads the API below this path, with the cookie of the session.
+_PASSED: Final = "/ui/api/"
+
+
+class Dashboard:
+    """ASGI middleware. Outside of the one that checks keys, which its calls of the API go through."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._pages = Router(
+            [
+                Route("/ui/sign-in", self._show_sign_in, methods=["GET"]),
+                Route("/ui/sign-in", self._sign_in, methods=["POST"]),
+                Route("/ui/sign-out", self._sign_out, methods=["POST"]),
+                Route("/ui/static/{name}", _static, methods=["GET"]),
+                *(
+                    Route(path, self._endpoint(view), methods=[method])
+                    for (method, path), view in VIEWS.items()
+                ),
+            ],
+            redirect_slashes=True,
+        )
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        if scope["type"] != "http" or not (path == "/ui" or path.startswith("/ui/")):
+            await self._app(scope, receive, send)
+        elif path.startswith(_PASSED):
+            await self._pass_on(scope, receive, send)
+        else:
+            await self._pages(scope, receive, send)
+
+    def _endpoint(self, view: View) -> Callable[[Request], Awaitable[Response]]:
+        async def serve(request: Request) -> Response:
+            page = await self._page(request)
+            try:
+                if request.method == "POST":
+                    forms.check_same_origin(request)
+                page = await page.with_banners()
+                return await view(page)
+            except ApiProblemError as error:
+                if error.status == 401:
+                    return _to_sign_in(request)
+                return _problem(page, error.status, str(error))
+            except AppError as error:
+                return _problem(page, 400, error.detail)
+
+        return serve
+
+    async def _page(self, request: Request) -> Page:
+        services: Services = request.app.state.services
+        session = await sessions.session_of(request, services)
+        return Page(request, services, session, ApiClient(self._app, request.scope, session))
+
+    async def _show_sign_in(self, request: Request) -> Response:
+        return (await self._page(request)).show("sign_in.html", fault=None)
+
+    async def _sign_in(self, request: Request) -> Response:
+        forms.check_same_origin(request)
+        page = await self._page(request)
+        given = await forms.read_form(request)
+        response = see_other(_own_path(request.query_params.get("next", "")))
+        try:
+            await sessions.sign_in(
+                self._app, request, page.services, given.get("key", "").strip(), response
+            )
+        except ApiProblemError as error:
+            return page.show("sign_in.html", status=error.status, fault=str(error))
+        return response
+
+    async def _sign_out(self, request: Request) -> Response:
+        forms.check_same_origin(request)
+        given = await forms.read_form(request)
+        response = see_other("/ui/sign-in")
+        services: Services = request.app.state.services
+        everywhere = given.get("everywhere") == "yes"
+        await sessions.sign_out(request, services, response, everywhere=everywhere)
+        return response
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve a request of a script by the API, streams included: reads only; forms are what changes something."""
+        request = Request(scope, receive)
+        session: Session | None = await sessions.session_of(request, request.app.state.services)
+        path = scope["path"].removeprefix("/ui/api")
+        if request.method != "GET" or not path.startswith("/v1/"):
+            await Response(status_code=404)(scope, receive, send)
+            return
+        client = ApiClient(self._app, scope, session)
+        inner = client.scope_of("GET", path.removeprefix("/v1/").split("/"), {})
+        await self._app({**inner, "query_string": scope["query_string"]}, receive, send)
+
+
+def _static(request: Request) -> Response:
+    content = _files().get(request.path_params["name"])
+    if content is None:
+        return Response(status_code=404)
+    kind = _TYPES[PurePath(request.path_params["name"]).suffix]
+    return Response(content, media_type=kind, headers={"cache-control": "max-age=300"})
+
+
+@cache
+def _files() -> dict[str, bytes]:
+    """Return the files of styles, scripts and pictures by their names."""
+    folder = files("rota.web").joinpath("static")
+    return {each.name: each.read_bytes() for each in folder.iterdir()}
+
+
+def _to_sign_in(request: Request) -> Response:
+    url = request.url.path if request.method == "GET" else "/ui"
+    if request.url.query and request.method == "GET":
+        url += f"?{request.url.query}"
+    return RedirectResponse(f"/ui/sign-in?{urlencode({'next': url})}", status_code=303)
+
+
+def _own_path(url: str) -> str:
+    """Return a URL if it is one of the dashboard, else its first page: a link must not lead elsewhere after sign-in."""
+    return url if url.startswith("/ui") and not url.startswith("/ui/sign-in") else "/ui"
+
+
+def _problem(page: Page, status: int, detail: str) -> Response:
+    return page.show("problem.html", status=status, code=status, detail=detail)

@@ -1,0 +1,1 @@
+"""The pages of the dashboard: what each asks the API for, and what it does."""

@@ -1,0 +1,121 @@
+"""The first page: the last hour and the next, and what is wrong."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from rota.domain.primitives.instants import format_instant
+from rota.web.page import Page, Views
+from rota.web.timeline import lines_of, timeline
+
+_AROUND: Final = timedelta(hours=1)
+_MOST_RUNS: Final = 100
+_MOST_WAITING: Final = 50
+_MOST_COMING: Final = 300
+_MOST_ROWS: Final = 12
+#: What a run waits for that somebody may have to look at, by the beginning of `waiting_on`.
+_CAUSES: Final = {
+    "circuit": "circuit open",
+    "host": "host slowed",
+    "handler": "no handler",
+    "constraint": "constraint",
+}
+
+Row = Mapping[str, Any]
+
+
+async def show(page: Page) -> Response:
+    """Show the last hour, the next one, and what needs somebody."""
+    now = page.services.clock.now()
+    start, end = now - _AROUND, now + _AROUND
+    (
+        first,
+        failing,
+        paused,
+        alerts,
+        queues,
+        holds,
+        runs,
+        blocked,
+        delayed,
+        coming,
+    ) = await asyncio.gather(
+        page.api.find("tasks", limit=1),
+        page.api.find("tasks", failing="true", limit=_MOST_ROWS),
+        page.api.find("tasks", status="paused", limit=_MOST_ROWS),
+        page.api.find("alerts", limit=_MOST_ROWS),
+        page.api.find("queues"),
+        page.api.find("holds"),
+        page.api.find("runs", scheduled_from=format_instant(start), limit=_MOST_RUNS),
+        page.api.find("runs", status="blocked", limit=_MOST_WAITING),
+        page.api.find("runs", status="queued", limit=_MOST_WAITING),
+        page.api.find("upcoming", until=format_instant(end), limit=_MOST_COMING),
+    )
+    latest = _items(runs)
+    lines, beyond = lines_of(latest, _items(coming))
+    wrong = {
+        "failing": _items(failing),
+        "alerts": _items(alerts),
+        "holds": [each for each in _items(holds) if each["status"] == "active"],
+        "paused": _items(paused),
+        "queues": [each for each in map(_troubled, _items(queues)) if each],
+        "waits": _waits([*_items(blocked), *_items(delayed)]),
+    }
+    more = any(each and each["next_cursor"] for each in (blocked, delayed))
+    return page.show(
+        "now.html",
+        strip=timeline(lines, start, now, end),
+        lines=lines,
+        beyond=beyond,
+        cut_at=_cut_at(coming),
+        runs=latest,
+        wrong=wrong,
+        is_fine=not any(wrong.values()),
+        more_wait=more,
+        more_failing=bool(failing and failing["next_cursor"]),
+        more_paused=bool(paused and paused["next_cursor"]),
+        may_read=first is not None,
+        has_tasks=bool(_items(first)),
+        address=str(page.request.base_url).rstrip("/"),
+    )
+
+
+def _items(page: Row | None) -> Sequence[Any]:
+    return page["items"] if page else ()
+
+
+def _cut_at(coming: Row | None) -> str | None:
+    """Return up to when the fire times to come are complete; None: they are."""
+    if coming is None or coming["complete_until"] >= coming["until"]:
+        return None
+    return str(coming["complete_until"])
+
+
+def _troubled(queue: Row) -> dict[str, Any] | None:
+    """Return a queue that is paused, or full while runs wait for it; None of any other."""
+    full = queue["concurrency"] is not None and queue["running"] >= queue["concurrency"]
+    if queue["paused"]:
+        return {"queue": queue, "state": "paused"}
+    return {"queue": queue, "state": "full"} if full and queue["queued"] else None
+
+
+def _waits(runs: Sequence[Row]) -> list[dict[str, Any]]:
+    """Return what runs wait for that somebody may have to look at, with their tasks."""
+    waits: dict[str, dict[str, Any]] = {}
+    for run in runs:
+        for cause in run["waiting_on"] or ():
+            kind, _, of = cause.partition(":")
+            if kind in _CAUSES:
+                wait = waits.setdefault(
+                    cause, {"says": _CAUSES[kind], "of": of, "runs": 0, "tasks": []}
+                )
+                wait["runs"] += 1
+                if run["task"] not in wait["tasks"]:
+                    wait["tasks"].append(run["task"])
+    return list(waits.values())
+
+
+VIEWS: Final[Views] = {("GET", "/ui"): show}

@@ -1,0 +1,57 @@
+"""The pages: their views by method and path, and those in the navigation."""
+
+from typing import Final
+
+from rota.web.page import Views
+from rota.web.pages import (
+    audit,
+    bulk,
+    calendars,
+    failures,
+    handlers,
+    holds,
+    keys,
+    kv,
+    kv_entry,
+    kv_revert,
+    load,
+    now,
+    queues,
+    repair,
+    run,
+    run_now,
+    runs,
+    secrets,
+    system,
+    task,
+    task_form,
+    tasks,
+    tasks_bulk,
+)
+
+#: Of paths that fit a request the first counts: those with a fixed part come before those with a name there.
+VIEWS: Final[Views] = {
+    **now.VIEWS,
+    **tasks.VIEWS,
+    **task_form.VIEWS,
+    **tasks_bulk.VIEWS,
+    **run_now.VIEWS,
+    **kv.VIEWS,
+    **kv_revert.VIEWS,
+    **kv_entry.VIEWS,
+    **task.VIEWS,
+    **runs.VIEWS,
+    **failures.VIEWS,
+    **bulk.VIEWS,
+    **run.VIEWS,
+    **repair.VIEWS,
+    **queues.VIEWS,
+    **holds.VIEWS,
+    **load.VIEWS,
+    **calendars.VIEWS,
+    **handlers.VIEWS,
+    **secrets.VIEWS,
+    **keys.VIEWS,
+    **audit.VIEWS,
+    **system.VIEWS,
+}

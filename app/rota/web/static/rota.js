@@ -1,0 +1,116 @@
+"use strict";
+// Times in the zone of the viewer, and pages that follow what happens. Without it every page works as it stands.
+
+const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
+const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+
+function writeTimes(root) {
+  for (const time of root.querySelectorAll("time[datetime]")) {
+    const at = new Date(time.dateTime);
+    if (Number.isNaN(at.getTime())) continue;
+    time.title = `${exact.format(at)} ${zone} (${time.dateTime})`;
+    if (!("relative" in time.dataset)) time.textContent = exact.format(at);
+  }
+  const place = document.getElementById("zone");
+  if (place) place.textContent = zone;
+}
+
+let live = true;
+let missed = 0;
+let saidAt = 0;
+let reloading = 0;
+
+function isChanged(field) {
+  if (field.tagName !== "SELECT") return field.value !== field.defaultValue || field.checked !== field.defaultChecked;
+  const chosen = [...field.options].findIndex((each) => each.defaultSelected);
+  return field.selectedIndex !== Math.max(chosen, 0);
+}
+
+// Replacing the page would lose something: what is typed, the answer to a form (`data-still`), or a dialog that is read.
+function isBusy() {
+  const active = document.activeElement;
+  if (active && ["INPUT", "SELECT", "TEXTAREA"].includes(active.tagName)) return true;
+  return document.querySelector("dialog[open], main [data-still]") !== null || hasTyped();
+}
+
+function hasTyped() {
+  return [...document.querySelectorAll("main input, main select, main textarea")].some(isChanged);
+}
+
+async function refresh(asked = false) {
+  const reply = await fetch(location.href, { headers: { accept: "text/html" } });
+  if (!reply.ok || reply.redirected) return;
+  if (document.querySelector("main [data-still]")) return; // what a form has come to
+  const page = new DOMParser().parseFromString(await reply.text(), "text/html");
+  const fresh = page.getElementById("main");
+  if (!fresh || (asked ? hasTyped() : isBusy())) return;
+  const opened = [...document.querySelectorAll("details")].map((each) => each.open);
+  document.getElementById("main").replaceChildren(...fresh.childNodes);
+  document.querySelectorAll("details").forEach((each, index) => { each.open = opened[index] ?? each.open; });
+  writeTimes(document);
+  document.dispatchEvent(new Event("rota:shown"));
+  const version = page.getElementById("version");
+  if (version && version.textContent !== document.getElementById("version").textContent) showUpdated(version.textContent);
+}
+
+// The service was updated while this page was open: its scripts and forms may not fit any more.
+function showUpdated(version) {
+  if (document.getElementById("updated")) return;
+  const banner = document.createElement("p");
+  banner.id = "updated";
+  banner.className = "banner";
+  banner.setAttribute("role", "status");
+  const link = document.createElement("a");
+  link.href = location.href;
+  link.textContent = "Load the page again";
+  banner.append(`Rota ${version} is running now, and this page is of the version before. `, link);
+  document.getElementById("main").before(banner);
+}
+
+function showMissed() {
+  const chip = document.getElementById("news");
+  chip.hidden = missed === 0;
+  chip.textContent = `${missed} new`;
+  // At most each ten seconds, so that a reader is not talked to all the time.
+  if (missed && Date.now() - saidAt > 10_000) {
+    saidAt = Date.now();
+    document.getElementById("said").textContent = `${missed} new events; the page is not updated`;
+  }
+}
+
+function notice() {
+  if (!live || isBusy() || document.hidden) {
+    missed += 1;
+    showMissed();
+    return;
+  }
+  missed = 0;
+  showMissed();
+  if (!reloading) reloading = setTimeout(() => { reloading = 0; refresh(); }, 1000);
+}
+
+const KINDS = [
+  ...["succeeded", "failed", "cancelled", "skipped"].map((each) => `run.${each}`),
+  ...["created", "updated", "paused", "resumed", "cancelled", "deleted", "completed"].map((each) => `task.${each}`),
+  ...["failing", "recovered", "skipped", "late", "on_time"].map((each) => `alert.${each}`),
+  "kv.changed",
+];
+
+function follow() {
+  const button = document.getElementById("live");
+  if (!button || location.pathname.startsWith("/ui/sign-in")) return;
+  const events = new EventSource("/ui/api/v1/events");
+  for (const kind of KINDS) events.addEventListener(kind, notice);
+  button.hidden = false;
+  button.addEventListener("click", () => {
+    live = !live;
+    button.setAttribute("aria-pressed", String(live));
+    button.textContent = live ? "Live" : "Paused";
+    document.getElementById("said").textContent = live ? "The page follows what happens" : "The page stays as it is";
+    if (live) { missed = 0; showMissed(); refresh(); }
+  });
+  document.getElementById("news").addEventListener("click", () => { missed = 0; showMissed(); refresh(true); });
+}
+
+writeTimes(document);
+follow();

@@ -1,0 +1,54 @@
+"""Times on the page of a task: the next ones in the time zone of its schedule, and those in a sentence."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from markupsafe import Markup, escape
+
+from rota.domain.primitives.instants import parse_instant
+from rota.domain.time_zones.zone import zone
+from rota.web.formats import instant
+
+_INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)", re.ASCII)
+
+
+class NextTime(NamedTuple):
+    """A fire time: in UTC, and as the clocks of the task's zone show it."""
+
+    at: str
+    local: str
+
+
+def zone_of(schedule: Mapping[str, Any]) -> str:
+    """Return the time zone of a schedule, or of the first part that has one."""
+    if isinstance(schedule.get("timezone"), str):
+        return str(schedule["timezone"])
+    parts = (zone_of(each) for each in schedule.get("schedules", ()) if isinstance(each, dict))
+    return next((each for each in parts if each != "UTC"), "UTC")
+
+
+def next_times(times: Sequence[str], timezone: str) -> list[NextTime]:
+    """Return fire times with their local times, such as `Mon 2026-11-30 09:00:00 +01:00`."""
+    place = zone(timezone)
+    return [NextTime(each, _local(each, place)) for each in times]
+
+
+def _local(time: str, place: Any) -> str:
+    at = parse_instant(time).astimezone(place)
+    return f"{at:%a %Y-%m-%d %H:%M:%S} {at.isoformat()[-6:]}"
+
+
+def with_times(sentence: str) -> Markup:
+    """Return a text with its times as elements, which the script writes in the zone of the viewer."""
+    parts = _INSTANT.split(sentence)
+    return Markup("").join(
+        _time(each) if index % 2 else escape(each) for index, each in enumerate(parts)
+    )
+
+
+def _time(text: str) -> Markup:
+    try:
+        return instant(text)
+    except ValueError:  # looks like a time, and is none
+        return escape(text)

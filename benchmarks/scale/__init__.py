@@ -1,0 +1,1 @@
+"""What operators ask of a large database, measured: lists, and what is registered beside them."""

@@ -1,0 +1,1 @@
+"""Stories: what an operator does in the dashboard, in a real browser against a service that listens."""

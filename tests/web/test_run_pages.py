@@ -1,0 +1,290 @@
+"""The pages of runs: filters, groups of failures, bulk operations, the page of a run, and repairs after it."""
+
+from base64 import b64encode
+from collections.abc import Callable, Iterator
+from html import unescape
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlsplit
+
+import pytest
+
+from tests.api.handlers import open_gate, wait_entered
+from tests.api.service import Api, serving
+from tests.support.factories import eventually
+from tests.web.browser import Browser
+from tests.web.test_pages import HOSTILE
+
+ONCE = {"max_attempts": 1}
+
+
+@pytest.fixture(scope="module")
+def api(another_database: Callable[[str], str]) -> Iterator[Api]:
+    handlers = ("tests.api.handlers", "tests.web.handlers")
+    keys = (f"k1:{b64encode(bytes(range(32))).decode()}",)
+    with serving(another_database("sqlite"), handlers=handlers, encryption_keys=keys) as service:
+        shouting = {"handler": "shout", "input": "", "retry": ONCE, "overlap_policy": "allow"}
+        service.task("shouting", **shouting, tags=["loud"])
+        service.task("also-shouting", **shouting)
+        service.task("greeting", handler="greet", input={"name": "Ada"})
+        service.task("swapping", handler="swap", input={"key": "k", "value": "v"}, kv_history=20)
+        service.task("holding", handler="hold")
+        service.task("secretive", secret_input=True, input="nobody knows")
+        yield service
+
+
+@pytest.fixture(scope="module")
+def browser(api: Api) -> Browser:
+    return Browser(api)
+
+
+def shouted(api: Api, text: str, task: str = "shouting") -> dict[str, Any]:
+    return api.ended(api.run(task, input=text))
+
+
+def text_of(browser: Browser, path: str) -> str:
+    return " ".join(browser.page(path).text.split())
+
+
+def hidden(page: str, name: str) -> str:
+    """The value of the first hidden field with a name."""
+    return unescape(page.split(f'name="{name}" value="')[1].split('"', maxsplit=1)[0])
+
+
+# ---------------------------------------------------------------------------------------------------- hostile
+def test_what_a_run_says_is_text_and_nothing_else(api: Api, browser: Browser) -> None:
+    failed = shouted(api, HOSTILE)
+    swapped = api.ended(api.run("swapping", input={"key": "h", "value": HOSTILE}))
+    stored = browser.send("/ui/runs/bulk", {"verb": "rerun", "error_text": HOSTILE[:100]})
+
+    for path in (
+        f"/ui/runs/{failed['id']}",
+        f"/ui/runs/{failed['id']}/rerun",
+        f"/ui/runs/{swapped['id']}",
+        f"/ui/runs/{swapped['id']}/revert",
+        "/ui/runs?show=values",
+        f"/ui/runs?task={quote(HOSTILE)}&tag={quote(HOSTILE)}&window=1h",
+        "/ui/runs/failures",
+        f"/ui/runs/failures?error={quote(HOSTILE)}&window={quote(HOSTILE)}",
+        f"/ui/runs/bulk/new?task={quote(HOSTILE)}",
+        stored.headers["location"],
+        "/ui/runs/bulk",
+    ):
+        answer = browser.open(path)
+        assert answer.status_code in {200, 422}, (path, answer.text[-300:])
+        assert "<img" not in answer.text, path
+        assert "alert(1)</script>" not in answer.text, path
+        assert 'style="' not in answer.text, path
+    assert browser.page(f"/ui/runs/{failed['id']}").text.count("alert(1)") >= 3
+
+
+# ----------------------------------------------------------------------------------------------------- filters
+def test_the_list_takes_the_filters_of_the_api_and_a_window(api: Api, browser: Browser) -> None:
+    failed = shouted(api, "filters: it is full")
+    other = shouted(api, "filters: it is late", "also-shouting")
+
+    page = browser.open("/ui/runs?window=1h&status=failed&error_text=filters:&tag=loud").text
+
+    assert failed["id"] in page
+    assert other["id"] not in page
+    assert "that ended in the last 1h" in page
+    assert "<strong>1 run</strong>" in page
+
+
+@pytest.mark.parametrize(
+    ("query", "said"),
+    [
+        ("scheduled_from=yesterday", "scheduled_from: give a time"),
+        ("window=soon", "The window:"),
+        ("status=lost", "status:"),
+    ],
+)
+def test_a_wrong_filter_is_said_and_stays_in_the_form(
+    browser: Browser, query: str, said: str
+) -> None:
+    answer = browser.open(f"/ui/runs?{query}")
+
+    assert answer.status_code == 422
+    assert said in unescape(answer.text)
+    assert f'value="{query.partition("=")[2]}"' in answer.text
+
+
+def test_pages_go_forwards_and_back(api: Api, browser: Browser) -> None:
+    api.task("many", overlap_policy="allow", retention={"runs": 200})
+    for _ in range(55):
+        api.run("many")
+
+    first = browser.open("/ui/runs?task=many").text
+    older = unescape(first.split('rel="next" href="')[1].split('"')[0])
+    second = browser.open(older).text
+    newer = unescape(second.split('rel="prev" href="')[1].split('"')[0])
+
+    assert "<strong>55 runs</strong>" in first
+    assert 'rel="prev"' not in first
+    assert 'rel="next"' not in second
+    assert newer == "/ui/runs?task=many"
+
+
+def test_values_are_shown_on_request_and_secrets_never(api: Api, browser: Browser) -> None:
+    api.ended(api.run("secretive"))
+
+    quiet, shown = (
+        browser.open(f"/ui/runs?task=secretive{more}").text for more in ("", "&show=values")
+    )
+
+    assert ('scope="col">Input' in quiet, 'scope="col">Input' in shown) == (False, True)
+    assert "<code>secret</code>" in shown
+    assert "nobody knows" not in quiet
+
+
+# ---------------------------------------------------------------------------------------------------- failures
+def test_each_group_of_failures_leads_to_its_runs_and_to_no_others(
+    api: Api, browser: Browser
+) -> None:
+    expected = {shouted(api, f"groups: customer {number} is blocked")["id"] for number in (1, 22)}
+    shouted(api, "groups: the disk is full")
+
+    page = browser.open("/ui/runs/failures?error_text=groups:&window=1h").text
+    blocked = next(row for row in page.split("<tr>") if "is blocked" in row)
+    link = unescape(blocked.split('href="')[1].split('"')[0])
+    asked = dict(parse_qsl(urlsplit(link).query))
+
+    assert ">2</a>" in blocked
+    assert (asked["status"], asked["window"], asked["error"]) == ("failed", "1h", "ValueError")
+    listed = browser.open(link).text
+    assert {each for each in expected if each in listed} == expected
+    assert "<strong>2 runs</strong>" in listed
+
+
+# -------------------------------------------------------------------------------------------------------- bulk
+def test_a_bulk_is_previewed_confirmed_and_shows_each_run(api: Api, browser: Browser) -> None:
+    failed = [shouted(api, f"bulk: {number}") for number in range(3)]
+    chosen = {"task": "shouting", "status": "failed", "error_text": "bulk:", "window": "1h"}
+
+    stored = browser.send("/ui/runs/bulk", {**chosen, "verb": "rerun", "input": '"bulk: again"'})
+    url = stored.headers["location"]
+    preview = text_of(browser, url)
+    before = len(api.items("/v1/runs?trigger=rerun&task=shouting"))
+    confirmed = browser.send(f"{url}/confirm")
+
+    assert "Nothing is done yet. 3 runs fit: 3 failed" in preview
+    assert all(each["id"] in preview for each in failed)
+    assert before == 0
+    assert confirmed.headers["location"] == url
+    assert eventually(lambda: "Finished" in text_of(browser, url))
+    assert "done 3" in text_of(browser, url)
+    again = api.items("/v1/runs?trigger=rerun&task=shouting")
+    assert [each["input"] for each in again] == ["bulk: again"] * 3
+    assert "Run again: 3 runs" in text_of(browser, "/ui/runs/bulk")
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"input": "{"}, "The input is no JSON"),
+        ({"max_concurrent": "few"}, "give a whole number"),
+        ({"max_concurrent": "0"}, "/max_concurrent"),
+        ({"chain_id": "01a22911-1ffa-705d-b9c0-655dbb68b392"}, "Runs of a chain"),
+        ({"scheduled_from": "yesterday"}, "RFC 3339"),
+    ],
+)
+def test_a_wrong_bulk_is_said_and_what_was_typed_stays(
+    browser: Browser, fields: dict[str, str], said: str
+) -> None:
+    answer = browser.send("/ui/runs/bulk", {"verb": "rerun", "status": "failed", **fields})
+
+    assert answer.status_code == 422
+    assert said in unescape(answer.text)
+    assert hidden(answer.text, "status") == "failed"
+    assert next(iter(fields.values())) in unescape(answer.text)
+
+
+def test_a_date_in_a_bulk_is_on_the_clock_of_its_task(api: Api, browser: Browser) -> None:
+    api.task(
+        "in-berlin",
+        schedule={"type": "cron", "expression": "0 0 1 1 *", "timezone": "Europe/Berlin"},
+    )
+
+    stored = browser.send(
+        "/ui/runs/bulk", {"verb": "cancel", "task": "in-berlin", "scheduled_from": "2026-07-01"}
+    )
+
+    bulk = api.read("/v1/bulk/" + stored.headers["location"].rpartition("/")[2])
+    assert bulk["selector"]["scheduled_from"].startswith("2026-06-30T22:00:00")
+    browser.send(f"/ui/runs/bulk/{bulk['id']}/cancel")
+    assert api.read(f"/v1/bulk/{bulk['id']}")["status"] == "cancelled"
+
+
+# --------------------------------------------------------------------------------------------------- one run
+def test_a_run_shows_its_attempts_as_a_picture_and_as_a_table(api: Api, browser: Browser) -> None:
+    api.task("again", handler="again")
+    run = api.ended(api.run("again"))
+
+    page = browser.page(f"/ui/runs/{run['id']}")
+
+    pictures = [each for each in page.all("svg") if each.get("class") == "gantt"]
+    assert "attempt 1 retry after" in str(pictures[0]["aria-label"])
+    text = " ".join(page.text.split())
+    assert "Attempt 1 retry" in text
+    assert "Attempt 2 succeeded" in text
+
+
+def test_a_run_that_goes_on_is_explained_followed_and_cancelled(api: Api, browser: Browser) -> None:
+    run = api.run("holding")
+    wait_entered("holding")
+
+    answer = browser.open(f"/ui/runs/{run['id']}").text
+    cancelled = browser.send(f"/ui/runs/{run['id']}/cancel")
+
+    assert "Attempt 1 has been running since" in answer
+    assert f'data-follow="{run["id"]}"' in answer
+    assert cancelled.headers["location"] == f"/ui/runs/{run['id']}"
+    open_gate("holding")
+    assert api.ended(run)["cancel_requested_at"] is not None
+
+
+def test_a_run_shows_what_it_changed_and_it_can_be_restored(api: Api, browser: Browser) -> None:
+    api.put("/v1/tasks/swapping/kv/name", json={"value": "Ada"})
+    run = api.ended(api.run("swapping", input={"key": "name", "value": "Grace"}))
+
+    shown = browser.page(f"/ui/runs/{run['id']}").text
+    asked = browser.open(f"/ui/runs/{run['id']}/revert").text
+    done = browser.send(f"/ui/runs/{run['id']}/revert")
+
+    assert '-"Ada"\n+"Grace"' in shown
+    assert "<dt>Set again</dt><dd><code>name</code>" in asked
+    assert "The kv is as it was before the run" in done.text
+    assert api.read("/v1/tasks/swapping/kv/name")["value"] == "Ada"
+
+
+def test_a_run_shows_the_runs_around_it(api: Api, browser: Browser) -> None:
+    first = api.ended(api.run("greeting"))
+    again = api.ended(api.post(f"/v1/runs/{first['id']}/rerun").json())
+
+    page = browser.open(f"/ui/runs/{again['id']}").text
+
+    assert f'href="/ui/runs/{first["id"]}"' in page
+    assert f"/ui/runs?chain_id={first['id']}" in page
+
+
+def test_a_rerun_takes_other_input_and_keeps_what_was_typed(api: Api, browser: Browser) -> None:
+    run = api.ended(api.run("greeting"))
+    url = f"/ui/runs/{run['id']}/rerun"
+
+    assert '"name": "Ada"' in browser.page(url).text
+    for typed, said in (
+        ('{"name":', "no JSON"),
+        ('{"name": "Grace", "times": 10}', "/input/times"),
+    ):
+        refused = browser.send(url, {"input": typed})
+        assert refused.status_code == 422
+        assert said in unescape(refused.text)
+        assert typed in unescape(refused.text)
+    accepted = browser.send(url, {"input": '{"name": "Grace"}'})
+    again = api.read("/v1/runs/" + accepted.headers["location"].rpartition("/")[2])
+    assert (again["rerun_of"], again["input"]) == (run["id"], {"name": "Grace"})
+
+
+def test_a_secret_input_is_not_in_the_form(api: Api, browser: Browser) -> None:
+    run = api.ended(api.run("secretive"))
+
+    assert "nobody knows" not in browser.open(f"/ui/runs/{run['id']}/rerun").text
