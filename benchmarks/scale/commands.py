@@ -3,7 +3,7 @@
 import time
 from typing import Any
 
-from benchmarks.client import ask, wait_until
+from benchmarks.client import UnexpectedAnswerError, ask, wait_until
 from benchmarks.figures import Line, median
 from benchmarks.scale.data import TEAMS
 from benchmarks.scale.measured import Scale, measured
@@ -35,13 +35,15 @@ _HOLD = {"selector": {"all": True}, "fire_times": "catch_up", "reason": "mainten
 def verbs(scale: Scale) -> list[Line]:
     """Return how long it takes to pause, resume and cancel 5,000 tasks at once."""
     per_team = max(scale.size.tasks // TEAMS, 1)
-    teams = [f"team-{number}" for number in range(min(_TASKS // per_team, TEAMS))]
-    body = {"selector": {"tags": teams}}
+    teams = [f"team-{number:02d}" for number in range(min(_TASKS // per_team, TEAMS))]
+    body, port = {"selector": {"tags": teams}}, scale.rota.port
     lines = []
     for verb in ("pause", "resume", "cancel"):
+        matched = ask(port, "POST", f"/v1/tasks/{verb}", body | {"dry_run": True})["matched"]
+        if not matched:
+            raise UnexpectedAnswerError(f"no task is of {teams[0]}")
         taken = _timed(scale, "POST", f"/v1/tasks/{verb}", body)
-        number = min(per_team * len(teams), scale.size.tasks)
-        lines.append(scale.line(f"{verb} of {number:,} tasks", taken, MOST_FOR_A_VERB))
+        lines.append(scale.line(f"{verb} of {matched:,} tasks", taken, MOST_FOR_A_VERB))
     return lines
 
 
