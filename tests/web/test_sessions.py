@@ -83,10 +83,22 @@ def test_a_form_of_another_site_changes_nothing(api: Api, headers: dict[str, str
 
     answer = browser.send("/ui/tasks/billing-1/pause", {"reason": "x"}, **headers)
 
-    assert answer.status_code == (303 if is_own else 400)
+    assert answer.status_code == (303 if is_own else 403)
     paused = api.read("/v1/tasks/billing-1")["status"] == "paused"
     assert paused == is_own
     api.post("/v1/tasks/billing-1/resume")
+
+
+@pytest.mark.parametrize("path", ["/ui/sign-in", "/ui/sign-out"])
+def test_signing_in_and_out_is_refused_to_other_sites_and_for_forms_that_are_too_large(
+    api: Api, path: str
+) -> None:
+    browser = signed_in(api, ADMIN)
+    many = {f"field-{number}": "" for number in range(1_001)}
+
+    assert browser.send(path, {"key": ADMIN}, sec_fetch_site="cross-site").status_code == 403
+    assert browser.send(path, many).status_code == 413
+    assert browser.open("/ui/tasks").status_code == 200, "it is signed in still"
 
 
 def test_a_session_may_what_its_key_may_and_sees_what_it_sees(api: Api) -> None:

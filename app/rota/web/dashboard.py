@@ -13,6 +13,7 @@ from starlette.routing import Route, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from rota.api.http.services import Services
+from rota.api.problems.problem import app_error_response, status_of
 from rota.domain.access.session import Session
 from rota.errors import AppError
 from rota.web import forms, sessions
@@ -32,9 +33,13 @@ class Dashboard:
         self._app = app
         self._pages = Router(
             [
-                Route("/ui/sign-in", self._show_sign_in, methods=["GET"]),
-                Route("/ui/sign-in", self._sign_in, methods=["POST"]),
-                Route("/ui/sign-out", self._sign_out, methods=["POST"]),
+                Route(
+                    "/ui/sign-in", self._endpoint(_show_sign_in, needs_key=False), methods=["GET"]
+                ),
+                Route(
+                    "/ui/sign-in", self._endpoint(self._sign_in, needs_key=False), methods=["POST"]
+                ),
+                Route("/ui/sign-out", self._endpoint(_sign_out, needs_key=False), methods=["POST"]),
                 Route("/ui/static/{name}", _static, methods=["GET"]),
                 *(
                     Route(path, self._endpoint(view), methods=[method])
@@ -53,57 +58,48 @@ class Dashboard:
         else:
             await self._pages(scope, receive, send)
 
-    def _endpoint(self, view: View) -> Callable[[Request], Awaitable[Response]]:
+    def _endpoint(
+        self, view: View, *, needs_key: bool = True
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Return what serves a view, and shows on a page what goes wrong. `needs_key`: where the service does."""
+
         async def serve(request: Request) -> Response:
-            page = await self._page(request)
+            page = self._page(request, None)
             try:
                 if request.method == "POST":
                     forms.check_same_origin(request)
-                page = await page.with_banners()
-                return await view(page)
+                page = self._page(request, await sessions.session_of(request, page.services))
+                return await view(await page.with_banners() if needs_key else page)
             except ApiProblemError as error:
                 if error.status == 401:
                     return _to_sign_in(request)
                 return _problem(page, error.status, str(error))
             except AppError as error:
-                return _problem(page, 400, error.detail)
+                return _problem(page, status_of(error), error.detail)
 
         return serve
 
-    async def _page(self, request: Request) -> Page:
+    def _page(self, request: Request, session: Session | None) -> Page:
         services: Services = request.app.state.services
-        session = await sessions.session_of(request, services)
         return Page(request, services, session, ApiClient(self._app, request.scope, session))
 
-    async def _show_sign_in(self, request: Request) -> Response:
-        return (await self._page(request)).show("sign_in.html", fault=None)
-
-    async def _sign_in(self, request: Request) -> Response:
-        forms.check_same_origin(request)
-        page = await self._page(request)
-        given = await forms.read_form(request)
-        response = see_other(_own_path(request.query_params.get("next", "")))
+    async def _sign_in(self, page: Page) -> Response:
+        given = (await page.form()).get("key", "").strip()
+        response = see_other(_own_path(page.parameters.get("next", "")))
         try:
-            await sessions.sign_in(
-                self._app, request, page.services, given.get("key", "").strip(), response
-            )
+            await sessions.sign_in(self._app, page.request, page.services, given, response)
         except ApiProblemError as error:
             return page.show("sign_in.html", status=error.status, fault=str(error))
-        return response
-
-    async def _sign_out(self, request: Request) -> Response:
-        forms.check_same_origin(request)
-        given = await forms.read_form(request)
-        response = see_other("/ui/sign-in")
-        services: Services = request.app.state.services
-        everywhere = given.get("everywhere") == "yes"
-        await sessions.sign_out(request, services, response, everywhere=everywhere)
         return response
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve a request of a script by the API, streams included: reads only; forms are what changes something."""
         request = Request(scope, receive)
-        session: Session | None = await sessions.session_of(request, request.app.state.services)
+        try:
+            session = await sessions.session_of(request, request.app.state.services)
+        except AppError as error:
+            await app_error_response(error)(scope, receive, send)
+            return
         path = scope["path"].removeprefix("/ui/api")
         if request.method != "GET" or not path.startswith("/v1/"):
             await Response(status_code=404)(scope, receive, send)
@@ -111,6 +107,17 @@ class Dashboard:
         client = ApiClient(self._app, scope, session)
         inner = client.scope_of("GET", path.removeprefix("/v1/").split("/"), {})
         await self._app({**inner, "query_string": scope["query_string"]}, receive, send)
+
+
+async def _show_sign_in(page: Page) -> Response:
+    return page.show("sign_in.html", fault=None)
+
+
+async def _sign_out(page: Page) -> Response:
+    everywhere = (await page.form()).get("everywhere") == "yes"
+    response = see_other("/ui/sign-in")
+    await sessions.sign_out(page.request, page.services, response, everywhere=everywhere)
+    return response
 
 
 def _static(request: Request) -> Response:

@@ -39,4 +39,7 @@ async def read_form(request: Request) -> Mapping[str, str]:
         if len(body) > _MOST_BYTES:
             raise TooLarge(f"A form has at most {_MOST_BYTES:,} bytes.")
     text = body.decode("utf-8", "replace")
-    return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    try:
+        return dict(parse_qsl(text, keep_blank_values=True, max_num_fields=_MOST_FIELDS))
+    except ValueError:
+        raise TooLarge(f"A form has at most {_MOST_FIELDS:,} fields.") from None

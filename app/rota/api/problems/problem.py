@@ -152,9 +152,14 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _bug)
 
 
+def status_of(error: errors.AppError) -> int:
+    """Return the status of the response to an error of ours."""
+    return next(code for cls, code in _STATUS.items() if isinstance(error, cls))
+
+
 def app_error_response(error: errors.AppError) -> Response:
     """Return the problem for an error of ours."""
-    status = next(code for cls, code in _STATUS.items() if isinstance(error, cls))
+    status = status_of(error)
     return problem_response(
         status,
         error.slug,
