@@ -133,6 +133,17 @@ def test_signing_out_everywhere_ends_all_sessions_of_the_key_and_no_others(api: 
     assert other.open("/ui/tasks").status_code == 200
 
 
+def test_a_client_has_a_limited_number_of_sessions_and_the_oldest_end(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rota.store.access.sessions.MOST_SESSIONS", 2)
+    key = made(api, "tasks:read", "runs:read")["key"]
+
+    browsers = [signed_in(api, key) for _ in range(3)]
+
+    assert [each.open("/ui/tasks").status_code for each in browsers] == [303, 200, 200]
+
+
 def test_signing_out_ends_the_session_though_the_cookie_is_kept(api: Api) -> None:
     browser = signed_in(api, ADMIN)
     cookies = dict(browser.cookies)

@@ -35,14 +35,14 @@ def arrange(document: dict[str, Any]) -> None:
 
 
 def _describe_successes(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:
-    """Say what a response has, where FastAPI says only that it is one of success."""
+    """Describe what a response has, where FastAPI has only that it is one of success."""
     for response in operation["responses"].values():
         if response["description"] != _UNTOLD:
             continue
         content = response.get("content", {}).get("application/json", {})
         name = content.get("schema", {}).get("$ref", "").rpartition("/")[2]
-        told = schemas.get(name, {}).get("description", "Done.")
-        response["description"] = told.partition("\n\n")[0]
+        meaning = schemas.get(name, {}).get("description", "Done.")
+        response["description"] = meaning.partition("\n\n")[0]
 
 
 def _ordered(paths: Mapping[str, Any]) -> Iterator[str]:

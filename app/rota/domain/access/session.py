@@ -10,6 +10,8 @@ from rota.domain.access.keys import KeyId
 
 #: How long a session lasts from its sign-in.
 LIFETIME: Final = timedelta(days=7)
+#: Sessions of one client; beyond them the oldest end.
+MOST_SESSIONS: Final = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,12 +7,12 @@ from sqlalchemy import Connection, delete, insert, select
 from rota.db.command import Command, Transaction
 from rota.db.tables import session
 from rota.domain.access.keys import KeyId
-from rota.domain.access.session import LIFETIME, Session
+from rota.domain.access.session import LIFETIME, MOST_SESSIONS, Session
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeginSession(Command[None]):
-    """Begin a session, and remove those that are over."""
+    """Begin a session; remove those that are over, and the oldest of the same client beyond MOST_SESSIONS."""
 
     digest: bytes = field(repr=False)
     principal: str
@@ -34,6 +34,15 @@ class BeginSession(Command[None]):
             "browser": self.browser,
         }
         tx.connection.execute(insert(session), row)
+        _end_surplus(tx, self.principal)
+
+
+def _end_surplus(tx: Transaction, principal: str) -> None:
+    of_client = session.c.principal == principal
+    newest_first = select(session.c.digest).where(of_client).order_by(session.c.created_at.desc())
+    surplus = list(tx.connection.execute(newest_first.offset(MOST_SESSIONS)).scalars())
+    if surplus:
+        tx.connection.execute(delete(session).where(session.c.digest.in_(surplus)))
 
 
 @dataclass(frozen=True, slots=True)

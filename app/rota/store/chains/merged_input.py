@@ -66,9 +66,9 @@ class Results:
             return too_large(size)
         found = self._small | self._read([id for id in runs.values() if id not in self._small])
         results = [(name, found.get(id)) for name, id in runs.items()]
-        runs_told = {name: self._runs.get(id) for name, id in runs.items()}
+        run_facts = {name: self._runs.get(id) for name, id in runs.items()}
         plain = json_text.loads(own)
-        text = write_merged(merged(plain, results, merge, runs_told))
+        text = write_merged(merged(plain, results, merge, run_facts))
         return write_merged(merged(plain, results, merge)) if isinstance(text, RunError) else text
 
     def _read_small(self, run_ids: Collection[Id]) -> None:
@@ -83,7 +83,7 @@ class Results:
             ).where(run.c.id.in_(run_ids))
         ).all()
         for row in rows:
-            self._runs[row.id] = _told_of(row._mapping)  # noqa: SLF001  # SQLAlchemy's public name for it
+            self._runs[row.id] = _facts_of(row._mapping)  # noqa: SLF001  # SQLAlchemy's public name for it
             self._chains[row.id] = row.chain_id or row.id
             if row.traceparent is not None:
                 self._traces[row.id] = row.traceparent
@@ -100,7 +100,7 @@ class Results:
         return {row.id: json_text.loads(row.result) for row in rows}
 
 
-def _told_of(row: RowMapping) -> dict[str, Any]:
+def _facts_of(row: RowMapping) -> dict[str, Any]:
     """Return what a successor gets to know of a run, as the API shows it, without a traceback."""
     found = load_error(row["error"])
     error = None if found is None else dump_error(replace(found, traceback=None))
