@@ -32,8 +32,10 @@ from rota.db import writer
 from rota.domain.access.named import MEMBERS
 from rota.domain.chains import result_merge
 from rota.domain.explain.model import MEANINGS, Verdict
-from rota.domain.http_target import template_grammar, templates, url_templates
 from rota.domain.http_target.outcome_document import LONGEST_WAIT, MOST_OPERATIONS, OutcomeIn
+from rota.domain.http_target.templates import filling as templates
+from rota.domain.http_target.templates import grammar as template_grammar
+from rota.domain.http_target.templates import urls as url_templates
 from rota.domain.json_schema import weight
 from rota.domain.kv import schemas as kv_schemas
 from rota.domain.primitives import durations, json_text

@@ -93,7 +93,7 @@ def _create_events() -> None:
 
 
 def _mark_what_is_not_known() -> None:
-    """Note of each table that what was written to it before is not kept (see `store.kv.history_rows`)."""
+    """Note of each table that what was written to it before is not kept (see `store.kv.history.rows`)."""
     history = sa.table(
         "kv_history",
         *(sa.column(name) for name in ("task_id", "key", "version", "content_type", "size")),

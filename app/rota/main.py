@@ -14,13 +14,13 @@ from rota.api import alerts, audit, events, handlers, leases, queues, replicas, 
 from rota.api.bulk import routes as bulk_run_routes
 from rota.api.calendars import routes as calendar_routes
 from rota.api.holds import routes as hold_routes
-from rota.api.http.calls import turn_to_read
+from rota.api.http.clients.calls import turn_to_read
+from rota.api.http.clients.stored_keys import StoredKeys
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
-from rota.api.http.run_waiters import Waiters
 from rota.api.http.services import Services
-from rota.api.http.stored_keys import StoredKeys
-from rota.api.http.streams import Streams
+from rota.api.http.streaming.run_waiters import Waiters
+from rota.api.http.streaming.streams import Streams
 from rota.api.keys import routes as key_routes
 from rota.api.kv import history as kv_history
 from rota.api.kv import routes as kv_routes
@@ -61,7 +61,7 @@ from rota.domain.secrets.environment import Given, from_environment
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.time_zones.zone import database as zone_database
 from rota.egress.guard import Guard, OwnEndpoint
-from rota.egress.origin_gate import GateRules, OriginGate
+from rota.egress.origins.gate import GateRules, OriginGate
 from rota.egress.proxy import HttpProxy
 from rota.egress.smtp.client import MailClient
 from rota.egress.smtp.relay import SmtpRelay

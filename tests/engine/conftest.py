@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from rota.engine.constraint_checker import ConstraintChecker
+from rota.engine.checks.constraint_checker import ConstraintChecker
 from tests.engine.constraints import checking
 from tests.engine.service import Service
 from tests.support.factories import World

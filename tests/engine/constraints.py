@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rota.engine.constraint_checker import ConstraintChecker
+from rota.engine.checks.constraint_checker import ConstraintChecker
 from tests.egress.guards import loopback_guard
 from tests.engine.service import Service
 from tests.support.factories import World, eventually

@@ -12,7 +12,7 @@ from rota.domain.effects import Effect
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
-from rota.egress.origin_gate import GateRules, OriginGate
+from rota.egress.origins.gate import GateRules, OriginGate
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.engine.waking import HostWaker

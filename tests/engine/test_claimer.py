@@ -24,9 +24,9 @@ from rota.engine.leases import Lease
 from rota.engine.maintenance import Maintenance
 from rota.errors import Unavailable
 from rota.store.completion.finish import Reap
-from rota.store.runs.claim import Claim, Claimed
+from rota.store.runs.claiming.claim import Claim, Claimed
+from rota.store.runs.claiming.starting import ClaimShortfall
 from rota.store.runs.queues import PutQueue
-from rota.store.runs.starting import ClaimShortfall
 from tests.engine.service import Service
 from tests.support.factories import HANDLERS, World, finish
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from rota import Context, SyncContext, handler
-from rota.engine import constraint_probes
+from rota.engine.checks import constraint_probes
 from tests.engine.constraints import (
     NEVER,
     READY,

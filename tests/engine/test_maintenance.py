@@ -13,8 +13,8 @@ from rota.engine.maintenance import Maintenance
 from rota.errors import Unavailable
 from rota.store.idempotency import KEPT_FOR, Once, Reply
 from rota.store.kv.entries import KvFilter
-from rota.store.kv.history import list_historic_entries
-from rota.store.kv.moments import find_moment
+from rota.store.kv.history.moments import find_moment
+from rota.store.kv.history.reading import list_historic_entries
 from rota.store.tasks import retention
 from rota.store.tasks.registration import Register
 from rota.store.tasks.run_commands import CancelRun

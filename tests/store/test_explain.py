@@ -16,7 +16,7 @@ from rota.store.declared_handlers import DeclareHandler
 from rota.store.explain import explain_task, facts_of, facts_of_now
 from rota.store.handlers import HandlerInfo
 from rota.store.replicas import OUTSIDE
-from rota.store.runs.claim import ReleaseDelayed
+from rota.store.runs.claiming.claim import ReleaseDelayed
 from rota.store.runs.queues import PutQueue
 from rota.store.tasks.ping import Ping
 from rota.store.tasks.run_commands import CancelRun

@@ -15,7 +15,7 @@ from rota.domain.runs.model import LogLine
 from rota.domain.runs.status import RunStatus
 from rota.errors import Locked
 from rota.store.completion.finish import Reap
-from rota.store.kv.history_trim import ForgetRemoved, long_removed
+from rota.store.kv.history.trim import ForgetRemoved, long_removed
 from rota.store.kv.transactions import RemoveExpired
 from rota.store.runs.logs import SaveOutput
 from rota.store.tasks.lifecycle import Purge

@@ -64,14 +64,14 @@ def _allow_doubles(patch: pytest.MonkeyPatch, request: pytest.FixtureRequest) ->
 
 
 def _lease_for_all(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
-    patch.setattr("rota.store.runs.leasing.OfCoveredTask", lambda _: sa.true)
+    patch.setattr("rota.store.runs.claiming.leasing.OfCoveredTask", lambda _: sa.true)
 
 
 def _claim_without_looking(patch: pytest.MonkeyPatch, _request: pytest.FixtureRequest) -> None:
     patch.setattr("rota.store.runs.queues.without_holds", sa.true)
     own = queues.not_held
     # Another guard, since the statements are made once for each.
-    patch.setattr("rota.store.runs.starting.not_held", lambda: own())  # noqa: PLW0108
+    patch.setattr("rota.store.runs.claiming.starting.not_held", lambda: own())  # noqa: PLW0108
 
 
 _REPLANNING = "scheduling/test_replanning.py"
@@ -149,7 +149,7 @@ GUARDS = {
         ),
     ),
     "claims: which runs are held": Guard(
-        _nothing("rota.store.runs.starting.block_held", frozenset()),
+        _nothing("rota.store.runs.claiming.starting.block_held", frozenset()),
         (
             "runs/test_holding.py::test_a_run_of_a_held_task_waits_for_the_hold_and_others_start[sqlite]",
             "runs/test_holding.py::test_workers_outside_get_no_run_of_a_held_task[sqlite]",
@@ -234,11 +234,11 @@ GUARDS = {
         ),
     ),
     "claim: live lease": Guard(
-        _true("rota.store.runs.claim.lease_is_live"),
+        _true("rota.store.runs.claiming.claim.lease_is_live"),
         ("runs/test_claim.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),
     ),
     "lease: declared handlers": Guard(
-        _true("rota.store.runs.leasing.is_declared"),
+        _true("rota.store.runs.claiming.leasing.is_declared"),
         (
             "runs/test_leasing.py::test_what_a_replica_executes_is_never_leased[sqlite-none]",
             "runs/test_leasing.py::test_a_handler_that_a_replica_has_taken_over_is_not_leased[sqlite]",
@@ -294,11 +294,11 @@ GUARDS = {
         ("test_visible_to_keys.py::test_a_run_of_another_task_is_not_found[sqlite]",),
     ),
     "lease: plain inputs": Guard(
-        _true("rota.store.runs.leasing.has_plain_input"),
+        _true("rota.store.runs.claiming.leasing.has_plain_input"),
         ("runs/test_leasing.py::test_a_secret_input_is_never_leased[sqlite]",),
     ),
     "claim: limits, keys and pauses": Guard(
-        _true("rota.store.runs.starting.not_held"),
+        _true("rota.store.runs.claiming.starting.not_held"),
         (
             "runs/test_queues.py::test_no_more_run_than_the_queue_s_limit[sqlite]",
             "runs/test_queues.py::test_a_paused_queue_starts_nothing_and_its_runs_stay_queued[sqlite]",
@@ -306,7 +306,7 @@ GUARDS = {
         ),
     ),
     "claim: runs of the queue": Guard(
-        _nothing("rota.store.runs.starting.running_in", 0),
+        _nothing("rota.store.runs.claiming.starting.running_in", 0),
         ("runs/test_queues.py::test_running_runs_count_when_a_limit_is_set[sqlite]",),
     ),
     "claim: runs with the key": Guard(

@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from starlette.responses import StreamingResponse
 
-from rota.api.http import sse, streams
 from rota.api.http.access import ReadsRuns
 from rota.api.http.pagination import split
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services
-from rota.api.http.sse import EventStream, LastEventId
-from rota.api.http.streams import Signal
+from rota.api.http.streaming import sse, streams
+from rota.api.http.streaming.sse import EventStream, LastEventId
+from rota.api.http.streaming.streams import Signal
 from rota.api.http.validation import invalid_parameter
 from rota.api.problems.problem import describe
 from rota.domain.access.names import NameLimit

@@ -16,8 +16,8 @@ from rota.api.http.formats import InstantText
 from rota.api.http.request_model import RequestModel
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
-from rota.api.http.run_waiters import ReadyQueue
 from rota.api.http.services import Served, Services
+from rota.api.http.streaming.run_waiters import ReadyQueue
 from rota.api.http.validation import refusal
 from rota.api.kv.views import show_entry
 from rota.api.problems.problem import describe
@@ -31,7 +31,7 @@ from rota.domain.trace_context import traceparent_of_attempt
 from rota.errors import Fault
 from rota.store.declared_handlers import not_leasable
 from rota.store.kv.handed_out import HandedOut, hand_out
-from rota.store.runs.leasing import Lease, Leased, can_be_leased
+from rota.store.runs.claiming.leasing import Lease, Leased, can_be_leased
 from rota.store.runs.reading import find_runs
 
 LONGEST_WAIT = 30

@@ -13,16 +13,16 @@ from rota.domain.runs.model import ClaimedRun
 from rota.engine.lanes import Lane
 from rota.engine.leases import Lease
 from rota.errors import Unavailable
-from rota.store.runs.claim import (
+from rota.store.runs.claiming.claim import (
     Claim,
     Claimed,
     held_runs,
     suspected_queues,
     waiting_queues,
 )
-from rota.store.runs.claim_statements import Suspects
+from rota.store.runs.claiming.claim_statements import Suspects
+from rota.store.runs.claiming.starting import ClaimShortfall
 from rota.store.runs.concurrency_keys import Promote
-from rota.store.runs.starting import ClaimShortfall
 
 log = structlog.get_logger(__name__)
 

@@ -11,13 +11,13 @@ from rota.db.writer import Writer
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.plan import DueTask
 from rota.domain.runs.planning import MOST_FIRE_TIMES, plan
-from rota.engine.lease_expiry import LeaseExpiry
+from rota.engine.checks.lease_expiry import LeaseExpiry
 from rota.engine.timing.scheduler import Scheduler
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
 from rota.metrics import Metrics
 from rota.store.alerts.sending import SendPending, earliest_pending
-from rota.store.runs import claim
+from rota.store.runs.claiming import claim
 from rota.store.scheduling.due import due_tasks, earliest_due
 from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, PauseUnplannable
 

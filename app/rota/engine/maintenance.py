@@ -27,8 +27,8 @@ from rota.store.completion.finish import Reap, orphans
 from rota.store.events import EventRetention, RemoveEvents
 from rota.store.handlers import ReconcileHandlers, missing_handlers
 from rota.store.holds.retention import RemoveHolds, removable_holds
-from rota.store.kv.history_trim import ForgetRemoved, long_removed
-from rota.store.kv.history_trim import Position as KvPosition
+from rota.store.kv.history.trim import ForgetRemoved, long_removed
+from rota.store.kv.history.trim import Position as KvPosition
 from rota.store.kv.transactions import RemoveExpired
 from rota.store.replicas import known_handlers
 from rota.store.runs import concurrency_keys

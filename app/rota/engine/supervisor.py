@@ -21,18 +21,18 @@ from rota.domain.effects import (
 )
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
-from rota.engine.alert_checker import AlertChecker
 from rota.engine.attempts.runner import Runner
 from rota.engine.backfiller import Backfiller
 from rota.engine.bulk_runner import BulkRunner
 from rota.engine.calendar_replanner import CalendarReplanner
+from rota.engine.checks.alert_checker import AlertChecker
+from rota.engine.checks.constraint_checker import ConstraintChecker
+from rota.engine.checks.lease_expiry import LeaseExpiry
 from rota.engine.claimer import Claimer
-from rota.engine.constraint_checker import ConstraintChecker
 from rota.engine.firing import Firing
 from rota.engine.held_runs import HeldRuns
 from rota.engine.hold_releaser import HoldReleaser
 from rota.engine.lanes import lanes_of
-from rota.engine.lease_expiry import LeaseExpiry
 from rota.engine.leases import Lease
 from rota.engine.maintenance import Maintenance
 from rota.engine.replanner import Replanner

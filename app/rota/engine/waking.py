@@ -7,7 +7,7 @@ import structlog
 
 from rota.db.writer import Writer
 from rota.domain.reasons import WaitingOn
-from rota.egress.circuit_breaker import GROUP, INTERVAL
+from rota.egress.origins.circuit_breaker import GROUP, INTERVAL
 from rota.errors import Unavailable
 from rota.store.scheduling.waking import WakeWaiting
 

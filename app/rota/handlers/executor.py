@@ -11,7 +11,7 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import CallEnd, Failed, Released
 from rota.egress.client import HTTP_CLIENT, HttpClient
 from rota.egress.guard import Guard
-from rota.egress.origin_gate import OriginGate
+from rota.egress.origins.gate import OriginGate
 from rota.egress.smtp.client import MAIL_CLIENT, MailClient
 from rota.handlers.calls.async_calls import AsyncCalls
 from rota.handlers.calls.call import Call, Limits, OpenCall, OpenCalls

@@ -30,9 +30,9 @@ from rota.store.completion.attempt_kv import AttemptKv, KvAccess
 from rota.store.completion.finish import Finish
 from rota.store.handlers import Announce, ReconcileHandlers, describe_handler
 from rota.store.replicas import Enlist
-from rota.store.runs.claim import Claim, ReleaseDelayed
+from rota.store.runs.claiming.claim import Claim, ReleaseDelayed
+from rota.store.runs.claiming.starting import ClaimShortfall
 from rota.store.runs.concurrency_keys import Promote
-from rota.store.runs.starting import ClaimShortfall
 from rota.store.scheduling import constraint_facts, constraint_release
 from rota.store.scheduling.due import due_tasks, earliest_due
 from rota.store.scheduling.fire import Fire

@@ -17,7 +17,9 @@ def test_a_request_reads_nothing_for_its_authentication(
 ) -> None:
     key = made(api, "tasks:read")["key"]
     read: list[Any] = []
-    monkeypatch.setattr("rota.api.http.stored_keys.keys_if_changed", lambda *_: read.append(1))
+    monkeypatch.setattr(
+        "rota.api.http.clients.stored_keys.keys_if_changed", lambda *_: read.append(1)
+    )
 
     for _ in range(20):
         assert asked(api, key).status_code == 200
@@ -34,7 +36,7 @@ def test_the_use_of_a_key_is_stored_once_a_minute_at_most(
         stored.append(used)
         return NoteUses(used)
 
-    monkeypatch.setattr("rota.api.http.stored_keys.NoteUses", note)
+    monkeypatch.setattr("rota.api.http.clients.stored_keys.NoteUses", note)
     key = made(api, "tasks:read")
 
     asked(api, key["key"])
@@ -57,8 +59,8 @@ def test_while_the_database_does_not_answer_the_keys_stay_as_they_were(
 
     with monkeypatch.context() as patch:
         patch.setattr(keys, "_is_shared", True)
-        patch.setattr("rota.api.http.stored_keys._FRESH", 0.0)
-        patch.setattr("rota.api.http.stored_keys.keys_if_changed", fail)
+        patch.setattr("rota.api.http.clients.stored_keys._FRESH", 0.0)
+        patch.setattr("rota.api.http.clients.stored_keys.keys_if_changed", fail)
         assert [asked(api, key).status_code for _ in range(3)] == [200] * 3
         assert keys._failing
         problem_of_another = asked(api, key[:-1])
@@ -82,5 +84,5 @@ def test_a_private_badge_is_not_shown_for_a_key_that_was_revoked_elsewhere(
         patch.setattr(keys, "changed", learns_nothing)
         api.delete(f"/v1/keys/{key['id']}")
         patch.setattr(keys, "_is_shared", True)
-        patch.setattr("rota.api.http.stored_keys._FRESH", 0.0)
+        patch.setattr("rota.api.http.clients.stored_keys._FRESH", 0.0)
         assert asked(api, key["key"], "/v1/tasks/shown/badge.svg").status_code == 401

@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rota.api.http.stored_keys import StoredKeys
+from rota.api.http.clients.stored_keys import StoredKeys
 from rota.api.middleware.holding import Held
 from rota.clock import SystemClock
 from rota.db.engine import Database
@@ -259,8 +259,8 @@ def test_after_a_while_without_requests_a_revoked_key_is_refused_at_once(
     replicas: tuple[Api, Api], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, other = replicas
-    monkeypatch.setattr("rota.api.http.stored_keys._IDLE_AFTER", -1.0)
-    monkeypatch.setattr("rota.api.http.stored_keys._FRESH", 0.0)
+    monkeypatch.setattr("rota.api.http.clients.stored_keys._IDLE_AFTER", -1.0)
+    monkeypatch.setattr("rota.api.http.clients.stored_keys._FRESH", 0.0)
     key = made(one, "tasks:read")
     assert asked(other, key["key"]).status_code == 200
     eventually(lambda: other.app.state.services.keys._watcher is None)

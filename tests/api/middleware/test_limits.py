@@ -9,8 +9,10 @@ from typing import Any
 import anyio
 import pytest
 
-from rota.api.http import calls, computing, streams
-from rota.api.http.calls import Share
+from rota.api.http import computing
+from rota.api.http.clients import calls
+from rota.api.http.clients.calls import Share
+from rota.api.http.streaming import streams
 from rota.api.middleware.limits import Limits
 from rota.db import engine
 from rota.domain.access.names import NameLimit

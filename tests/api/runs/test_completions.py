@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from rota.domain.primitives.ids import random_id
-from rota.store.runs.tokens import new_token
+from rota.store.runs.claiming.tokens import new_token
 from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem, serving
 from tests.handlers.target import Received, Site

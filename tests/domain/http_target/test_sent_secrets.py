@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from rota.domain.http_target.scope import Scope, scope_of_run
 from rota.domain.http_target.sent_secrets import entries_needed, filled_in
 from rota.domain.http_target.target import Target
+from rota.domain.http_target.templates.scope import Scope, scope_of_run
 from rota.domain.primitives.ids import random_id
 from rota.domain.primitives.sealed import SealedText
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rota.domain.http_target import template_grammar
+from rota.domain.http_target.templates import grammar as template_grammar
 from rota.domain.json_schema.compiled import UnusableSchemaError, compiled, size_of
 from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import LONGEST, MOST_BYTES, BoundedCache, bounded_cache

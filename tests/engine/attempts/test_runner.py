@@ -34,7 +34,7 @@ from rota.metrics import Metrics
 from rota.settings import Settings
 from rota.store.completion.complete import Complete
 from rota.store.completion.finish import Reap
-from rota.store.runs.claim import ReleaseDelayed
+from rota.store.runs.claiming.claim import ReleaseDelayed
 from rota.store.runs.logs import list_lines
 from rota.store.tasks.run_commands import CancelRun
 from tests.egress.guards import loopback_guard

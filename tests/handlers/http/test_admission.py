@@ -20,9 +20,9 @@ from rota.domain.runs.outcomes import (
     Succeeded,
     TimedOut,
 )
-from rota.egress.circuit_breaker import CircuitRules
-from rota.egress.origin_gate import GateRules, OriginGate, Permit
-from rota.egress.origin_limits import LimitRules
+from rota.egress.origins.circuit_breaker import CircuitRules
+from rota.egress.origins.gate import GateRules, OriginGate, Permit
+from rota.egress.origins.limits import LimitRules
 from rota.handlers.http.admission import host_and_port, origin_text
 from tests.handlers.bench import CLOCK, Bench, started, wait_until
 from tests.handlers.conftest import SAMPLES

@@ -8,8 +8,8 @@ from rota.domain.http_target.target import Target
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, Postponed, Succeeded
 from rota.domain.secrets.opened import OpenedSecret
-from rota.egress.circuit_breaker import CircuitRules
-from rota.egress.origin_gate import GateRules, OriginGate
+from rota.egress.origins.circuit_breaker import CircuitRules
+from rota.egress.origins.gate import GateRules, OriginGate
 from tests.egress.hostile import Peer, serving
 from tests.egress.proxies import Proxy, proxying
 from tests.handlers.bench import Bench, started

@@ -9,8 +9,8 @@ import pytest
 
 from rota.domain.runs.outcomes import Failed, Fatal, Postponed, Succeeded
 from rota.domain.secrets.opened import OpenedSecret
-from rota.egress.circuit_breaker import CircuitRules
-from rota.egress.origin_gate import GateRules, OriginGate
+from rota.egress.origins.circuit_breaker import CircuitRules
+from rota.egress.origins.gate import GateRules, OriginGate
 from tests.handlers.bench import CLOCK, Bench, started, wait_until
 from tests.handlers.conftest import SAMPLES
 from tests.handlers.http.issuer import Answer, Issuer, issuing

@@ -28,7 +28,7 @@ from rota.errors import LeaseLost
 from rota.store.completion.checkpoint import Checkpoint
 from rota.store.completion.finish import Reap
 from rota.store.kv.entries import KvFilter, list_entries, snapshot
-from rota.store.runs.claim import ReleaseDelayed
+from rota.store.runs.claiming.claim import ReleaseDelayed
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import World, delete_entry, together
 

@@ -16,7 +16,7 @@ from rota.domain.runs.status import RunStatus
 from rota.errors import Conflict
 from rota.store.kv.entries import snapshot
 from rota.store.kv.transactions import Transact
-from rota.store.runs.claim import ReleaseDelayed
+from rota.store.runs.claiming.claim import ReleaseDelayed
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import NOON, World, delete_entry, finish, together
 

@@ -33,7 +33,7 @@ from rota.store.completion import finish as finishing
 from rota.store.completion.checkpoint import Checkpoint
 from rota.store.completion.finish import Reap
 from rota.store.kv.entries import find_entry, snapshot
-from rota.store.runs.claim import ReleaseDelayed
+from rota.store.runs.claiming.claim import ReleaseDelayed
 from rota.store.runs.logs import SaveOutput, list_lines
 from rota.store.tasks.lifecycle import Purge
 from rota.store.tasks.run_commands import CancelRun

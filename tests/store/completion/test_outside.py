@@ -33,8 +33,8 @@ from rota.store.completion.reported import reported
 from rota.store.handlers import Announce, HandlerInfo
 from rota.store.replicas import LONGEST_TTL, database_time
 from rota.store.runs.cancellation import CANCEL_GRACE
-from rota.store.runs.claim import ReleaseDelayed, held_runs, leased_run
-from rota.store.runs.tokens import Grant, find_grant, hash_of, new_token
+from rota.store.runs.claiming.claim import ReleaseDelayed, held_runs, leased_run
+from rota.store.runs.claiming.tokens import Grant, find_grant, hash_of, new_token
 from rota.store.tasks.retention import RemoveRuns
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import HOUR, LONG_AGO, MINUTE, World, together

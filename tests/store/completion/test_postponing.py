@@ -13,8 +13,8 @@ from rota.domain.runs.outcomes import AttemptOutcome, Postponed
 from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.store.runs.cancellation import end_runs
-from rota.store.runs.claim import ReleaseDelayed
-from rota.store.runs.tokens import find_grant
+from rota.store.runs.claiming.claim import ReleaseDelayed
+from rota.store.runs.claiming.tokens import find_grant
 from rota.store.tasks.run_commands import CancelRun
 from tests.store.completion.test_outside import Outside
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World

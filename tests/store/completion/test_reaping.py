@@ -15,8 +15,8 @@ from rota.domain.runs.status import RunStatus
 from rota.errors import LeaseLost
 from rota.store.completion.finish import Reap
 from rota.store.handlers import Announce, HandlerInfo
-from rota.store.runs.claim import Claim, suspected_queues
-from rota.store.runs.claim_statements import Suspects
+from rota.store.runs.claiming.claim import Claim, suspected_queues
+from rota.store.runs.claiming.claim_statements import Suspects
 from rota.store.runs.queues import PutQueue
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import HANDLERS, HOUR, MINUTE, NOON, World, success

@@ -11,7 +11,7 @@ from rota.domain.runs.outcomes import AttemptOutcome, Succeeded
 from rota.domain.runs.status import RunStatus
 from rota.store.kv.bulk_import import Import
 from rota.store.kv.entries import KvFilter, list_entries, snapshot
-from tests.store.kv.test_history import page, revert
+from tests.store.kv.history.test_reading import page, revert
 from tests.support.factories import World
 
 

@@ -17,7 +17,8 @@ from rota.domain.runs.outcomes import Lost, Released
 from rota.domain.runs.status import RunStatus
 from rota.store.completion.finish import Reap
 from rota.store.replicas import Retire
-from rota.store.runs.claim import Claim
+from rota.store.runs.claiming.claim import Claim
+from rota.store.runs.claiming.starting import ClaimShortfall
 from rota.store.runs.concurrency_keys import (
     MOST_PROMOTED,
     WAITING_ON_CONCURRENCY,
@@ -26,7 +27,6 @@ from rota.store.runs.concurrency_keys import (
     waiting_keys,
 )
 from rota.store.runs.queues import PutQueue
-from rota.store.runs.starting import ClaimShortfall
 from tests.support.factories import BROKEN, HANDLERS, World, success
 
 postgres_only = pytest.mark.parametrize(

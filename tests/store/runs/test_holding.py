@@ -13,11 +13,11 @@ from rota.store.declared_handlers import DeclareHandler
 from rota.store.handlers import HandlerInfo
 from rota.store.holds.lasting import lasting_holds
 from rota.store.replicas import OUTSIDE
-from rota.store.runs.claim import Claim, ReleaseDelayed
+from rota.store.runs.claiming.claim import Claim, ReleaseDelayed
+from rota.store.runs.claiming.leasing import Lease
+from rota.store.runs.claiming.starting import ClaimShortfall
 from rota.store.runs.holding import ReleaseHeld, held_of, held_page
-from rota.store.runs.leasing import Lease
 from rota.store.runs.queues import PutQueue
-from rota.store.runs.starting import ClaimShortfall
 from rota.store.tasks.run_commands import Rerun
 from tests.support.factories import BROKEN, HANDLERS, HOUR, MINUTE, NOON, World
 from tests.support.holds import end_hold, set_hold
@@ -144,8 +144,8 @@ def test_a_queue_whose_head_is_held_does_not_keep_others_from_starting(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each claim looks at so many of them, blocks those, and says that there are more."""
-    monkeypatch.setattr("rota.store.runs.starting._SPARE", 5)
-    monkeypatch.setattr("rota.store.runs.starting._HELD_PAGE", 20)
+    monkeypatch.setattr("rota.store.runs.claiming.starting._SPARE", 5)
+    monkeypatch.setattr("rota.store.runs.claiming.starting._HELD_PAGE", 20)
     scheduled(world, *(f"held-{n}" for n in range(40)), priority=9)
     scheduled(world, "free")
     set_hold(world, name_prefix="held-")

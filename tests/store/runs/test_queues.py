@@ -9,9 +9,9 @@ from rota.db.tables import run
 from rota.domain.effects import RunsReady
 from rota.domain.runs.status import RunStatus
 from rota.errors import NotFound
-from rota.store.runs.claim import Claim, waiting_queues
+from rota.store.runs.claiming.claim import Claim, waiting_queues
+from rota.store.runs.claiming.starting import ClaimShortfall
 from rota.store.runs.queues import PutQueue, Queue, RemoveQueue, find_queue, list_queues
-from rota.store.runs.starting import ClaimShortfall
 from tests.support.factories import BROKEN, HANDLERS, HOUR, NOON, World
 
 postgres_only = pytest.mark.parametrize(

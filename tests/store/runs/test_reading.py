@@ -11,7 +11,7 @@ from rota.domain.reasons import CancelReason
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import OnConflict
 from rota.errors import Conflict, NotFound
-from rota.store.runs.claim import ReleaseDelayed
+from rota.store.runs.claiming.claim import ReleaseDelayed
 from rota.store.runs.filters import RunFilter
 from rota.store.runs.reading import cancel_requested, find_run, list_runs
 from rota.store.tasks.ping import Ping

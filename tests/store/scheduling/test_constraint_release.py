@@ -9,7 +9,7 @@ from rota.db import tables
 from rota.domain.effects import KvWritten, RunEnded, RunsConstrained, RunsReady
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
-from rota.store.runs.claim import ReleaseDelayed
+from rota.store.runs.claiming.claim import ReleaseDelayed
 from rota.store.scheduling import constraint_facts, constraint_release
 from rota.store.scheduling.constraint_facts import WaitingTask
 from rota.store.scheduling.constraint_release import (

@@ -17,7 +17,7 @@ from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.completion.finish import Reap
-from rota.store.runs.claim import ReleaseDelayed
+from rota.store.runs.claiming.claim import ReleaseDelayed
 from rota.store.runs.new_run import new_run
 from rota.store.scheduling.due import due_tasks, earliest_due
 from rota.store.scheduling.fire import Fire, HeldError, OvertakenError, PauseUnplannable

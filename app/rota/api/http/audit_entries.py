@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from rota.api.http.calls import current_call
+from rota.api.http.clients.calls import current_call
 from rota.db.command import Command, R, Transaction
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.runs.model import Run

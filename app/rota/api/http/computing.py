@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 
 from starlette.concurrency import run_in_threadpool
 
-from rota.api.http.calls import current_call
+from rota.api.http.clients.calls import current_call
 from rota.domain.step_budget import FOR_A_REQUEST, limited_to
 from rota.errors import Unavailable
 

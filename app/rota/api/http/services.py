@@ -6,12 +6,12 @@ from typing import Annotated
 
 from fastapi import Depends, Header, Request
 
+from rota.api.http.clients.stored_keys import StoredKeys
 from rota.api.http.computing import Computing
 from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.recent import Recent
-from rota.api.http.run_waiters import Waiters
-from rota.api.http.stored_keys import StoredKeys
-from rota.api.http.streams import Streams
+from rota.api.http.streaming.run_waiters import Waiters
+from rota.api.http.streaming.streams import Streams
 from rota.clock import Clock
 from rota.db.client_reads import ClientReads
 from rota.db.known_holds import KnownHolds

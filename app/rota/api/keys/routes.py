@@ -8,7 +8,7 @@ from pydantic import StringConstraints
 
 from rota.api.http.access import Administers, Anyone
 from rota.api.http.audit_entries import of_row
-from rota.api.http.calls import current_call
+from rota.api.http.clients.calls import current_call
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_cursor, paginate
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router

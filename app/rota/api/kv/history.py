@@ -44,9 +44,9 @@ from rota.domain.schedules.requested_times import parse_requested_time, zone_of
 from rota.errors import Unplannable
 from rota.store.audit.kv_subjects import Entries
 from rota.store.kv.entries import KvFilter
-from rota.store.kv.history import Version, list_historic_entries, list_versions
-from rota.store.kv.moments import Moment, find_moment
-from rota.store.kv.revert import Reversion, Revert, TableChanged, compute_reversion
+from rota.store.kv.history.moments import Moment, find_moment
+from rota.store.kv.history.reading import Version, list_historic_entries, list_versions
+from rota.store.kv.history.revert import Reversion, Revert, TableChanged, compute_reversion
 from rota.store.task_rows import find_task
 
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv")

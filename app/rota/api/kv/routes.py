@@ -12,7 +12,7 @@ from rota.api.http.pagination import Cursor, Limit, decode_cursor, fitting, pagi
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services
-from rota.api.http.sse import STREAM, LastEventId
+from rota.api.http.streaming.sse import STREAM, LastEventId
 from rota.api.http.validation import invalid_parameter
 from rota.api.kv.history import list_at
 from rota.api.kv.parameters import (

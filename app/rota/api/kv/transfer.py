@@ -27,7 +27,7 @@ from rota.domain.primitives.names import Name
 from rota.store.audit.kv_subjects import Entries
 from rota.store.kv.bulk_import import Import
 from rota.store.kv.entries import KvFilter, list_entries
-from rota.store.kv.history_rows import has_history
+from rota.store.kv.history.rows import has_history
 
 routes: APIRouter = router("/v1/tasks/{name}/kv", "kv", BatchRoute)
 

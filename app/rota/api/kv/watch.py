@@ -6,10 +6,10 @@ from typing import Any
 
 from starlette.responses import Response
 
-from rota.api.http import sse
 from rota.api.http.services import Services
-from rota.api.http.sse import EventStream, LastEvent
-from rota.api.http.streams import Signal
+from rota.api.http.streaming import sse
+from rota.api.http.streaming.sse import EventStream, LastEvent
+from rota.api.http.streaming.streams import Signal
 from rota.api.kv.views import show_entry
 from rota.domain.stream_positions import KvPosition, Watched, parse_kv_position, parse_watched
 from rota.store.kv.changes import (

@@ -13,7 +13,7 @@ from typing import Self
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rota.api.http.stored_keys import StoredKeys
+from rota.api.http.clients.stored_keys import StoredKeys
 from rota.api.middleware.holding import Held, may_stay_open, sends_body
 from rota.api.problems.problem import problem_response
 from rota.domain.access.keys import is_meant_as_key, parse_key

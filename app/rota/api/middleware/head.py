@@ -4,7 +4,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rota.api.http.sse import WITHOUT_BODY
+from rota.api.http.streaming.sse import WITHOUT_BODY
 
 
 class Head:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rota.api.http.stored_keys import StoredKeys
+from rota.api.http.clients.stored_keys import StoredKeys
 from rota.domain.access.stored_key import Proof
 
 _READING = frozenset({"GET", "HEAD"})

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from rota.api.http.calls import Call, Share, serving
+from rota.api.http.clients.calls import Call, Share, serving
 from rota.api.middleware.origins import ADDRESS, REQUEST_ID
 from rota.api.problems.problem import app_error_response
 from rota.clock import Clock

@@ -8,7 +8,7 @@ import structlog
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from rota.api.http.stored_keys import StoredKeys
+from rota.api.http.clients.stored_keys import StoredKeys
 from rota.api.middleware.auth import given_key, takes_token
 from rota.api.middleware.origins import ADDRESS
 from rota.api.problems.problem import app_error_response

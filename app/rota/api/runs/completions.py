@@ -30,9 +30,9 @@ from rota.store.completion.complete import Complete
 from rota.store.completion.handoff import Heartbeat
 from rota.store.completion.reported import reported
 from rota.store.idempotency import Reply
-from rota.store.runs.claim import leased_run
+from rota.store.runs.claiming.claim import leased_run
+from rota.store.runs.claiming.tokens import Grant
 from rota.store.runs.reading import find_run, list_attempts
-from rota.store.runs.tokens import Grant
 
 _MOST_MESSAGE = 1_000
 

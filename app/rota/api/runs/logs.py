@@ -5,13 +5,13 @@ from typing import Annotated, NamedTuple
 
 from fastapi import APIRouter, Query, Response
 
-from rota.api.http import sse
 from rota.api.http.access import ReadsRuns
 from rota.api.http.pagination import Cursor, Limit, decode_cursor, foreign_cursor, paginate
 from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services
-from rota.api.http.sse import EventStream, LastEventId
+from rota.api.http.streaming import sse
+from rota.api.http.streaming.sse import EventStream, LastEventId
 from rota.api.http.validation import invalid_parameter
 from rota.api.problems.problem import describe
 from rota.api.runs.response_models import LogsOut

@@ -17,7 +17,7 @@ from rota.domain.primitives.ids import to_id
 from rota.egress.redaction import Redactor
 from rota.errors import Invalid, NotFound
 from rota.store.completion.sent_secrets import secrets_sent
-from rota.store.runs.tokens import TOKEN_LENGTH, Grant, find_grant
+from rota.store.runs.claiming.tokens import TOKEN_LENGTH, Grant, find_grant
 
 #: What a wrong token gets, and an unknown run.
 UNKNOWN = "There is no such run, or this is not the token of one of its attempts."

@@ -38,7 +38,7 @@ class KvHistoryRow(Row, table=True):
     """An earlier version of an entry; `value` NULL: its removal.
 
     With an empty `content_type`, a tombstone: versions up to this one are trimmed (with an empty `key`, those of every
-    key). See `store.kv.history_rows`.
+    key). See `store.kv.history.rows`.
     """
 
     __tablename__ = "kv_history"

@@ -13,7 +13,7 @@ from pydantic_core import PydanticCustomError
 
 from rota.domain.hosts.spelling import fault_of_host
 from rota.domain.http_target.kv_references import AskedKeys
-from rota.domain.http_target.templates import Reference, TemplateError, references
+from rota.domain.http_target.templates.filling import Reference, TemplateError, references
 from rota.domain.primitives.bounds import is_stored
 from rota.domain.primitives.urls import has_credentials, is_http_url
 

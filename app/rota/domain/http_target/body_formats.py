@@ -7,7 +7,7 @@ from enum import StrEnum
 from typing import Any, Final, assert_never
 
 from rota.domain.http_target.refusals import Fault
-from rota.domain.http_target.template_grammar import OPENS
+from rota.domain.http_target.templates.grammar import OPENS
 from rota.domain.primitives import json_text
 
 

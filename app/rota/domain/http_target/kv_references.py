@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, StringConstraints
 
-from rota.domain.http_target.template_grammar import Reference
+from rota.domain.http_target.templates.grammar import Reference
 from rota.domain.primitives.names import WritableKey
 
 _ASKED = r"^(\*|[A-Za-z0-9_][A-Za-z0-9._:~-]{0,254}\*?)$"

@@ -6,10 +6,9 @@ from contextlib import suppress
 from typing import Any, Final
 
 from rota.domain.http_target.auth import BasicAuth, texts_of
-from rota.domain.http_target.scope import Scope
 from rota.domain.http_target.secret_headers import looks_secret
 from rota.domain.http_target.target import Target
-from rota.domain.http_target.templates import (
+from rota.domain.http_target.templates.filling import (
     ABSENT,
     CANNOT_BE_FILLED,
     TemplateError,
@@ -17,6 +16,7 @@ from rota.domain.http_target.templates import (
     references,
     to_text,
 )
+from rota.domain.http_target.templates.scope import Scope
 from rota.domain.primitives.sealed import SealedText
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.secrets.values import SHORTEST

@@ -32,9 +32,9 @@ from rota.domain.http_target.request_headers import faults_in_headers
 from rota.domain.http_target.secret_headers import REDACTED, is_secret, sealed_among
 from rota.domain.http_target.secret_references import SecretUse, secret_uses
 from rota.domain.http_target.signature import Signature
-from rota.domain.http_target.template_checks import Place, check_templates
-from rota.domain.http_target.template_grammar import texts
-from rota.domain.http_target.url_templates import MOST_URL, fault_in_url
+from rota.domain.http_target.templates.checks import Place, check_templates
+from rota.domain.http_target.templates.grammar import texts
+from rota.domain.http_target.templates.urls import MOST_URL, fault_in_url
 from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT, is_stored
 from rota.domain.primitives.durations import Duration
 from rota.domain.primitives.sealed import SealedText

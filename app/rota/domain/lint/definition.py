@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import assert_never
 
 from rota.domain.http_target.secret_headers import is_secret
-from rota.domain.http_target.template_grammar import is_filled_in
+from rota.domain.http_target.templates.grammar import is_filled_in
 from rota.domain.lint.rules import lint, midnight, phase_of, reversed_offset
 from rota.domain.lint.spacing import Spacing, closer_than
 from rota.domain.lint.target_texts import target_texts

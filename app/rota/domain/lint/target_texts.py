@@ -5,7 +5,7 @@ from typing import Any
 
 from rota.domain.http_target.body_formats import BodyFormat
 from rota.domain.http_target.target import Target
-from rota.domain.http_target.template_grammar import (
+from rota.domain.http_target.templates.grammar import (
     OPENS,
     FilterName,
     TemplateError,

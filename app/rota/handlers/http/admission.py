@@ -14,8 +14,8 @@ from rota.clock import Clock
 from rota.domain.http_target.target import Target
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Postponed, RetryRequested, TimedOut
-from rota.egress.circuit_breaker import Verdict
-from rota.egress.origin_gate import Obstacle, OriginGate, Permit, Refusal
+from rota.egress.origins.circuit_breaker import Verdict
+from rota.egress.origins.gate import Obstacle, OriginGate, Permit, Refusal
 from rota.egress.phases import Phases
 from rota.handlers.outcomes import EndsWith
 

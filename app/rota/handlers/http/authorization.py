@@ -7,10 +7,10 @@ from typing import assert_never
 from rota.domain.http_target.auth import Auth, BasicAuth, BearerAuth, OAuth2Auth, texts_of
 from rota.domain.http_target.phases import CallPhase
 from rota.domain.http_target.request_headers import MOST_VALUE
-from rota.domain.http_target.scope import Scope
 from rota.domain.http_target.signature import InvalidKey, keys_of, signature_headers
 from rota.domain.http_target.target import Target, code_matches
-from rota.domain.http_target.templates import CANNOT_BE_FILLED, Budget, fill, to_text
+from rota.domain.http_target.templates.filling import CANNOT_BE_FILLED, Budget, fill, to_text
+from rota.domain.http_target.templates.scope import Scope
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.egress.client import HttpClient

@@ -12,7 +12,7 @@ from rota.domain.http_target.body_formats import (
     form_pairs,
 )
 from rota.domain.http_target.target import Target
-from rota.domain.http_target.templates import to_text
+from rota.domain.http_target.templates.filling import to_text
 from rota.domain.primitives import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed

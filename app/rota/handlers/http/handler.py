@@ -9,15 +9,15 @@ written to the task's kv, with the success.
 
 from typing import Any
 
-from rota.domain.http_target.scope import Scope
 from rota.domain.http_target.target import Target, code_matches
-from rota.domain.http_target.templates import ABSENT, CANNOT_BE_FILLED, Budget, fill
+from rota.domain.http_target.templates.filling import ABSENT, CANNOT_BE_FILLED, Budget, fill
+from rota.domain.http_target.templates.scope import Scope
 from rota.domain.primitives import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal
 from rota.domain.tasks.definition import HTTP_HANDLER
-from rota.egress.circuit_breaker import Verdict
 from rota.egress.client import HTTP_CLIENT
+from rota.egress.origins.circuit_breaker import Verdict
 from rota.errors import AppError, Sealed
 from rota.handlers.http.access_tokens import ACCESS_TOKENS
 from rota.handlers.http.admission import admitted

@@ -12,9 +12,8 @@ from rota.domain.http_target.request_headers import (
     is_reserved,
     is_too_much,
 )
-from rota.domain.http_target.scope import Scope, scope_of_run
 from rota.domain.http_target.target import WITHOUT_BODY, Target
-from rota.domain.http_target.templates import (
+from rota.domain.http_target.templates.filling import (
     ABSENT,
     CANNOT_BE_FILLED,
     MOST_FILLED,
@@ -24,7 +23,8 @@ from rota.domain.http_target.templates import (
     fill,
     to_text,
 )
-from rota.domain.http_target.url_templates import fill_url
+from rota.domain.http_target.templates.scope import Scope, scope_of_run
+from rota.domain.http_target.templates.urls import fill_url
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed

@@ -15,8 +15,8 @@ from rota.domain.runs.outcomes import Failed
 from rota.domain.secrets.binding import is_for, permits
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.secrets.origins import origin_of
-from rota.egress.circuit_breaker import Verdict
 from rota.egress.client import HTTP_CLIENT, USER_AGENT
+from rota.egress.origins.circuit_breaker import Verdict
 from rota.egress.redaction import Redactor
 from rota.egress.requests import Request, Response
 from rota.errors import Sealed

@@ -22,7 +22,7 @@ from rota.store.completion.record import record
 from rota.store.completion.task_locks import lock_free_with_successors
 from rota.store.replicas import database_time
 from rota.store.runs.cancellation import CANCEL_GRACE
-from rota.store.runs.tokens import Grant
+from rota.store.runs.claiming.tokens import Grant
 from rota.store.task_rows import read_definition
 
 # A replica renews its lease after a third of it: one whose lease has less left than this part of it may be dead.

@@ -18,8 +18,8 @@ from rota.store.completion.record import Guard
 from rota.store.json_columns import dump_progress
 from rota.store.replicas import database_time
 from rota.store.runs.cancellation import CANCEL_GRACE
+from rota.store.runs.claiming.tokens import Grant, grant_of
 from rota.store.runs.logs import insert_lines
-from rota.store.runs.tokens import Grant, grant_of
 
 _ENDED = "The attempt has ended, or another one has begun."
 _EXTENDED = bindparam("n_extended", type_=run.c.lease_expires_at.type)

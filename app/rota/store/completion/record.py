@@ -27,8 +27,8 @@ from rota.store.completion.end import End
 from rota.store.completion.kv_writes import PlannedWrites
 from rota.store.completion.task_updates import update_tasks
 from rota.store.json_columns import dump_error, dump_progress, error_type
+from rota.store.runs.claiming.tokens import forget_tokens
 from rota.store.runs.concurrency_keys import promote
-from rota.store.runs.tokens import forget_tokens
 from rota.store.runs.waiting import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
 from rota.store.task_locks import LockedTask
 

@@ -7,16 +7,16 @@ from typing import Any
 from sqlalchemy import Connection
 
 from rota.domain.chains.result_merge import without_runs
-from rota.domain.http_target.scope import scope_of_run
 from rota.domain.http_target.sent_secrets import entries_needed, filled_in, named_values, texts_in
 from rota.domain.http_target.target import Target
+from rota.domain.http_target.templates.scope import scope_of_run
 from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives import json_text
 from rota.domain.primitives.sealed import is_sealed
 from rota.domain.runs.model import ClaimedRun
 from rota.store.kv.entries import KvFilter, list_entries
-from rota.store.runs.claim import leased_run
-from rota.store.runs.tokens import Grant
+from rota.store.runs.claiming.claim import leased_run
+from rota.store.runs.claiming.tokens import Grant
 from rota.store.sealing.secret_inputs import opened_runs
 from rota.store.secrets.opening import with_secrets
 

@@ -11,8 +11,8 @@ from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.operations import Delete, same_entry
 from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
-from rota.store.kv.history_rows import has_history
-from rota.store.kv.revert import differing, to_operations
+from rota.store.kv.history.revert import differing, to_operations
+from rota.store.kv.history.rows import has_history
 from rota.store.kv.transactions import write_entries
 from rota.store.task_rows import find_task
 

@@ -9,8 +9,8 @@ from rota.db.tables import kv, kv_history
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import VERSION_KEY
 from rota.domain.runs.model import Run
-from rota.store.kv.history import Version, list_versions
-from rota.store.kv.history_rows import TABLE, is_mark
+from rota.store.kv.history.reading import Version, list_versions
+from rota.store.kv.history.rows import TABLE, is_mark
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from rota.domain.kv.entries import KvEntry
 from rota.domain.primitives.ids import Id
 from rota.domain.stream_positions import KvPosition, Watched
 from rota.store.kv.entries import to_listed_entry
-from rota.store.kv.history_rows import is_mark
-from rota.store.kv.moments import known_from
+from rota.store.kv.history.moments import known_from
+from rota.store.kv.history.rows import is_mark
 from rota.store.task_names import starts_with
 from rota.store.task_rows import missing_task, read_definition
 

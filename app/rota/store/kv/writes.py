@@ -13,7 +13,7 @@ from rota.db.encryption import keyring_of
 from rota.db.tables import kv
 from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
-from rota.store.kv.history_rows import forget, has_history, keep
+from rota.store.kv.history.rows import forget, has_history, keep
 from rota.store.kv.planned_write import Place, Write
 from rota.store.sealing.sealed_values import seal_values
 

@@ -19,7 +19,7 @@ from rota.domain.tasks.definition import TaskStatus
 from rota.store.calendars.opening import opened
 from rota.store.calendars.present import REVISION, PresentCalendars
 from rota.store.holds.reading import VERSION, holds_at
-from rota.store.runs.claim import earliest_delayed
+from rota.store.runs.claiming.claim import earliest_delayed
 from rota.store.task_rows import read_definition
 
 _DUE = (

@@ -13,7 +13,7 @@ from rota.errors import PreconditionFailed
 from rota.store.calendars.usage import forget_usage
 from rota.store.follow_ups import follow_up
 from rota.store.holds.reading import holds_that_matter
-from rota.store.kv.history_rows import remove_history
+from rota.store.kv.history.rows import remove_history
 from rota.store.scheduling.backfill_rows import remove_backfills
 from rota.store.task_rows import find_task, present_task
 from rota.store.tasks import transitions

@@ -1,0 +1,1 @@
+"""Templates in targets: their grammar, filters, scope, checks, and filling them in."""

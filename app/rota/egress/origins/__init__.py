@@ -1,0 +1,1 @@
+"""Whether a host may be called now: its circuit, its limits, and both together."""

@@ -1,0 +1,1 @@
+"""What is looked at from time to time: constraints, alerts, and leases that end."""
