@@ -1,4 +1,4 @@
-"""The command line: `rota serve`, `rota db upgrade`, `rota key create`."""
+"""`rota serve`: the service, in this process."""
 
 import asyncio
 import gc
@@ -7,7 +7,6 @@ import signal
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Annotated
 
 import structlog
@@ -16,34 +15,19 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from rota import key_commands, logs
+from rota import logs
 from rota.api.edge.limits import limits
 from rota.api.edge.protocol import http_protocol
 from rota.api.edge.security_headers import HEADERS
+from rota.cli.local.terminal import announce, check_exists, database_of, refusal, settings_of
 from rota.clock import SystemClock
-from rota.db import migrations
 from rota.db.engines.sqlite_file import exists
 from rota.db.engines.urls import parse_url
-from rota.engine.key_rotation import KeyRotation
 from rota.errors import AppError
 from rota.listening import check_loopback, listen
 from rota.main import VERSION, create_app
 from rota.settings import Settings, unknown_variables
 from rota.store.access.reading import has_administrators
-from rota.store.sealing import sealed_values
-from rota.store.sealing.header_rotation import header_keys
-from rota.store.sealing.input_rotation import earlier_keys
-from rota.terminal import announce, check_exists, commit, database_of, opened, refusal, settings_of
-
-app = typer.Typer(
-    help="Rota: a service that schedules jobs.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,  # its box has no place in a log
-)
-db = typer.Typer(help="The database.", no_args_is_help=True)
-app.add_typer(db, name="db")
-app.add_typer(key_commands.key, name="key")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -51,7 +35,6 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _HTTP_GRACE = 5
 
 
-@app.command()
 def serve(
     host: Annotated[
         str | None, typer.Option(help="Address to listen on [ROTA_HOST, 127.0.0.1].")
@@ -143,44 +126,6 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._application.state.services.streams.close()
         await super().shutdown(sockets)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(VERSION)
-
-
-@db.command()
-def upgrade(
-    revision: Annotated[str, typer.Argument(help="The revision to migrate to.")] = "head",
-) -> None:
-    """Create the tables, or migrate them to the schema of this version."""
-    settings = settings_of()
-    try:
-        reached = migrations.upgrade(settings.database_url, revision)
-    except AppError as error:
-        raise refusal(error.detail) from None
-    sentence = f"The database has schema {reached}."
-    announce(settings, "database.upgraded", sentence, schema=reached)
-
-
-@db.command()
-def reseal() -> None:
-    """Encrypt stored values with the first of ROTA_ENCRYPTION_KEYS; the service does so too, in the background."""
-    settings = settings_of()
-    with opened(settings) as database:
-        sealed = KeyRotation(database, partial(commit, database)).settle()
-        with database.read() as connection:
-            keys = sorted(
-                {
-                    *sealed_values.keys_in_use(connection),
-                    *earlier_keys(connection),
-                    *header_keys(connection),
-                }
-            )
-    sentence = f"Encrypted anew: {sealed}. Keys in use: {', '.join(keys) or 'none'}."
-    announce(settings, "database.resealed", sentence, sealed=sealed, keys=keys)
 
 
 def _tune_collector() -> None:
