@@ -34,9 +34,11 @@ class StoredKey:
     queues: tuple[str, ...] | None
     #: Requests per second that it may make; None for any number.
     rate: float | None
-    #: How many tasks that have not ended, and unfinished runs, there may be under its prefixes; None for any number.
+    #: How many tasks that have not ended, unfinished runs and bytes of kv values there may be under its prefixes; None
+    #: for any number.
     max_tasks: int | None
     max_unfinished_runs: int | None
+    max_kv_bytes: int | None
     expires_at: datetime | None
     created_at: datetime
     created_by: str
@@ -71,6 +73,7 @@ class StoredKey:
             rate=self.rate,
             max_tasks=self.max_tasks,
             max_unfinished_runs=self.max_unfinished_runs,
+            max_kv_bytes=self.max_kv_bytes,
         )
 
 

@@ -21,6 +21,7 @@ _SAME = (
     "rate",
     "max_tasks",
     "max_unfinished_runs",
+    "max_kv_bytes",
     "expires_at",
     "created_at",
     "created_by",
