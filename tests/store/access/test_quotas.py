@@ -20,7 +20,7 @@ from rota.store.access.quotas import Within, counting, within
 from rota.store.scheduling.backfill import AdvanceBackfill, CancelBackfill
 from rota.store.task_rows import TaskFilter
 from rota.store.tasks.bulk import DoEach
-from rota.store.tasks.bulk_verbs import RunEach
+from rota.store.tasks.bulk_runs import RunEach
 from rota.store.tasks.registration import Register, RegisterAll
 from rota.store.tasks.run_commands import Rerun, RunNow
 from tests.store.test_races import Pair
