@@ -11,6 +11,7 @@ from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
 from rota.domain.access.scopes import Scope
 
+_LABEL = "key:"
 #: Compared with the secret of a key that is not known, so that the answer takes as long as for one that is.
 _NO_DIGEST = bytes(32)
 
@@ -62,7 +63,7 @@ class StoredKey:
     @property
     def principal(self) -> Principal:
         """The client that it stands for."""
-        label = f"key:{self.id}"
+        label = f"{_LABEL}{self.id}"
         return Principal(
             label=label,
             idempotency_scope=label,
@@ -75,6 +76,11 @@ class StoredKey:
             max_unfinished_runs=self.max_unfinished_runs,
             max_kv_bytes=self.max_kv_bytes,
         )
+
+
+def id_of(label: str) -> str | None:
+    """Return the id in the label of a client that has a key; None for a client without one."""
+    return label.removeprefix(_LABEL) if label.startswith(_LABEL) else None
 
 
 @dataclass(frozen=True, slots=True)
