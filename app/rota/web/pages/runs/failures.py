@@ -10,7 +10,7 @@ from starlette.responses import Response
 from rota.web.api_client import ApiProblemError
 from rota.web.error_texts import common_text
 from rota.web.page import Page, Views
-from rota.web.pages.runs import faults_of, form_of
+from rota.web.pages.runs.runs import faults_of, form_of
 from rota.web.run_filters import WINDOW, RunFilters, WrongWindowError
 
 _MOST_GROUPS: Final = 50
@@ -49,7 +49,7 @@ def _shown(
     page: Page, filters: RunFilters, by: str, found: Mapping[str, Any] | None, faults: Sequence[str]
 ) -> Response:
     return page.show(
-        "failures.html",
+        "runs/failures.html",
         status=422 if faults else 200,
         **form_of(page, filters, fixed={"status"}),
         found=found,

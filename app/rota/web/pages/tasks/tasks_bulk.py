@@ -9,7 +9,7 @@ from starlette.responses import Response
 
 from rota.web.api_client import ApiProblemError
 from rota.web.page import Page, Views
-from rota.web.pages.tasks import BULK_VERBS, filters_of
+from rota.web.pages.tasks.tasks import BULK_VERBS, filters_of
 
 _SHOWN: Final = 20
 #: What ends something for good is confirmed by typing how many tasks it is for.
@@ -44,14 +44,14 @@ async def execute(page: Page, *, verb: str) -> Response:
         done = await _apply(page, verb, form)
     except ApiProblemError as error:
         return await _preview(page, verb, form, str(error))
-    return page.show("tasks_bulk.html", **_about(page, verb, {}), done=done)
+    return page.show("tasks/tasks_bulk.html", **_about(page, verb, {}), done=done)
 
 
 async def _preview(page: Page, verb: str, form: Form, fault: str | None = None) -> Response:
     would = await _dry_run(page, verb)
     found = await page.api.get("tasks", **filters_of(page), limit=_SHOWN)
     shown = _about(page, verb, form) | {"would": would, "names": _names(found), "fault": fault}
-    return page.show("tasks_bulk.html", status=409 if fault else 200, **shown, done=None)
+    return page.show("tasks/tasks_bulk.html", status=409 if fault else 200, **shown, done=None)
 
 
 def _about(page: Page, verb: str, form: Form) -> dict[str, Any]:
