@@ -28,7 +28,7 @@ async def show(page: Page) -> Response:
         page.api.find("queues", limit=_MOST_SUGGESTED),
     )
     return page.show(
-        "tasks.html",
+        "tasks/tasks.html",
         status=422 if fault else 200,
         tasks=found["items"],
         failed={each["name"]: _failed(each) for each in found["items"]},

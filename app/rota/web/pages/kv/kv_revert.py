@@ -48,7 +48,7 @@ async def _preview(
             status, fault = error.status, str(error)
     name = page.part("name")
     return page.show(
-        "kv_revert.html", status=status, name=name, to=moment, would=would, fault=fault
+        "kv/kv_revert.html", status=status, name=name, to=moment, would=would, fault=fault
     )
 
 

@@ -42,7 +42,7 @@ async def show(page: Page) -> Response:
             raise
         return _refused(page, filters, faults_of(error.problem))
     return page.show(
-        "runs.html",
+        "runs/runs.html",
         **form_of(page, filters),
         runs=found["items"],
         total=_total(found),
@@ -54,7 +54,7 @@ async def show(page: Page) -> Response:
 
 def _refused(page: Page, filters: RunFilters, faults: Sequence[str]) -> Response:
     return page.show(
-        "runs.html",
+        "runs/runs.html",
         status=422,
         **form_of(page, filters),
         runs=[],

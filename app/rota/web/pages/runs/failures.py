@@ -10,7 +10,7 @@ from starlette.responses import Response
 from rota.web.api_client import ApiProblemError
 from rota.web.error_texts import common_text
 from rota.web.page import Page, Views
-from rota.web.pages.runs import faults_of, form_of
+from rota.web.pages.runs.runs import faults_of, form_of
 from rota.web.run_filters import WINDOW, RunFilters, WrongWindowError
 
 _MOST_GROUPS: Final = 50
@@ -49,7 +49,7 @@ def _shown(
     page: Page, filters: RunFilters, by: str, found: Mapping[str, Any] | None, faults: Sequence[str]
 ) -> Response:
     return page.show(
-        "failures.html",
+        "runs/failures.html",
         status=422 if faults else 200,
         **form_of(page, filters, fixed={"status"}),
         found=found,
@@ -73,22 +73,18 @@ def _asked(page: Page, filters: RunFilters) -> dict[str, str]:
 
 async def _texts(page: Page, groups: Sequence[Mapping[str, Any]]) -> list[str | None]:
     """Return what the errors of each group contain, where their type does not tell it from other groups."""
-    types = Counter(group["type"] for group in groups if group["type"] is not None)
-    return list(
-        await asyncio.gather(
-            *(_text(page, group) if types[group["type"]] > 1 else _none() for group in groups)
-        )
-    )
+    first = {(each["type"], each["message"]): each for each in groups if each["type"] is not None}
+    types = Counter(type for type, _ in first)
+    told = {error: each for error, each in first.items() if types[error[0]] > 1}
+    texts = await asyncio.gather(*(_text(page, each) for each in told.values()))
+    by_error = dict(zip(told, texts, strict=True))
+    return [by_error.get((each["type"], each["message"])) for each in groups]
 
 
 async def _text(page: Page, group: Mapping[str, Any]) -> str | None:
     run = await page.api.find("runs", group["example"])
     error = run["error"] if run else None
     return None if error is None else common_text(group["message"], error["message"])
-
-
-async def _none() -> None:
-    return None
 
 
 def _of_group(filters: RunFilters, group: Mapping[str, Any], text: str | None) -> RunFilters:

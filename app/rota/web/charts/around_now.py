@@ -8,7 +8,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from rota.domain.primitives.instants import format_instant, parse_instant
-from rota.web.charts_around import axis
+from rota.web.charts.around import axis
 from rota.web.formats import duration, mark, tone
 
 _ROW, _AXIS = 22, 20

@@ -52,7 +52,9 @@ async def _refresh(form: TaskForm) -> Response:
 async def _review(form: TaskForm) -> Response:
     """Show what would change; nothing is written."""
     would = await form.send(dry_run=True)
-    return form.page.show("task_form_review.html", would=would, most=_MOST_TIMES, **form.shown())
+    return form.page.show(
+        "tasks/task_form_review.html", would=would, most=_MOST_TIMES, **form.shown()
+    )
 
 
 async def _save(form: TaskForm) -> Response:
@@ -76,7 +78,7 @@ async def _live(form: TaskForm) -> Response:
         except RefusedError as error:
             faults += error.faults
     return form.page.show(
-        "task_form_preview.html", preview=preview, warnings=warnings, faults=faults
+        "tasks/task_form_preview.html", preview=preview, warnings=warnings, faults=faults
     )
 
 

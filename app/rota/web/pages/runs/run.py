@@ -7,9 +7,9 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from rota.web.api_client import ApiProblemError
+from rota.web.charts.of_run import MOST_DRAWN, Span, begin_of, chart, end_of, phase_bar, spans_of
 from rota.web.kv_diffs import diff_of
 from rota.web.page import Page, Views, see_other
-from rota.web.run_timeline import MOST_DRAWN, Span, begin_of, chart, end_of, phase_bar, spans_of
 
 _LOG_LINES: Final = 200
 _MOST_CHANGES: Final = 50
@@ -30,7 +30,7 @@ async def show(page: Page) -> Response:
     spans = spans_of(run, now)
     lines = _log(run, log, is_first=first_line is None)
     return page.show(
-        "run.html",
+        "runs/run.html",
         run=run,
         explained=explained,
         drawn=spans[-MOST_DRAWN:],

@@ -10,7 +10,7 @@ from rota.domain.primitives import json_text
 from rota.errors import AppError, Unplannable
 from rota.web.api_client import ApiProblemError
 from rota.web.page import Page, Views, see_other
-from rota.web.pages.runs import faults_of
+from rota.web.pages.runs.runs import faults_of
 from rota.web.paging import paging
 from rota.web.run_filters import RunFilters
 
@@ -63,7 +63,7 @@ async def show(page: Page) -> Response:
         ),
     )
     return page.show(
-        "bulk.html",
+        "runs/bulk.html",
         bulk=bulk,
         verb=VERBS[bulk["verb"]],
         items=items["items"],
@@ -91,7 +91,7 @@ async def show_all(page: Page) -> Response:
     """Show the latest bulk operations."""
     found = await page.api.get("bulk", limit=_PER_PAGE, cursor=page.parameters.get("cursor"))
     return page.show(
-        "bulks.html",
+        "runs/bulks.html",
         operations=found["items"],
         verbs=VERBS,
         pages_around=paging(page, found["next_cursor"]),
@@ -101,7 +101,7 @@ async def show_all(page: Page) -> Response:
 def _form(page: Page, typed: Mapping[str, str], faults: Sequence[str]) -> Response:
     """Show the form with what was typed, and what is wrong with it."""
     return page.show(
-        "bulk_form.html",
+        "runs/bulk_form.html",
         status=422 if faults else 200,
         filters=RunFilters.of(typed),
         typed=typed,

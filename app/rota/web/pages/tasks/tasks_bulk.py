@@ -9,11 +9,14 @@ from starlette.responses import Response
 
 from rota.web.api_client import ApiProblemError
 from rota.web.page import Page, Views
-from rota.web.pages.tasks import BULK_VERBS, filters_of
+from rota.web.pages.tasks.tasks import BULK_VERBS, filters_of
 
 _SHOWN: Final = 20
 #: What ends something for good is confirmed by typing how many tasks it is for.
 _TYPED: Final = frozenset({"cancel"})
+#: What the verb would do is tried for at most so many tasks, as each takes its time; of more it is said how many.
+_MOST_TRIED: Final = {"run": 50}
+_MOST: Final = 1_000
 _LISTS: Final = {
     "status": "status",
     "tag": "tags",
@@ -33,7 +36,7 @@ async def preview(page: Page, *, verb: str) -> Response:
 async def execute(page: Page, *, verb: str) -> Response:
     """Apply the verb, if what it is for is still what the preview has shown."""
     form = await page.form()
-    would = await _dry_run(page, verb)
+    would = await _matched(page)
     if str(would["matched"]) != form.get("matched"):
         fault = "Meanwhile other tasks fit: look at them again. Nothing was done."
         return await _preview(page, verb, form, fault)
@@ -44,14 +47,26 @@ async def execute(page: Page, *, verb: str) -> Response:
         done = await _apply(page, verb, form)
     except ApiProblemError as error:
         return await _preview(page, verb, form, str(error))
-    return page.show("tasks_bulk.html", **_about(page, verb, {}), done=done)
+    return page.show("tasks/tasks_bulk.html", **_about(page, verb, {}), done=done)
 
 
 async def _preview(page: Page, verb: str, form: Form, fault: str | None = None) -> Response:
-    would = await _dry_run(page, verb)
-    found = await page.api.get("tasks", **filters_of(page), limit=_SHOWN)
-    shown = _about(page, verb, form) | {"would": would, "names": _names(found), "fault": fault}
-    return page.show("tasks_bulk.html", status=409 if fault else 200, **shown, done=None)
+    would = await _matched(page)
+    if would["matched"] <= _MOST_TRIED.get(verb, _MOST):
+        would = {**would, **await _dry_run(page, verb)}
+    shown = _about(page, verb, form) | {"would": would, "names": would["names"], "fault": fault}
+    return page.show("tasks/tasks_bulk.html", status=409 if fault else 200, **shown, done=None)
+
+
+async def _matched(page: Page) -> Mapping[str, Any]:
+    """Return how many tasks fit, and the names of the first."""
+    found = await page.api.get("tasks", **filters_of(page), limit=_SHOWN, total="true")
+    return {
+        "matched": found["total"],
+        "is_exact": found["total_is_exact"],
+        "names": _names(found),
+        "refused": [],
+    }
 
 
 def _about(page: Page, verb: str, form: Form) -> dict[str, Any]:

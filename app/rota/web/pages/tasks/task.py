@@ -7,9 +7,9 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from rota.web.api_client import ApiProblemError
+from rota.web.charts.of_task import timeline
 from rota.web.page import Page, Views, see_other
 from rota.web.snippets import as_curl, as_python, as_yaml, definition_of
-from rota.web.task_charts import timeline
 from rota.web.task_times import next_times, with_times, zone_of
 
 _UPCOMING: Final = 5
@@ -79,7 +79,7 @@ async def _show(
     )
     zone = zone_of(task["schedule"])
     return page.show(
-        "task.html",
+        "tasks/task.html",
         status=status,
         task=task,
         explained=explained,

@@ -10,7 +10,7 @@ from rota.errors import AppError
 from rota.web.api_client import ApiProblemError
 from rota.web.formats import pretty_json
 from rota.web.page import Page, Views, see_other
-from rota.web.pages.runs import faults_of
+from rota.web.pages.runs.runs import faults_of
 
 #: Refusals that are about what was typed, or that another input may avoid.
 _SHOWN_WITH_FORM: Final = frozenset({400, 409, 413, 422})
@@ -58,13 +58,13 @@ async def _reverted(page: Page, *, dry_run: bool) -> Response:
         if error.status not in _SHOWN_WITH_FORM:
             raise
         faults = [str(error), *faults_of(error.problem)] if error.status == 422 else [str(error)]
-        return page.show("revert.html", status=error.status, run=run, done=None, faults=faults)
-    return page.show("revert.html", run=run, done=done, faults=[])
+        return page.show("runs/revert.html", status=error.status, run=run, done=None, faults=faults)
+    return page.show("runs/revert.html", run=run, done=done, faults=[])
 
 
 def _rerun_form(page: Page, run: Mapping[str, Any], typed: str, faults: Sequence[str]) -> Response:
     status = 422 if faults else 200
-    return page.show("rerun.html", status=status, run=run, typed=typed, faults=faults)
+    return page.show("runs/rerun.html", status=status, run=run, typed=typed, faults=faults)
 
 
 def _input_of(run: Mapping[str, Any]) -> str:

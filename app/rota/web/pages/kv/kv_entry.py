@@ -105,7 +105,7 @@ async def _show(
         return page.show("problem.html", status=404, code=404, detail=detail)
     value = show(entry) if entry else Shown("deleted", None, "", editable=False)
     return page.show(
-        "kv_entry.html",
+        "kv/kv_entry.html",
         status=status,
         name=name,
         key=key,

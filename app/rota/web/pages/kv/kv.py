@@ -52,7 +52,7 @@ async def _show(
         _find(page, name, wanted), page.api.find("tasks", name)
     )
     return page.show(
-        "kv.html",
+        "kv/kv.html",
         status=422 if wrong else status,
         name=name,
         task=task,

@@ -96,7 +96,7 @@ def _show(
 ) -> Response:
     simple = any(each.member for each in fields)
     return page.show(
-        "run_now.html",
+        "tasks/run_now.html",
         status=status,
         task=task,
         fields=fields,
