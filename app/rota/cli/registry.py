@@ -77,6 +77,13 @@ COMMANDS = (
         "Write a handler, a task and a test in a new or empty folder. Overwrites nothing.",
         SERVICE,
     ),
+    Entry(
+        "import",
+        "rota.cli.local.importing.commands",
+        "group",
+        "Schedules of other programs as tasks.",
+        WORK,
+    ),
     Entry("db", "rota.cli.local.database", "group", "The database.", SERVICE),
     Entry("key", "rota.cli.local.keys", "group", "API keys.", SERVICE),
     Entry(
