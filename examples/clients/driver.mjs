@@ -45,7 +45,7 @@ const OPERATIONS = {
   "kv.get": async ({ task, key }) => (await rota.task(task).kv.get(key)) ?? null,
   "kv.set": ({ task, key, value, ttl }) => rota.task(task).kv.set(key, value, { ttl }),
   "kv.delete": ({ task, key }) => rota.task(task).kv.delete(key),
-  "kv.list": ({ task, prefix, page }) => collected(rota.task(task).kv.list({ prefix, limit: page })),
+  "kv.list": ({ task, prefix }) => collected(rota.task(task).kv.list({ prefix })),
   "kv.set_if_absent": ({ task, key, value }) => rota.task(task).kv.set(key, value, { ifAbsent: true }),
   "kv.transaction": ({ task, operations }) => rota.task(task).kv.transaction(operations),
   // What is between the two is done by the suite: another client, which writes first.
@@ -67,13 +67,17 @@ const OPERATIONS = {
   },
   "attempts.heartbeat": ({ token, progress, message }) => attempts.get(token).heartbeat({ progress, message }),
   "attempts.complete": ({ token, outcome }) => attempts.get(token).complete(outcome),
+  "attempts.deliver": ({ token, outcome }) => attempts.get(token).complete(outcome),
 };
+
+class Unsupported extends Error {}
 
 function errorOf(error) {
   if (error instanceof ProblemError) {
     const { type, status, detail, errors, requestId, retryAfter } = error;
     return { type, status, detail, errors, request_id: requestId, retry_after: retryAfter };
   }
+  if (error instanceof Unsupported) return { type: "unsupported" };
   if (error instanceof RunFailed) return { type: "run-failed", run: error.run };
   if (error instanceof TimedOut) return { type: "timed-out" };
   if (error instanceof Unreachable) return { type: "unreachable" };
@@ -84,6 +88,7 @@ for await (const line of createInterface({ input: process.stdin })) {
   const { operation, arguments: given } = parse(line);
   let reply;
   try {
+    if (!(operation in OPERATIONS)) throw new Unsupported();
     reply = { value: (await OPERATIONS[operation](given)) ?? null };
   } catch (error) {
     reply = { error: errorOf(error) };

@@ -43,7 +43,7 @@ export class RunFailed extends RotaError {
 
 export class TimedOut extends RotaError {}
 
-const slug = (type) => /\/problems\/([\w-]+)$/.exec(type ?? "")?.[1] ?? "error";
+const slug = (type) => (type ?? "about:blank").split("/").pop();
 
 // --------------------------------------------------------------------------------------------------------- JSON
 

@@ -26,11 +26,16 @@ PATIENCE = 30.0
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a case has come to: no faults, or what is not as it must be."""
+    """What a case has come to: no faults, what is not as it must be, or an operation that the client does not have."""
 
     file: str
     case: str
-    faults: tuple[str, ...]
+    faults: tuple[str, ...] = ()
+    unsupported: str | None = None
+
+
+class _Unsupported(Exception):
+    """The client has no such operation."""
 
 
 class Runner:
@@ -92,6 +97,8 @@ class Runner:
     def _ask_client(self, step: ClientStep, variables: Variables) -> Iterator[str]:
         script = self._proxy.script = Script(step.wire, step.besides, variables)
         reply = self._driver.call(step.client, fill(step.arguments, variables))
+        if reply.get("error", {}).get("type") == "unsupported":
+            raise _Unsupported(step.client)
         yield from (f"{step.client}: {each}" for each in script.end())
         yield from (f"{step.client}: {each}" for each in _reply_differences(step, reply, variables))
 
@@ -146,6 +153,8 @@ def _with_one_driver(
             file, case = left.pop(0)
             try:
                 yield Verdict(file, case.name, tuple(runner.run(case)))
+            except _Unsupported as missing:
+                yield Verdict(file, case.name, unsupported=str(missing))
             except DriverFailed as failure:
                 yield Verdict(file, case.name, (str(failure),))
                 return
