@@ -29,7 +29,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(status, f"{verdict.file}: {verdict.case}")
             for fault in verdict.faults:
                 print(f"         {fault}")
-    print(f"{counted['passed']} of {counted.total()} cases passed, {counted['------']} not supported")
+    print(
+        f"{counted['passed']} of {counted.total()} cases passed, {counted['------']} not supported"
+    )
     return 1 if counted["FAILED"] or not counted else 0
 
 

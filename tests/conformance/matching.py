@@ -1,7 +1,7 @@
 """What is expected, compared with what is there. Expectations are data, with `$name` and `<placeholder>` in texts."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 Variables = dict[str, Any]
@@ -36,13 +36,26 @@ def differences(
 
     `exact`: the outermost object has no members but those expected.
     """
-    if isinstance(expected, str):
-        found = _PLACEHOLDER.fullmatch(expected)
-        if found:
-            if not _fits(found[1], found[2], actual, variables):
-                yield f"{at or 'it'} is {_shown(actual)}, and not {expected}"
-            return
-        expected = fill(expected, variables)
+    found = _PLACEHOLDER.fullmatch(expected) if isinstance(expected, str) else None
+    if found:
+        yield from _unfit(found[1], found[2], actual, variables, at)
+    else:
+        filled = fill(expected, variables) if isinstance(expected, str) else expected
+        yield from _unequal(filled, actual, variables, exact=exact, at=at)
+
+
+def _unfit(
+    kind: str, name: str | None, actual: Any, variables: Variables, at: str
+) -> Iterator[str]:
+    if not _FITS[kind](actual):
+        yield f"{at or 'it'} is {_shown(actual)}, and not <{kind}>"
+    elif name:
+        variables[name] = actual
+
+
+def _unequal(
+    expected: Any, actual: Any, variables: Variables, *, exact: bool, at: str
+) -> Iterator[str]:
     if actual is ABSENT:
         yield f"{at or 'it'} is missing"
     elif isinstance(expected, dict) and "<one of>" in expected:
@@ -86,25 +99,15 @@ def _one_of(options: list[Any], actual: Any, variables: Variables, at: str) -> I
     yield f"{at or 'it'} is {_shown(actual)}, and none of {_shown(options)}"
 
 
-def _fits(kind: str, name: str | None, actual: Any, variables: Variables) -> bool:
-    match kind:
-        case "any":
-            return True
-        case "absent":
-            return actual is ABSENT
-        case "text":
-            return isinstance(actual, str) and actual != ""
-        case "integer":
-            return isinstance(actual, int) and not isinstance(actual, bool)
-        case "uuid":
-            return isinstance(actual, str) and _UUID.fullmatch(actual) is not None
-        case "time":
-            return isinstance(actual, str) and _TIME.fullmatch(actual) is not None
-        case "save":
-            assert name is not None
-            variables[name] = actual
-            return actual is not ABSENT
-    raise ValueError(f"there is no placeholder <{kind}>")
+_FITS: dict[str, Callable[[Any], bool]] = {
+    "any": lambda actual: True,
+    "absent": lambda actual: actual is ABSENT,
+    "text": lambda actual: isinstance(actual, str) and actual != "",
+    "integer": lambda actual: isinstance(actual, int) and not isinstance(actual, bool),
+    "uuid": lambda actual: isinstance(actual, str) and _UUID.fullmatch(actual) is not None,
+    "time": lambda actual: isinstance(actual, str) and _TIME.fullmatch(actual) is not None,
+    "save": lambda actual: actual is not ABSENT,
+}
 
 
 def _equal(expected: Any, actual: Any) -> bool:

@@ -78,11 +78,16 @@ class Script:
     def end(self) -> list[str]:
         """Return all faults; a request that was not made is one."""
         with self._lock:
-            missing = [f"not sent: {each.request.method} {each.request.path}" for each in self._left or ()]
+            missing = [
+                f"not sent: {each.request.method} {each.request.path}" for each in self._left or ()
+            ]
             return self.faults + missing
 
     def _may_be(self, seen: Seen) -> bool:
-        return any(not list(_request_differences(each, seen, {**self._variables})) for each in self._besides)
+        return any(
+            not list(_request_differences(each, seen, {**self._variables}))
+            for each in self._besides
+        )
 
     def _compare(self, expected: Exchange, seen: Seen) -> None:
         about = f"{seen.method} {seen.target}: "
@@ -167,7 +172,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _pass_on(self, seen: Seen, script: Script, expected: Exchange | None) -> None:
         service = self.proxy.service
-        connection = http.client.HTTPConnection(service.hostname or "", service.port, timeout=PATIENCE)
+        connection = http.client.HTTPConnection(
+            service.hostname or "", service.port, timeout=PATIENCE
+        )
         try:
             connection.request(seen.method, seen.target, seen.raw or None, seen.headers)
             response = connection.getresponse()
@@ -181,7 +188,9 @@ class _Handler(BaseHTTPRequestHandler):
         finally:
             connection.close()
 
-    def _relay(self, response: http.client.HTTPResponse, body: bytes, expected: Exchange | None) -> None:
+    def _relay(
+        self, response: http.client.HTTPResponse, body: bytes, expected: Exchange | None
+    ) -> None:
         headers = {
             name.lower(): value
             for name, value in response.getheaders()

@@ -104,7 +104,12 @@ class PythonDriver:
     def events_read(self, after: str, count: int, **filters: Any) -> list[JsonObject]:
         with self.rota.events.listen(after=after, **filters) as events:
             return [
-                {"id": each.id, "type": each.type, "timestamp": str(each.timestamp), "data": each.data}
+                {
+                    "id": each.id,
+                    "type": each.type,
+                    "timestamp": str(each.timestamp),
+                    "data": each.data,
+                }
                 for each in islice(events, count)
             ]
 
@@ -150,7 +155,11 @@ def _shown(error: RotaError) -> JsonObject:
         case ProblemError():
             known = {"type": error.type, "status": error.status, "retry_after": error.retry_after}
             faults = [vars_of(fault) for fault in error.errors]
-            return known | {"detail": error.detail, "errors": faults, "request_id": error.request_id}
+            return known | {
+                "detail": error.detail,
+                "errors": faults,
+                "request_id": error.request_id,
+            }
         case RunNotSucceeded():
             return {"type": "run-failed", "run": _plain(error.run)}
         case ResultTimeout():

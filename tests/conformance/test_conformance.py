@@ -107,7 +107,14 @@ def test_what_was_saved_is_compared_later() -> None:
     variables: dict[str, Any] = {}
 
     assert list(differences({"id": "<save first>"}, {"id": 7}, variables)) == []
-    assert list(differences({"id": "$first", "text": "no. $first"}, {"id": 7, "text": "no. 7"}, variables)) == []
+    assert (
+        list(
+            differences(
+                {"id": "$first", "text": "no. $first"}, {"id": 7, "text": "no. 7"}, variables
+            )
+        )
+        == []
+    )
     assert list(differences("<save second>", ABSENT, variables)) != []
 
 
@@ -132,7 +139,11 @@ def test_a_careless_client_fails_what_it_does_wrong(server: Server, tmp_path: Pa
     script = tmp_path / "careless.py"
     script.write_text(CARELESS)
 
-    verdicts = list(run_all(server.url, KEY, f"{sys.executable} {script}", ["tasks", "a connection that is cut"]))
+    verdicts = list(
+        run_all(
+            server.url, KEY, f"{sys.executable} {script}", ["tasks", "a connection that is cut"]
+        )
+    )
 
     failed = [verdict for verdict in verdicts if verdict.faults]
     assert len(failed) == len(verdicts) > 10
@@ -143,7 +154,14 @@ def test_a_driver_that_ends_fails_its_case_and_no_other(server: Server, tmp_path
     script = tmp_path / "ending.py"
     script.write_text("import sys\nsys.stdin.readline()\nsys.exit('enough')\n")
 
-    verdicts = list(run_all(server.url, KEY, f"{sys.executable} {script}", ["is declared twice", "is not there is null"]))
+    verdicts = list(
+        run_all(
+            server.url,
+            KEY,
+            f"{sys.executable} {script}",
+            ["is declared twice", "is not there is null"],
+        )
+    )
 
     assert len(verdicts) == 2
     assert all("enough" in verdict.faults[0] for verdict in verdicts)
@@ -191,7 +209,10 @@ def test_a_client_that_does_not_wait_is_a_fault(proxy: Proxy) -> None:
 def test_a_cut_connection_is_lost_to_the_client(proxy: Proxy) -> None:
     for cut in ("before", "after", "within"):
         proxy.script = Script([Exchange(request=HEALTH, cut=cut)], (), {})
-        with httpx.Client(base_url=proxy.url, trust_env=False) as client, pytest.raises(httpx.TransportError):
+        with (
+            httpx.Client(base_url=proxy.url, trust_env=False) as client,
+            pytest.raises(httpx.TransportError),
+        ):
             client.get("/healthz")
         assert proxy.script.end() == []
 
