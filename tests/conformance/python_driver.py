@@ -16,6 +16,8 @@ from rota.client import (
     RunNotSucceeded,
     Unreachable,
 )
+from rota.client.models.work import LeasedRun
+from rota.client.sync.work.attempt import Attempt, WorkContext
 
 JsonObject = dict[str, Any]
 
@@ -26,6 +28,7 @@ class PythonDriver:
     def __init__(self) -> None:
         self.rota = Rota()
         self._versions: dict[tuple[str, str], int] = {}
+        self._leased: dict[str, LeasedRun] = {}
 
     def client_open(self, **options: Any) -> None:
         self.rota.close()
@@ -117,13 +120,26 @@ class PythonDriver:
         return self.rota.handlers.declare(name, **declaration)
 
     def queues_lease(self, queue: str, handlers: list[str], max: int, **options: Any) -> Any:
-        return self.rota.queues.lease(queue, handlers, most=max, **options)
+        leased = self.rota.queues.lease(queue, handlers, most=max, **options)
+        self._leased |= {each.token: each for each in leased}
+        return leased
 
     def attempts_heartbeat(self, run: str, token: str, **progress: Any) -> Any:
         return self._by_token(run, "heartbeat", token, progress)
 
     def attempts_complete(self, run: str, token: str, outcome: JsonObject) -> Any:
         return self._by_token(run, "complete", token, outcome)
+
+    def attempts_deliver(self, run: str, token: str, outcome: JsonObject) -> None:
+        """Do the work as `rota.worker` does, which repeats outcomes."""
+
+        def work(context: WorkContext) -> Any:
+            for each in outcome["kv"]:
+                write = getattr(context.kv, each["op"])
+                write(**{name: value for name, value in each.items() if name != "op"})
+            return outcome["result"]
+
+        Attempt(self.rota._transport, self._leased[token], work, 30.0).execute()
 
     def _by_token(self, run: str, verb: str, token: str, body: JsonObject) -> Any:
         headers = {"X-Rota-Token": token}

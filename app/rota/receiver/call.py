@@ -75,7 +75,7 @@ def read_call(
     signed = {name: envelope[name] for name in ("input", "kv")} if envelope else None
     return Call(
         run_id=run_id,
-        attempt=_attempt(run.get("attempt", headers.get("x-rota-attempt", ""))),
+        attempt=_attempt(run.get("attempt", headers.get("x-rota-attempt", "1"))),
         task=str(run.get("task", headers.get("x-rota-task", ""))),
         chain_id=headers.get("x-rota-chain", run_id),
         scheduled_for=str(run.get("scheduled_for", headers.get("x-rota-scheduled-for", ""))),
@@ -91,7 +91,7 @@ def _content(headers: Mapping[str, str], body: bytes) -> Any:
     if not body:
         return None
     media_type = headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media_type != "application/json" and not media_type.endswith("+json"):
+    if media_type not in {"", "application/json"} and not media_type.endswith("+json"):
         return body
     try:
         return json.loads(body)
@@ -111,7 +111,7 @@ def _envelope(content: Any, run_id: str) -> dict[str, Any] | None:
 def _attempt(given: Any) -> int:
     text = str(given)
     if not (text.isascii() and text.isdecimal() and 0 < len(text) < 10):
-        raise Unreadable("there is no number of the attempt in X-Rota-Attempt")
+        raise Unreadable("X-Rota-Attempt is no number of an attempt")
     return int(text)
 
 
