@@ -44,8 +44,10 @@ class SqliteOutcomes:
     @asynccontextmanager
     async def exclusively(self, run_id: str) -> AsyncIterator[InTransaction]:
         """Wait for other calls, and begin; an exception rolls back."""
-        connect = lambda: sqlite3.connect(DATABASE, isolation_level=None, check_same_thread=False)  # noqa: E731
-        with closing(connect()) as connection:
+        # The calls come one after the other, and each may be in another thread.
+        with closing(
+            sqlite3.connect(DATABASE, isolation_level=None, check_same_thread=False)
+        ) as connection:
             await anyio.to_thread.run_sync(begin, connection)
             found = connection.execute("SELECT * FROM calls WHERE run_id = ?", (run_id,)).fetchone()
             claim = InTransaction(connection, Record(*found[1:]) if found else None)

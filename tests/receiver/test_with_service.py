@@ -3,16 +3,19 @@
 import asyncio
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from pydantic import SecretStr
 
+from rota.client import Rota
 from rota.receiver import Call, Fail, Receiver, Retry
-from tests.acceptance.launching import Forked
-from tests.acceptance.server import Server, free_port
+from rota.settings import Settings
+from tests.acceptance.server import free_port
+from tests.api.service import application
 from tests.api.test_encryption import OLD as SEALING
 from tests.receiver.test_receiver import KEY
 from tests.support.factories import eventually
@@ -23,7 +26,7 @@ pytestmark = pytest.mark.slow
 class Receiving:
     """An app of a user, on a port."""
 
-    def __init__(self, rota: Server) -> None:
+    def __init__(self, rota: Rota) -> None:
         self.rota = rota
         self.port = free_port()
         self.origin = f"http://127.0.0.1:{self.port}"
@@ -76,43 +79,56 @@ class Receiving:
         target |= members.pop("target", {})
         retry = {"initial_interval": 0.1, "jitter": False, "max_attempts": 5}
         body = {"handler": "http", "schedule": {"type": "manual"}, "target": target, "retry": retry}
-        self.rota.call("PUT", f"/v1/tasks/{name}", json=body | members)
+        self.rota.tasks.declare(name, **body | members)
 
-    def run(self, name: str) -> dict[str, Any]:
-        return dict(self.rota.call("POST", f"/v1/tasks/{name}/run", json={}))
+    def run(self, name: str) -> str:
+        return self.rota.task(name).run().id
 
-    def ended(self, run: dict[str, Any]) -> dict[str, Any]:
-        return dict(self.rota.call("GET", f"/v1/runs/{run['id']}?wait=30"))
+    def read(self, run: str, wait: float = 0) -> dict[str, Any]:
+        return dict(self.rota.request("GET", f"/v1/runs/{run}", query={"wait": wait}))
 
-
-@pytest.fixture(scope="module")
-def rota(
-    another_database: Callable[[str], str], tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Server]:
-    begin = Forked()
-    folder: Path = tmp_path_factory.mktemp("rota")
-    server = Server(begin, another_database("sqlite"), folder, encryption_keys=SEALING)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.close()
-        begin.close()
+    def ended(self, run: str) -> dict[str, Any]:
+        return self.read(run, wait=30)
 
 
-@pytest.fixture(scope="module")
-def receiving(rota: Server) -> Iterator[Receiving]:
-    made = Receiving(rota)
-    config = uvicorn.Config(made.app, "127.0.0.1", made.port, log_level="critical")
+@contextmanager
+def listening(app: FastAPI, port: int) -> Iterator[None]:
+    """Serve an app, in a thread."""
+    config = uvicorn.Config(app, "127.0.0.1", port, log_level="critical")
     server = uvicorn.Server(config)
     thread = threading.Thread(target=server.run)
     thread.start()
-    eventually(lambda: server.started, "the app does not listen")
-    secret = {"value": KEY, "origins": [made.origin]}
-    rota.call("PUT", "/v1/secrets/signing", json=secret)
-    yield made
-    server.should_exit = True
-    thread.join()
+    try:
+        eventually(lambda: server.started, "the app does not listen")
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+@pytest.fixture(scope="module")
+def rota(another_database: Callable[[str], str]) -> Iterator[Rota]:
+    url, port = another_database("sqlite"), free_port()
+    settings = Settings(
+        database_url=url,
+        port=port,
+        encryption_keys=(SecretStr(SEALING),),
+        drain_grace=0,
+        log_level="warning",
+    )
+    with (
+        listening(application(settings), port),
+        Rota(f"http://127.0.0.1:{port}") as rota,
+    ):
+        yield rota
+
+
+@pytest.fixture(scope="module")
+def receiving(rota: Rota) -> Iterator[Receiving]:
+    made = Receiving(rota)
+    with listening(made.app, made.port):
+        rota.secrets.declare("signing", value=KEY, origins=[made.origin])
+        yield made
 
 
 def test_a_run_moves_its_cursor(receiving: Receiving) -> None:
@@ -123,7 +139,7 @@ def test_a_run_moves_its_cursor(receiving: Receiving) -> None:
     results = [receiving.ended(receiving.run("pager"))["result"] for _ in range(2)]
 
     assert results == [{"from": 5}, {"from": 8}]
-    assert receiving.rota.call("GET", "/v1/tasks/pager/kv/cursor")["value"] == 11
+    assert receiving.rota.task("pager").kv["cursor"] == 11
 
 
 def test_an_entry_that_the_target_does_not_send_fails_the_run(receiving: Receiving) -> None:
@@ -164,24 +180,24 @@ def test_work_in_the_background_reports_its_progress_and_its_outcome(receiving: 
     run = receiving.run("render")
 
     def progress() -> Any:
-        return receiving.rota.call("GET", f"/v1/runs/{run['id']}")["progress"]
+        return receiving.read(run)["progress"]
 
     assert eventually(progress, "no progress")["message"] == "page 4 of 10"
     ended = receiving.ended(run)
 
     assert (ended["status"], ended["result"], ended["attempt"]) == ("succeeded", {"pages": 10}, 1)
-    assert receiving.rota.call("GET", "/v1/tasks/render/kv/pages")["value"] == 10
+    assert receiving.rota.task("render").kv["pages"] == 10
 
 
 def test_work_in_the_background_ends_when_its_run_is_cancelled(receiving: Receiving) -> None:
     receiving.declare("endless", "/render", target={"async": True}, input={"pages": 0})
     run = receiving.run("endless")
     works = receiving.receiver._background._works
-    eventually(lambda: run["id"] in works, "it has not begun")
+    eventually(lambda: run in works, "it has not begun")
 
-    receiving.rota.call("POST", f"/v1/runs/{run['id']}/cancel")
+    receiving.rota.run(run).cancel()
 
-    eventually(lambda: run["id"] not in works, "it goes on")
+    eventually(lambda: run not in works, "it goes on")
 
 
 def test_work_in_the_background_that_breaks_is_tried_again(receiving: Receiving) -> None:
