@@ -57,30 +57,61 @@ __all__ = [
     "handler_of",
 ]
 
-# `from rota.client import Rota` imports this module first: what it does not need is imported when it is asked for.
-_WHERE = {
+# Imported when they are asked for: the command line and `rota.client` need none of them, and they take half a second.
+_MODULES = {
     "rota.domain.kv.entries": ("CheckFailed",),
-    "rota.sdk.attempt_draft": ("AttemptDraft", "KvConflict", "KvRefused"),
-    "rota.sdk.contexts": ("Context", "RunInfo", "SyncContext"),
-    "rota.sdk.decorator": ("Handler", "Isolation", "handler", "handler_of"),
-    "rota.sdk.exceptions": ("Fail", "Retry"),
-    "rota.sdk.kv": ("Kv", "KvTable"),
-    "rota.sdk.log": ("Journal", "Log"),
-    "rota.sdk.stop": ("Stop", "StopReason"),
-    "rota.sdk.sync": ("SyncKv", "SyncKvTable", "SyncTasks"),
+    "rota.sdk.attempt_draft": (
+        "AttemptDraft",
+        "KvConflict",
+        "KvRefused",
+    ),
+    "rota.sdk.contexts": (
+        "Context",
+        "RunInfo",
+        "SyncContext",
+    ),
+    "rota.sdk.decorator": (
+        "Handler",
+        "Isolation",
+        "handler",
+        "handler_of",
+    ),
+    "rota.sdk.exceptions": (
+        "Fail",
+        "Retry",
+    ),
+    "rota.sdk.kv": (
+        "Kv",
+        "KvTable",
+    ),
+    "rota.sdk.log": (
+        "Journal",
+        "Log",
+    ),
+    "rota.sdk.stop": (
+        "Stop",
+        "StopReason",
+    ),
+    "rota.sdk.sync": (
+        "SyncKv",
+        "SyncKvTable",
+        "SyncTasks",
+    ),
     "rota.sdk.tasks": ("Tasks",),
 }
-_MODULES = {name: module for module, names in _WHERE.items() for name in names}
+_MODULE_OF = {name: module for module, names in _MODULES.items() for name in names}
 
 
-def __getattr__(name: str) -> Any:
-    """Import what is asked for; raises AttributeError for what is not exported."""
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(_MODULES[name]), name)
-    globals()[name] = value
-    return value
+if not TYPE_CHECKING:  # type checkers have the imports above, and report names that do not exist
+
+    def __getattr__(name: str) -> Any:
+        """Import what is asked for."""
+        if name not in _MODULE_OF:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = getattr(import_module(_MODULE_OF[name]), name)
+        globals()[name] = found
+        return found
 
 
 def __dir__() -> list[str]:
-    return __all__
+    return sorted({*globals(), *__all__})
