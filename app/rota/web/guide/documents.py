@@ -42,7 +42,7 @@ class Page:
         """The first sentence of the page, without marks."""
         paragraphs = re.split(r"\n\s*\n", re.sub(r"^# .*\n", "", _FENCED.sub("", self.text)))
         first = next((each for each in paragraphs if re.match(r"\s*[\w`*\[]", each)), "")
-        return plain(first).partition(". ")[0].removesuffix(".")
+        return plain(first).partition(". ")[0].rstrip(".:")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,17 +5,23 @@ from typing import Final
 
 from rota.web.guide.documents import INDEX, Documents
 
-_HEAD: Final = """# Rota
+HEAD: Final = """# Rota
 
 > A REST service that schedules jobs, runs them on time and keeps what happened.
 
-Each page is Markdown. The API is described by [openapi.json](/openapi.json).
+Each page is Markdown.
 """
+_API: Final = "The API is described by [openapi.json](/openapi.json).\n"
 
 
-def overview(there: Documents, base: str = "/guide/") -> str:
+def overview(there: Documents) -> str:
+    """Return the titles of all pages of a service with a line about each, and links to their Markdown."""
+    return f"{HEAD}{_API}{listed(there, '/guide/')}"
+
+
+def listed(there: Documents, base: str) -> str:
     """Return the titles of all pages with a line about each, and links to their Markdown below `base`."""
-    parts = [_HEAD]
+    parts = []
     pages = [page for page in there.pages.values() if page.name != INDEX]
     for groups, found in groupby(pages, lambda page: page.groups):
         parts.append(f"\n## {': '.join(groups)}\n\n")
