@@ -58,6 +58,74 @@ COMMANDS = (
     ),
     Entry("db", "rota.cli.local.database", "group", "The database.", SERVICE),
     Entry("key", "rota.cli.local.keys", "group", "API keys.", SERVICE),
+    Entry("task", "rota.cli.remote.tasks.group", "group", "Tasks.", WORK),
+    Entry(
+        "apply",
+        "rota.cli.remote.apply.command",
+        "apply",
+        "Make the tasks of the service those of files: shows what differs, with the fire times, and applies it.",
+        WORK,
+    ),
+    Entry(
+        "run", "rota.cli.remote.runs.group", "group", "Runs. `rota run TASK` runs a task now.", WORK
+    ),
+    Entry("kv", "rota.cli.remote.kv.group", "group", "The key-value table of a task.", WORK),
+    Entry(
+        "explain",
+        "rota.cli.remote.resources.explain",
+        "explain",
+        "Say why a task is not running now; with --at, why it did not run then, or whether it will.",
+        WORK,
+    ),
+    Entry(
+        "events",
+        "rota.cli.remote.resources.events",
+        "events",
+        "Print events as they happen, over breaks of the connection; `--json` prints an object a line.",
+        WORK,
+    ),
+    Entry(
+        "stats",
+        "rota.cli.remote.resources.stats",
+        "stats",
+        "Show how the runs of a window went: successes, durations, lateness, and fire times that were missed.",
+        WORK,
+    ),
+    Entry(
+        "hold",
+        "rota.cli.remote.resources.holds",
+        "group",
+        "Spans of time in which tasks do not fire.",
+        WORK,
+    ),
+    Entry(
+        "calendar",
+        "rota.cli.remote.resources.calendars",
+        "group",
+        "Named days that schedules leave out.",
+        WORK,
+    ),
+    Entry(
+        "handler",
+        "rota.cli.remote.resources.handlers",
+        "group",
+        "Handlers: what tasks can run.",
+        WORK,
+    ),
+    Entry(
+        "queue",
+        "rota.cli.remote.resources.queues",
+        "group",
+        "Queues: limits, and what waits in them.",
+        WORK,
+    ),
+    Entry(
+        "secret",
+        "rota.cli.remote.resources.secrets",
+        "group",
+        "Named secrets for calls over HTTP.",
+        WORK,
+    ),
     Entry(
         "context",
         "rota.cli.context_commands",
@@ -81,10 +149,10 @@ class Group(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-def group_of_commands(help: str) -> typer.Typer:
+def group_of_commands(help: str, cls: type[Group] = Group) -> typer.Typer:
     """Return a group that a module adds its commands to."""
     return typer.Typer(
-        cls=Group,
+        cls=cls,
         help=help,
         no_args_is_help=True,
         add_completion=False,
