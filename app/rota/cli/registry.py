@@ -63,7 +63,7 @@ COMMANDS = (
         "apply",
         "rota.cli.remote.apply.command",
         "apply",
-        "Make the tasks of the service those of files: shows what differs, with the fire times, and applies it.",
+        "Make the tasks of the service those of files.",
         WORK,
     ),
     Entry(
@@ -74,21 +74,21 @@ COMMANDS = (
         "explain",
         "rota.cli.remote.resources.explain",
         "explain",
-        "Say why a task is not running now; with --at, why it did not run then, or whether it will.",
+        "Say why a task does not run.",
         WORK,
     ),
     Entry(
         "events",
         "rota.cli.remote.resources.events",
         "events",
-        "Print events as they happen, over breaks of the connection; `--json` prints an object a line.",
+        "Print events as they happen.",
         WORK,
     ),
     Entry(
         "stats",
         "rota.cli.remote.resources.stats",
         "stats",
-        "Show how the runs of a window went: successes, durations, lateness, and fire times that were missed.",
+        "Show how runs went: successes, durations, lateness, missed fire times.",
         WORK,
     ),
     Entry(

@@ -144,7 +144,7 @@ class Service:
         return self._request("PUT", path, query=query, body=body, headers=headers, repeatable=False)
 
     def entry(self, task: str, key: str) -> Any:
-        """Return an entry of the kv of a task, also one of bytes, as a document. Raises CommandFailed if there is none."""
+        """Return an entry of a task, also one of bytes, as a document. Raises CommandFailed if there is none."""
         page = self.get(at("tasks", task, "kv"), keys=key)
         if not page["items"]:
             raise CommandFailed(f"{task} has no entry {key!r}.", ExitCode.NOT_FOUND)

@@ -57,8 +57,9 @@ def apply(
     yes: Yes = False,
     as_json: Json = False,
 ) -> None:
-    """Make the tasks of the service those of files: shows what differs, with the fire times, and applies it.
+    """Make the tasks of the service those of files.
 
+    Shows what differs first, with the fire times that appear, vanish or move.
     Applied again it changes nothing. If a task is refused, nothing is applied.
     """
     filters = _prune_filters(prune=prune, chosen=chosen)

@@ -31,7 +31,8 @@ class Wanted:
 def read_wanted(paths: Sequence[str], owner: str | None) -> Wanted:
     """Return what files declare; `owner` is that of the command, None if it gives none.
 
-    A file has an object with `tasks` and perhaps `owner`, a list of tasks, or tasks one after the other. Raises DocumentError.
+    A file has an object with `tasks` and perhaps `owner`, a list of tasks, or tasks one after the other. Raises
+    DocumentError.
     """
     found: dict[str, WantedTask] = {}
     owners: set[str] = set()

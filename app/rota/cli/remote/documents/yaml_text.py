@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Hashable
-from typing import Any
+from typing import Any, ClassVar
 
 import yaml
 
@@ -12,10 +12,10 @@ class YamlError(Exception):
     """A text is no YAML, or has what JSON has not; `str()` names the line."""
 
 
-class _Loader(yaml.SafeLoader):
-    """PyYAML reads YAML 1.1, where `on` is true, `10:00` is 600 and `2026-12-25` is a date; these rules replace its own."""
+class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # it has no types
+    """PyYAML reads YAML 1.1, where `on` is true, `10:00` is 600 and `2026-12-25` a date; these replace its rules."""
 
-    yaml_implicit_resolvers: dict[str, Any] = {}
+    yaml_implicit_resolvers: ClassVar[dict[str, Any]] = {}
 
 
 for _tag, _pattern, _first in (
@@ -62,7 +62,7 @@ _Loader.add_constructor("tag:yaml.org,2002:int", _integer)
 
 
 def load_all(text: str) -> list[Any]:
-    """Return the documents of a text, which `---` separates, as JSON values; empty ones are left out. Raises YamlError."""
+    """Return the documents of a text, which `---` separates, as JSON values, without empty ones. Raises YamlError."""
     try:
         return [each for each in yaml.load_all(text, Loader=_Loader) if each is not None]
     except yaml.YAMLError as error:

@@ -35,7 +35,10 @@ def events(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Print events as they happen, over breaks of the connection; `--json` prints an object a line."""
+    """Print events as they happen.
+
+    A broken connection is made again, and no event is lost. `--json` prints an object a line.
+    """
     del follow
     with connected(context) as service, until_interrupted():
         for event in islice(service.events(task=task, type=type, after=after), count):

@@ -21,7 +21,10 @@ def explain(
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Say why a task is not running now; with --at, why it did not run then, or whether it will."""
+    """Say why a task does not run.
+
+    With --at: why it did not run then, or whether it will.
+    """
     with connected(context) as service:
         found = service.get(at("tasks", task, "explain"), **given(at=when))
     if as_json:

@@ -20,7 +20,7 @@ def stats(
     window: Annotated[str, typer.Option(help="How long until now: 24h, 7d, 30d.")] = "24h",
     as_json: Json = False,
 ) -> None:
-    """Show how the runs of a window went: successes, durations, lateness, and fire times that were missed."""
+    """Show how runs went: successes, durations, lateness, missed fire times."""
     path = at("stats") if task is None else at("tasks", task, "stats")
     with connected(context) as service:
         found = service.get(path, window=window, **given(tag=tag if task is None else None))

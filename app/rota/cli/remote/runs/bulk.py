@@ -1,4 +1,4 @@
-"""`rota run rerun`, `cancel` and `delete`: of runs by their ids, or of all that filters select, after a look at them."""
+"""`rota run rerun`, `cancel` and `delete`: of runs by their ids, or of all that filters select, after a preview."""
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any

@@ -1,7 +1,7 @@
 """Which runs: the options that lists and bulk operations share."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeAlias
 
 import typer
 
@@ -28,8 +28,8 @@ class Filters:
         _Texts, typer.Option(help="Whose error has this type, or this text in its message.")
     ]
     Trigger = Annotated[_Texts, typer.Option(help="schedule, manual, backfill, rerun, after, …")]
-    Since = arguments.Since
-    Until = arguments.Until
+    Since: TypeAlias = arguments.Since
+    Until: TypeAlias = arguments.Until
 
 
 def filters(

@@ -13,6 +13,7 @@ from rota.cli.remote.runs.following import log_line
 from rota.cli.remote.service import at, connected
 from rota.cli.remote.text.lines import print_lines
 from rota.cli.remote.text.times import local, relative, short_duration
+from rota.cli.remote.text.values import shortened
 
 _COLUMNS = ("id", "task", "status", "reason", "trigger", "scheduled for", "ended", "took", "error")
 
@@ -120,7 +121,7 @@ def _fields(run: Mapping[str, Any], now: datetime) -> dict[str, object]:
         took=None if run["duration"] is None else short_duration(run["duration"]),
         late=None if run["lateness"] is None else short_duration(run["lateness"]),
         progress=progress.get("message") or progress.get("fraction"),
-        input=run["input"],
+        input=shortened(run["input"]),
         error=None if error is None else f"{error['type']}: {error['message']}",
         rerun_of=run["rerun_of"],
         queue=run["queue"],

@@ -11,6 +11,7 @@ from rota.cli.remote.arguments import All, Limit, TaskName, given, local_now
 from rota.cli.remote.service import Service, at, connected
 from rota.cli.remote.text.schedules import short
 from rota.cli.remote.text.times import local, relative
+from rota.cli.remote.text.values import shortened
 
 _COLUMNS = ("name", "status", "schedule", "next", "last run", "ended", "tags")
 
@@ -95,7 +96,7 @@ def _fields(task: Mapping[str, Any], upcoming: list[str], now: datetime) -> dict
         held_by=", ".join(task.get("held_by") or ()) or None,
         handler=task["handler"],
         url=(task.get("target") or {}).get("url"),
-        input=task["input"],
+        input=shortened(task["input"]),
         schedule=short(task["schedule"]),
         upcoming=", ".join(local(each, now) for each in upcoming) or None,
         last_run=None
