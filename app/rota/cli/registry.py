@@ -57,7 +57,7 @@ COMMANDS = (
         SERVICE,
     ),
     Entry("db", "rota.cli.local.database", "group", "The database.", SERVICE),
-    Entry("key", "rota.cli.local.keys", "group", "API keys.", SERVICE),
+    Entry("key", "rota.cli.keys", "group", "API keys.", SERVICE),
     Entry("task", "rota.cli.remote.tasks.group", "group", "Tasks.", WORK),
     Entry(
         "apply",
