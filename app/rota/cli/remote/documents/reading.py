@@ -39,7 +39,7 @@ def parse_documents(text: str, name: str) -> list[Any]:
         return [
             json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_doubles)
         ]
-    except ValueError:
+    except (ValueError, RecursionError):
         pass  # YAML, or several JSON documents; it says what is wrong with a line
     try:
         return yaml_text.load_all(text)

@@ -78,7 +78,7 @@ def set_hold(
     if as_json:
         print_json(hold)
         return
-    end = "until it is ended" if hold["until"] is None else f"until {local(hold['until'], now)}"
+    end = "until it is ended" if hold["until"] is None else f"until {local(hold['until'])}"
     typer.echo(f"{hold['name']} ({hold['status']}) holds {hold['tasks']:,} tasks {end}.")
 
 
@@ -104,7 +104,7 @@ def _instant(text: str | None, now: datetime, timezone: str | None) -> str | Non
         raise CommandFailed(
             f"{text!r} is no time: give 2h, a date, or a time such as 2026-11-25T09:00."
         ) from None
-    return wire(at_time if at_time.tzinfo is not None else at_time.astimezone(now.tzinfo))
+    return wire(at_time if at_time.tzinfo is not None else at_time.astimezone())
 
 
 @group.command("list")
@@ -119,23 +119,22 @@ def list_holds(
     if as_json:
         print_json(found)
         return
-    now = local_now()
     columns = ("name", "status", "from", "until", "selects", "fire times", "reason", "by")
-    print_table(columns, (_row(each, now) for each in found), empty="There are no holds.")
+    print_table(columns, map(_row, found), empty="There are no holds.")
 
 
-def _row(hold: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
+def _row(hold: Mapping[str, Any]) -> tuple[object, ...]:
     selected = {name: value for name, value in hold["selector"].items() if value}
     shown = (
         "all"
         if selected.get("all")
         else " ".join(f"{name}={_joined(value)}" for name, value in selected.items())
     )
-    until = None if hold["until"] is None else local(hold["until"], now)
+    until = None if hold["until"] is None else local(hold["until"])
     return (
         hold["name"],
         hold["status"],
-        local(hold["from"], now),
+        local(hold["from"]),
         until,
         shown,
         hold["fire_times"],

@@ -146,7 +146,7 @@ def _row(key: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
         _joined(key["tasks"]),
         _joined(key["queues"]),
         key["rate"],
-        None if key["expires_at"] is None else local(key["expires_at"], now),
+        None if key["expires_at"] is None else local(key["expires_at"]),
         relative(key["last_used_at"], now),
     )
 

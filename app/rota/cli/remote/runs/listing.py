@@ -67,7 +67,7 @@ def _row(run: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
         run["status"],
         run["reason"] or (", ".join(run["waiting_on"]) or None),
         run["trigger"],
-        f"{local(run['scheduled_for'], now)}{count}",
+        f"{local(run['scheduled_for'])}{count}",
         relative(run["finished_at"], now),
         short_duration(run["duration"]),
         _error(run),
@@ -89,13 +89,12 @@ def show_run(context: typer.Context, id: RunId, as_json: Json = False) -> None:
     if as_json:
         print_json(run)
         return
-    now = local_now()
-    print_fields(_fields(run, now))
+    print_fields(_fields(run))
     if run["attempts"]:
         typer.echo()
         print_table(
             ("attempt", "outcome", "started", "took", "error"),
-            (_attempt(each, now) for each in run["attempts"]),
+            map(_attempt, run["attempts"]),
         )
     if run["result"] is not None:
         typer.echo("\nresult")
@@ -104,7 +103,7 @@ def show_run(context: typer.Context, id: RunId, as_json: Json = False) -> None:
         typer.echo(f"\n{printable(run['error']['traceback'], lines=True)}")
 
 
-def _fields(run: Mapping[str, Any], now: datetime) -> dict[str, object]:
+def _fields(run: Mapping[str, Any]) -> dict[str, object]:
     error = run["error"]
     progress = run["progress"] or {}
     return given(
@@ -114,10 +113,10 @@ def _fields(run: Mapping[str, Any], now: datetime) -> dict[str, object]:
         reason=run["reason"],
         waiting_on=", ".join(run["waiting_on"]) or None,
         trigger=run["trigger"],
-        scheduled_for=local(run["scheduled_for"], now),
-        started=None if run["started_at"] is None else local(run["started_at"], now),
-        ended=None if run["finished_at"] is None else local(run["finished_at"], now),
-        not_before=None if run["not_before"] is None else local(run["not_before"], now),
+        scheduled_for=local(run["scheduled_for"]),
+        started=None if run["started_at"] is None else local(run["started_at"]),
+        ended=None if run["finished_at"] is None else local(run["finished_at"]),
+        not_before=None if run["not_before"] is None else local(run["not_before"]),
         took=None if run["duration"] is None else short_duration(run["duration"]),
         late=None if run["lateness"] is None else short_duration(run["lateness"]),
         progress=progress.get("message") or progress.get("fraction"),
@@ -128,7 +127,7 @@ def _fields(run: Mapping[str, Any], now: datetime) -> dict[str, object]:
     )
 
 
-def _attempt(attempt: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
+def _attempt(attempt: Mapping[str, Any]) -> tuple[object, ...]:
     started, finished = attempt["started_at"], attempt["finished_at"]
     took = (
         None
@@ -137,7 +136,7 @@ def _attempt(attempt: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
             (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
         )
     )
-    return (attempt["attempt"], attempt["outcome"], local(started, now), took, _error(attempt))
+    return (attempt["attempt"], attempt["outcome"], local(started), took, _error(attempt))
 
 
 def show_logs(

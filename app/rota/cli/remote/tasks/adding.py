@@ -104,7 +104,7 @@ def _of_file(path: str | None) -> Mapping[str, Any]:
 def _report(answer: Mapping[str, Any], now: datetime) -> None:
     """Print what was registered in a sentence: its outcome, and when it fires."""
     upcoming = answer["upcoming"]
-    times = ", ".join(local(each, now) for each in upcoming)
+    times = ", ".join(local(each) for each in upcoming)
     fires = f"fires at {times} ({now.tzname()})" if times else "has no fire times of its own"
     typer.echo(f"{answer['name']}: {answer['outcome']}, {fires}.")
     if answer.get("differs"):

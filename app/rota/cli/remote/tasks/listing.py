@@ -98,7 +98,7 @@ def _fields(task: Mapping[str, Any], upcoming: list[str], now: datetime) -> dict
         url=(task.get("target") or {}).get("url"),
         input=shortened(task["input"]),
         schedule=short(task["schedule"]),
-        upcoming=", ".join(local(each, now) for each in upcoming) or None,
+        upcoming=", ".join(local(each) for each in upcoming) or None,
         last_run=None
         if last is None
         else f"{last['status']}, {relative(last['finished_at'], now)} ({last['id']})",

@@ -54,7 +54,9 @@ def _add(found: dict[str, Any], member: str, value: str, text: str) -> None:
             raise SelectorError(f"{text!r}: give {member} once.")
         found[member] = value
         return
-    values = [each for each in value.split(",") if each]
+    values = value.split(",")
+    if not all(values):
+        raise SelectorError(f"{text!r} has an empty value.")
     found[member] = [*found.get(member, []), *values]
 
 

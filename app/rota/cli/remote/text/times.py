@@ -24,13 +24,13 @@ def parse_span(text: str) -> timedelta | None:
 def parse_instant(text: str, now: datetime) -> datetime:
     """Return when a text means: a length of time before `now`, a time with an offset, or a local time or date.
 
-    A local time is one in the zone of `now`. Raises ValueError.
+    A local time is one in the zone of this machine. Raises ValueError.
     """
     span = parse_span(text)
     if span is not None:
         return now - span
     at = datetime.fromisoformat(text)
-    return at if at.tzinfo is not None else at.replace(tzinfo=None).astimezone(now.tzinfo)
+    return at if at.tzinfo is not None else at.astimezone()
 
 
 def wire(at: datetime) -> str:
@@ -69,11 +69,11 @@ def relative(text: str | None, now: datetime) -> str:
     return f"{length} ago" if seconds > 0 else f"in {length}"
 
 
-def local(text: str | None, now: datetime) -> str:
-    """Return a time of the API in the zone of `now`, to the second; a dash for none."""
+def local(text: str | None) -> str:
+    """Return a time of the API in the zone of this machine, to the second; a dash for none."""
     if text is None:
         return "-"
-    return datetime.fromisoformat(text).astimezone(now.tzinfo).strftime("%Y-%m-%d %H:%M:%S")
+    return datetime.fromisoformat(text).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def local_clock(text: str) -> str:
