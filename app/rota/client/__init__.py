@@ -9,7 +9,9 @@
 `AsyncRota` is the same for `async` code.
 """
 
-from rota.client.aio.rota import AsyncRota
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from rota.client.errors import (
     BackPressure,
     InvalidResponse,
@@ -23,6 +25,7 @@ from rota.client.errors import (
     Unreachable,
 )
 from rota.client.event import Event
+from rota.client.outcomes import Fail, Retry
 from rota.client.problems import (
     Conflict,
     Forbidden,
@@ -35,13 +38,21 @@ from rota.client.problems import (
     Unauthorized,
     Unavailable,
 )
-from rota.client.sync.rota import Rota
+from rota.client.worker_handler import WorkerHandler
+
+if TYPE_CHECKING:
+    from rota.client.aio.rota import AsyncRota
+    from rota.client.aio.work.attempt import AsyncWorkContext
+    from rota.client.sync.rota import Rota
+    from rota.client.sync.work.attempt import WorkContext
 
 __all__ = [
     "AsyncRota",
+    "AsyncWorkContext",
     "BackPressure",
     "Conflict",
     "Event",
+    "Fail",
     "Forbidden",
     "Invalid",
     "InvalidResponse",
@@ -52,6 +63,7 @@ __all__ = [
     "QuotaExceeded",
     "RateLimited",
     "ResultTimeout",
+    "Retry",
     "Rota",
     "RotaError",
     "RunCancelled",
@@ -61,4 +73,27 @@ __all__ = [
     "Unauthorized",
     "Unavailable",
     "Unreachable",
+    "WorkContext",
+    "WorkerHandler",
 ]
+
+# Few programs use both halves, and each takes a while to import.
+_HALVES = {
+    "AsyncRota": "rota.client.aio.rota",
+    "AsyncWorkContext": "rota.client.aio.work.attempt",
+    "Rota": "rota.client.sync.rota",
+    "WorkContext": "rota.client.sync.work.attempt",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a half of the client when it is asked for; raises AttributeError for what is not exported."""
+    if name not in _HALVES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(_HALVES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return __all__

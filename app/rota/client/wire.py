@@ -56,7 +56,10 @@ def instant(at: datetime) -> str:
 
 
 def path(*parts: str) -> str:
-    """Return the path below `/v1` that has these parts, escaped."""
+    """Return the path below `/v1` that has these parts, escaped; raises ValueError for one that leads elsewhere."""
+    for part in parts:
+        if part in {"", ".", ".."}:
+            raise ValueError(f"{part!r} is no name")
     return "/v1/" + "/".join(quote(part, safe="~") for part in parts)
 
 

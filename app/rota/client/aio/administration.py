@@ -1,6 +1,6 @@
 """Queues, holds, calendars and handlers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -125,7 +125,7 @@ class AsyncHandlers(AsyncDeclared[Handler, Handler]):
         name: str,
         *,
         description: str = UNSET,
-        input_schema: dict[str, Any] | None = UNSET,
+        input_schema: Mapping[str, Any] | None = UNSET,
         timeout: Duration | None = UNSET,  # noqa: ASYNC109  # that of the handler
     ) -> Handler:
         """Declare a handler that workers elsewhere execute."""

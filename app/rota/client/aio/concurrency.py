@@ -48,9 +48,16 @@ class Work:
         await asyncio.wait([self._task])
 
 
+# The loop itself keeps no tasks alive.
+_TASKS: set["asyncio.Task[Any]"] = set()
+
+
 def begin(function: Callable[..., Coroutine[Any, Any, Any]], *arguments: Any) -> Work:
     """Begin to execute a function beside the rest."""
-    return Work(asyncio.ensure_future(function(*arguments)))
+    task = asyncio.get_running_loop().create_task(function(*arguments))
+    _TASKS.add(task)
+    task.add_done_callback(_TASKS.discard)
+    return Work(task)
 
 
 async def call(function: Callable[..., Any], *arguments: Any) -> Any:

@@ -1,6 +1,6 @@
 """The client."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,7 +28,9 @@ from rota.client.aio.runs import AsyncBulk, AsyncRuns
 from rota.client.aio.task import AsyncTaskHandle
 from rota.client.aio.tasks import AsyncTasks
 from rota.client.aio.transport import AsyncTransport
+from rota.client.aio.work.worker import AsyncWorker
 from rota.client.retries import Retries, repeat_of
+from rota.client.worker_handler import HandlerMap
 
 
 class AsyncRota:
@@ -84,6 +86,33 @@ class AsyncRota:
     def run(self, id: str) -> AsyncRunHandle:
         """Return a run by its id, without a request."""
         return AsyncRunHandle(self._transport, id)
+
+    def worker(
+        self,
+        queue: str,
+        handlers: HandlerMap,
+        *,
+        concurrency: int = 1,
+        lease: float = 60.0,
+        wait: float = 10.0,
+        kv: Sequence[str] = wire.UNSET,
+    ) -> AsyncWorker:
+        """Make a worker, which executes runs of a queue when its `run` is called.
+
+        `handlers`: by name a function of one argument (an AsyncWorkContext), or a WorkerHandler. It returns the result;
+        `Retry` and `Fail` are the other outcomes, and any other exception is a Retry. `concurrency`: runs at a time.
+        `lease`: the seconds after which a worker that is silent has lost a run. `wait`: how long one request waits for
+        runs, up to 30 s, and how long an idle worker takes to stop. `kv`: the keys that the handlers read; all of them.
+        """
+        return AsyncWorker(
+            self._transport,
+            queue,
+            handlers,
+            concurrency=concurrency,
+            lease=lease,
+            wait=wait,
+            kv=kv,
+        )
 
     async def request(
         self,

@@ -13,6 +13,7 @@ class LeasedRun(Model):
     schema_name: ClassVar[str] = "LeasedRunOut"
 
     run: RunSummary
+    handler: str | None = None
     kv: dict[str, Any]
     kv_revision: int
     kv_truncated: bool

@@ -2,7 +2,7 @@
 
 # Made by `python -m tests.client.sync_half` from the file of this name in `aio/`: edit that.
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from typing import Any, Literal
 
@@ -125,7 +125,7 @@ class Handlers(Declared[Handler, Handler]):
         name: str,
         *,
         description: str = UNSET,
-        input_schema: dict[str, Any] | None = UNSET,
+        input_schema: Mapping[str, Any] | None = UNSET,
         timeout: Duration | None = UNSET,
     ) -> Handler:
         """Declare a handler that workers elsewhere execute."""

@@ -2,7 +2,7 @@
 
 # Made by `python -m tests.client.sync_half` from the file of this name in `aio/`: edit that.
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -31,6 +31,8 @@ from rota.client.sync.runs import Bulk, Runs
 from rota.client.sync.task import TaskHandle
 from rota.client.sync.tasks import Tasks
 from rota.client.sync.transport import Transport
+from rota.client.sync.work.worker import Worker
+from rota.client.worker_handler import HandlerMap
 
 
 class Rota:
@@ -84,6 +86,33 @@ class Rota:
     def run(self, id: str) -> RunHandle:
         """Return a run by its id, without a request."""
         return RunHandle(self._transport, id)
+
+    def worker(
+        self,
+        queue: str,
+        handlers: HandlerMap,
+        *,
+        concurrency: int = 1,
+        lease: float = 60.0,
+        wait: float = 10.0,
+        kv: Sequence[str] = wire.UNSET,
+    ) -> Worker:
+        """Make a worker, which executes runs of a queue when its `run` is called.
+
+        `handlers`: by name a function of one argument (an WorkContext), or a WorkerHandler. It returns the result;
+        `Retry` and `Fail` are the other outcomes, and any other exception is a Retry. `concurrency`: runs at a time.
+        `lease`: the seconds after which a worker that is silent has lost a run. `wait`: how long one request waits for
+        runs, up to 30 s, and how long an idle worker takes to stop. `kv`: the keys that the handlers read; all of them.
+        """
+        return Worker(
+            self._transport,
+            queue,
+            handlers,
+            concurrency=concurrency,
+            lease=lease,
+            wait=wait,
+            kv=kv,
+        )
 
     def request(
         self,
