@@ -85,7 +85,75 @@ COMMANDS = (
         WORK,
     ),
     Entry("db", "rota.cli.local.database", "group", "The database.", SERVICE),
-    Entry("key", "rota.cli.local.keys", "group", "API keys.", SERVICE),
+    Entry("key", "rota.cli.keys", "group", "API keys.", SERVICE),
+    Entry("task", "rota.cli.remote.tasks.group", "group", "Tasks.", WORK),
+    Entry(
+        "apply",
+        "rota.cli.remote.apply.command",
+        "apply",
+        "Make the tasks of the service those of files.",
+        WORK,
+    ),
+    Entry(
+        "run", "rota.cli.remote.runs.group", "group", "Runs. `rota run TASK` runs a task now.", WORK
+    ),
+    Entry("kv", "rota.cli.remote.kv.group", "group", "The key-value table of a task.", WORK),
+    Entry(
+        "explain",
+        "rota.cli.remote.resources.explain",
+        "explain",
+        "Say why a task does not run.",
+        WORK,
+    ),
+    Entry(
+        "events",
+        "rota.cli.remote.resources.events",
+        "events",
+        "Print events as they happen.",
+        WORK,
+    ),
+    Entry(
+        "stats",
+        "rota.cli.remote.resources.stats",
+        "stats",
+        "Show how runs went: successes, durations, lateness, missed fire times.",
+        WORK,
+    ),
+    Entry(
+        "hold",
+        "rota.cli.remote.resources.holds",
+        "group",
+        "Spans of time in which tasks do not fire.",
+        WORK,
+    ),
+    Entry(
+        "calendar",
+        "rota.cli.remote.resources.calendars",
+        "group",
+        "Named days that schedules leave out.",
+        WORK,
+    ),
+    Entry(
+        "handler",
+        "rota.cli.remote.resources.handlers",
+        "group",
+        "Handlers: what tasks can run.",
+        WORK,
+    ),
+    Entry(
+        "queue",
+        "rota.cli.remote.resources.queues",
+        "group",
+        "Queues: limits, and what waits in them.",
+        WORK,
+    ),
+    Entry(
+        "secret",
+        "rota.cli.remote.resources.secrets",
+        "group",
+        "Named secrets for calls over HTTP.",
+        WORK,
+    ),
     Entry(
         "context",
         "rota.cli.context_commands",
@@ -109,10 +177,10 @@ class Group(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-def group_of_commands(help: str) -> typer.Typer:
+def group_of_commands(help: str, cls: type[Group] = Group) -> typer.Typer:
     """Return a group that a module adds its commands to."""
     return typer.Typer(
-        cls=Group,
+        cls=cls,
         help=help,
         no_args_is_help=True,
         add_completion=False,
