@@ -217,7 +217,7 @@ def test_calls_of_a_run_that_come_at_once_take_effect_once(relay: Relay) -> None
 
 
 def test_the_page_shows_what_the_receivers_do() -> None:
-    page = (EXAMPLES.parents[1] / "docs" / "http-auth.md").read_text()
+    page = (EXAMPLES.parents[1] / "docs/reference/http/auth.md").read_text()
     receivers = {
         "python": (EXAMPLES / "fastapi_receiver.py").read_text(),
         "js": (EXAMPLES / "receiver.mjs").read_text(),
