@@ -1,11 +1,11 @@
-"""The command line: `rota serve`, `rota db upgrade`, `rota key create`."""
+"""`rota serve`: the service, in this process."""
 
 import asyncio
 import gc
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from typing import Annotated
@@ -16,34 +16,20 @@ import uvicorn
 import uvloop
 from fastapi import FastAPI
 
-from rota import key_commands, logs
+from rota import logs
 from rota.api.edge.limits import limits
 from rota.api.edge.protocol import http_protocol
 from rota.api.edge.security_headers import HEADERS
+from rota.cli.local.first_start import hold_everything, make_new_file
+from rota.cli.local.terminal import announce, database_of, refusal, settings_of
 from rota.clock import SystemClock
-from rota.db import migrations
 from rota.db.engines.sqlite_file import exists
 from rota.db.engines.urls import parse_url
-from rota.engine.key_rotation import KeyRotation
 from rota.errors import AppError
 from rota.listening import check_loopback, listen
 from rota.main import VERSION, create_app
 from rota.settings import Settings, unknown_variables
 from rota.store.access.reading import has_administrators
-from rota.store.sealing import sealed_values
-from rota.store.sealing.header_rotation import header_keys
-from rota.store.sealing.input_rotation import earlier_keys
-from rota.terminal import announce, check_exists, commit, database_of, opened, refusal, settings_of
-
-app = typer.Typer(
-    help="Rota: a service that schedules jobs.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,  # its box has no place in a log
-)
-db = typer.Typer(help="The database.", no_args_is_help=True)
-app.add_typer(db, name="db")
-app.add_typer(key_commands.key, name="key")
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
@@ -51,24 +37,37 @@ log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 _HTTP_GRACE = 5
 
 
-@app.command()
 def serve(
     host: Annotated[
         str | None, typer.Option(help="Address to listen on [ROTA_HOST, 127.0.0.1].")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on [ROTA_PORT, 8000].")] = None,
+    paused: Annotated[
+        bool,
+        typer.Option(
+            "--paused",
+            help="Hold every task from the start on, as for a restored backup: nothing fires or starts until the hold "
+            "'paused-at-start' is ended.",
+        ),
+    ] = False,
 ) -> None:
     """Run the service: HTTP API, scheduler and workers in one process."""
-    settings = settings_of(host=host, port=port)
+    run_service(settings_of(host=host, port=port), paused=paused)
+
+
+def run_service(settings: Settings, *, paused: bool = False) -> None:
+    """Serve until a signal stops it. Exits with what prevents the start."""
     only_loopback = _is_bound_to_loopback(settings)
     logs.configure(settings)
     _warn_of_unknown_variables()
     try:
-        check_exists(settings.database_url)
         with (
             _listening(settings, only_loopback=only_loopback) as sockets,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
+            make_new_file(settings)
+            if paused:
+                hold_everything(settings)
             runner.run(_serve(settings, sockets))
     except AppError as error:
         raise refusal(error.detail) from None
@@ -89,7 +88,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     """Start the service, then accept; stop accepting, then drain. Raises what prevents the start."""
     application = create_app(settings)
     config = server_config(application, settings)
-    server = _Server(config, application)
+    server = _Server(config, application, partial(_greet, settings, sockets))
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -101,7 +100,6 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     async with application.router.lifespan_context(application):
         _tune_collector()
         if not server.should_exit:
-            _greet(settings, sockets)
             await server.serve(sockets)
 
 
@@ -124,7 +122,7 @@ def server_config(application: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 def _greet(settings: Settings, sockets: list[socket.socket]) -> None:
-    """Announce the URL of the service once it is ready."""
+    """Announce the URL of the service once it answers."""
     host = settings.host.strip("[]")
     shown = f"[{host}]" if ":" in host else host
     port = sockets[0].getsockname()[1]
@@ -134,53 +132,23 @@ def _greet(settings: Settings, sockets: list[socket.socket]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn waits for open requests when it stops; streams, which never end by themselves, are closed first."""
+    """Calls `greet` once it accepts requests, and closes streams when it stops: they never end by themselves."""
 
-    def __init__(self, config: uvicorn.Config, application: FastAPI) -> None:
+    def __init__(
+        self, config: uvicorn.Config, application: FastAPI, greet: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._application = application
+        self._greet = greet
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._greet()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._application.state.services.streams.close()
         await super().shutdown(sockets)
-
-
-@app.command()
-def version() -> None:
-    """Print the version."""
-    typer.echo(VERSION)
-
-
-@db.command()
-def upgrade(
-    revision: Annotated[str, typer.Argument(help="The revision to migrate to.")] = "head",
-) -> None:
-    """Create the tables, or migrate them to the schema of this version."""
-    settings = settings_of()
-    try:
-        reached = migrations.upgrade(settings.database_url, revision)
-    except AppError as error:
-        raise refusal(error.detail) from None
-    sentence = f"The database has schema {reached}."
-    announce(settings, "database.upgraded", sentence, schema=reached)
-
-
-@db.command()
-def reseal() -> None:
-    """Encrypt stored values with the first of ROTA_ENCRYPTION_KEYS; the service does so too, in the background."""
-    settings = settings_of()
-    with opened(settings) as database:
-        sealed = KeyRotation(database, partial(commit, database)).settle()
-        with database.read() as connection:
-            keys = sorted(
-                {
-                    *sealed_values.keys_in_use(connection),
-                    *earlier_keys(connection),
-                    *header_keys(connection),
-                }
-            )
-    sentence = f"Encrypted anew: {sealed}. Keys in use: {', '.join(keys) or 'none'}."
-    announce(settings, "database.resealed", sentence, sealed=sealed, keys=keys)
 
 
 def _tune_collector() -> None:

@@ -12,6 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from rota.api.http.validation import validated
 from rota.api.keys.request_models import DEFAULT_OVERLAP, KeyIn, RotateKeyIn
+from rota.cli.local.terminal import announce, commit, database_of, refusal, settings_of
+from rota.cli.registry import group_of_commands
 from rota.clock import SystemClock
 from rota.db.engine import Database
 from rota.domain.access.stored_key import KeyStatus, StoredKey
@@ -24,9 +26,8 @@ from rota.settings import Settings
 from rota.store.access.changes import MadeKey, RevokeKey, RotateKey
 from rota.store.access.reading import has_kept_keys, list_keys
 from rota.store.audit.keys import change, creation
-from rota.terminal import announce, commit, database_of, refusal, settings_of
 
-key = typer.Typer(help="API keys.", no_args_is_help=True)
+group = group_of_commands("API keys.")
 
 #: Who has made or revoked a key, as its row shows it.
 BY = "cli"
@@ -56,7 +57,7 @@ _NewExpiry = Annotated[str | None, typer.Option("--expires", help=f"{_WHEN}that 
 _Id = Annotated[str, typer.Argument(help="The id of the key: what is between its two underscores.")]
 
 
-@key.command()
+@group.command()
 def create(
     name: Annotated[str, typer.Option(help="Who uses it, or what for.")],
     scope: Annotated[
@@ -104,7 +105,7 @@ def create(
         typer.echo(_FIRST, err=True)
 
 
-@key.command("list")
+@group.command("list")
 def show(
     every: Annotated[
         bool, typer.Option("--all", help="Those that have expired or were revoked as well.")
@@ -121,7 +122,7 @@ def show(
         typer.echo("  ".join(cells).rstrip())
 
 
-@key.command()
+@group.command()
 def revoke(id: _Id) -> None:
     """Revoke a key for good. Within a second no replica accepts it, and what it keeps open has ended."""
     settings = settings_of()
@@ -133,7 +134,7 @@ def revoke(id: _Id) -> None:
     announce(settings, "key.revoked", sentence, id=revoked.id)
 
 
-@key.command()
+@group.command()
 def rotate(
     id: _Id,
     overlap: Annotated[
