@@ -89,7 +89,7 @@ class Dashboard:
         try:
             await sessions.sign_in(self._app, page.request, page.services, given, response)
         except ApiProblemError as error:
-            return page.show("sign_in.html", status=error.status, fault=str(error))
+            return page.show("access/sign_in.html", status=error.status, fault=str(error))
         return response
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -110,7 +110,7 @@ class Dashboard:
 
 
 async def _show_sign_in(page: Page) -> Response:
-    return page.show("sign_in.html", fault=None)
+    return page.show("access/sign_in.html", fault=None)
 
 
 async def _sign_out(page: Page) -> Response:

@@ -13,14 +13,14 @@ async def show(page: Page) -> Response:
     """Show the calendars with their next days."""
     found = await page.api.get("calendars", limit=_PER_PAGE, cursor=page.parameters.get("cursor"))
     return page.show(
-        "calendars.html", calendars=found["items"], following_cursor=found["next_cursor"]
+        "around/calendars.html", calendars=found["items"], following_cursor=found["next_cursor"]
     )
 
 
 async def show_one(page: Page) -> Response:
     """Show a calendar as it was declared."""
     calendar = await page.api.get("calendars", page.part("name"))
-    return page.show("calendar.html", calendar=calendar)
+    return page.show("around/calendar.html", calendar=calendar)
 
 
 VIEWS: Final[Views] = {

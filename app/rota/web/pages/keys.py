@@ -28,7 +28,7 @@ async def create(page: Page) -> Response:
         made = await page.api.post("keys", body=_body(form))
     except ApiProblemError as error:
         return await _listed(page, form, fault_of(error))
-    return page.show("key_made.html", made=made, rotated=False)
+    return page.show("access/key_made.html", made=made, rotated=False)
 
 
 async def show_one(page: Page) -> Response:
@@ -44,7 +44,7 @@ async def rotate(page: Page) -> Response:
         made = await page.api.post("keys", page.part("id"), "rotate", body={"overlap": overlap})
     except ApiProblemError as error:
         return await _one(page, fault_of(error), form)
-    return page.show("key_made.html", made=made, rotated=True)
+    return page.show("access/key_made.html", made=made, rotated=True)
 
 
 async def revoke(page: Page) -> Response:
@@ -61,7 +61,7 @@ async def revoke(page: Page) -> Response:
 async def _listed(page: Page, form: Mapping[str, str], fault: Any = None) -> Response:
     found = await page.api.get("keys", limit=_PER_PAGE, cursor=page.parameters.get("cursor"))
     return page.show(
-        "keys.html",
+        "access/keys.html",
         status=400 if fault else 200,
         keys=found["items"],
         following_cursor=found["next_cursor"],
@@ -74,7 +74,7 @@ async def _listed(page: Page, form: Mapping[str, str], fault: Any = None) -> Res
 async def _one(page: Page, fault: Any = None, form: Mapping[str, str] | None = None) -> Response:
     given = form or {}
     return page.show(
-        "key.html",
+        "access/key.html",
         status=400 if fault else 200,
         key=await page.api.get("keys", page.part("id")),
         fault=fault,
