@@ -11,7 +11,9 @@ from tests.docs.reader import Reader, programs_of
 
 TUTORIAL = ROOT / "docs" / "tutorial"
 INDEX = (TUTORIAL / "index.md").read_text()
-PAGES = [TUTORIAL / name for name in re.findall(r"^\d+\. \[.*\]\((\w+\.md)\)$", INDEX, re.MULTILINE)]
+PAGES = [
+    TUTORIAL / name for name in re.findall(r"^\d+\. \[.*\]\((\w+\.md)\)$", INDEX, re.MULTILINE)
+]
 
 
 def test_the_tutorial_does_what_it_shows_from_its_first_page_to_its_last(
