@@ -45,7 +45,7 @@ class AsyncQueues(AsyncDeclared[Queue, Queue]):
             repeat=Repeat.UNSAFE,
             extra=wait,
         )
-        return [LeasedRun.model_validate(each) for each in reply.members["items"]]
+        return [LeasedRun.of(each) for each in reply.members["items"]]
 
 
 class AsyncHolds(AsyncDeclared[Hold, Hold]):
@@ -61,7 +61,7 @@ class AsyncHolds(AsyncDeclared[Hold, Hold]):
 
     async def read(self, name: str, *, count: bool | None = None) -> Hold:
         """Read a hold; `count`: and count the tasks that it selects."""
-        return Hold.model_validate(await self._transport.read(self._path(name), {"count": count}))
+        return Hold.of(await self._transport.read(self._path(name), {"count": count}))
 
     async def declare(
         self,

@@ -29,7 +29,7 @@ class AsyncDeclared(Generic[T, L]):
 
     async def read(self, name: str) -> T:
         """Read one; raises NotFound."""
-        return self.model.model_validate(await self._transport.read(self._path(name)))
+        return self.model.of(await self._transport.read(self._path(name)))
 
     async def delete(self, name: str, *, if_match: str | None = None) -> None:
         """Remove one; raises NotFound."""
@@ -55,7 +55,7 @@ class AsyncDeclared(Generic[T, L]):
             # A repetition would not meet its precondition any more.
             repeat=Repeat.UNSAFE if headers else Repeat.SAFE,
         )
-        return self.model.model_validate(reply.members)
+        return self.model.of(reply.members)
 
     def _path(self, *parts: str) -> str:
         return wire.path(self.folder, *parts)

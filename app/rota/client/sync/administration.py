@@ -45,7 +45,7 @@ class Queues(Declared[Queue, Queue]):
             repeat=Repeat.UNSAFE,
             extra=wait,
         )
-        return [LeasedRun.model_validate(each) for each in reply.members["items"]]
+        return [LeasedRun.of(each) for each in reply.members["items"]]
 
 
 class Holds(Declared[Hold, Hold]):
@@ -61,7 +61,7 @@ class Holds(Declared[Hold, Hold]):
 
     def read(self, name: str, *, count: bool | None = None) -> Hold:
         """Read a hold; `count`: and count the tasks that it selects."""
-        return Hold.model_validate(self._transport.read(self._path(name), {"count": count}))
+        return Hold.of(self._transport.read(self._path(name), {"count": count}))
 
     def declare(
         self,

@@ -173,7 +173,7 @@ class AsyncKv(AsyncKvTransfer, AsyncKvFace):
             reply = await self._transport.call("POST", path, body=body, repeat=repeat)
         except ProblemError as error:
             raise conflict_in(error, body["operations"]) from None
-        return [KvEntry.model_validate(each) for each in reply.members["items"]]
+        return [KvEntry.of(each) for each in reply.members["items"]]
 
     def history(self, key: str, *, page_size: int | None = None) -> AsyncPages[KvVersion]:
         """List the versions of an entry, the newest first."""
@@ -208,7 +208,7 @@ class AsyncKv(AsyncKvTransfer, AsyncKvFace):
             )
         except PreconditionFailed as error:
             raise KvConflict(error.status, error.members) from None
-        return KvEntry.model_validate(reply.members)
+        return KvEntry.of(reply.members)
 
     async def _condition(self, key: str, version: int) -> dict[str, str]:
         if version is UNSET:
