@@ -76,9 +76,9 @@ class AsyncKeys:
 class AsyncSecrets(AsyncDeclared[Secret, Secret]):
     """Named secrets, which targets refer to."""
 
-    folder = "secrets"
-    model = Secret
-    listed = Secret
+    _folder = "secrets"
+    _model = Secret
+    _listed_model = Secret
 
     async def declare(
         self,

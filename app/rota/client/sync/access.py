@@ -78,9 +78,9 @@ class Keys:
 class Secrets(Declared[Secret, Secret]):
     """Named secrets, which targets refer to."""
 
-    folder = "secrets"
-    model = Secret
-    listed = Secret
+    _folder = "secrets"
+    _model = Secret
+    _listed_model = Secret
 
     def declare(
         self,
