@@ -28,11 +28,22 @@ class Address:
 
 
 def address(url: str | None, key: str | None) -> Address:
-    """Return the address, completed from ROTA_URL and ROTA_KEY; raises ValueError for what is no URL."""
+    """Return the address, completed from ROTA_URL and ROTA_KEY; raises ValueError for what is no URL or no key."""
     url = (url or os.environ.get("ROTA_URL") or DEFAULT_URL).rstrip("/")
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"{url!r} is no URL of a service: give one such as {DEFAULT_URL!r}")
     if parts.query or parts.fragment:
         raise ValueError(f"The URL of a service has no query and no fragment: {url!r}")
-    return Address(url, key or os.environ.get("ROTA_KEY") or None)
+    if parts.username or parts.password:
+        raise ValueError("A URL with a user is refused: give the API key as `key`, or as ROTA_KEY")
+    _ = parts.port  # raises ValueError for what is no port
+    return Address(url, _checked(key or os.environ.get("ROTA_KEY") or ""))
+
+
+def _checked(key: str) -> str | None:
+    """Return a key without spaces around it, which a file ends with."""
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("The key has characters that no API key has")
+    return key or None
