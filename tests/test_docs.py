@@ -75,7 +75,6 @@ ADRS = sorted((ROOT / "docs/explanation/adr").glob("*.md"))
 LAYERS = ("api", "db", "domain", "engine", "handlers", "sdk", "store", "testing")
 #: Names that begin as the package does and are files of its users.
 FILES_OF_USERS = {"rota.db", "rota.dump", "rota.key"}
-#: Variables that clients read, and not the service.
 CODE = [path.read_text() for path in sorted((ROOT / "app").rglob("*.py"))]
 
 
