@@ -56,6 +56,41 @@ COMMANDS = (
         "Run the service: HTTP API, scheduler and workers in one process.",
         SERVICE,
     ),
+    Entry(
+        "preview",
+        "rota.cli.local.preview",
+        "preview",
+        "Show when a schedule would fire, in words and as times. Needs no service.",
+        WORK,
+    ),
+    Entry(
+        "dev",
+        "rota.cli.local.dev",
+        "dev",
+        "Serve while handlers are written: makes the database, and starts again when a Python file changes.",
+        SERVICE,
+    ),
+    Entry(
+        "init",
+        "rota.cli.local.init",
+        "init",
+        "Write a handler, a task and a test in a new or empty folder. Overwrites nothing.",
+        SERVICE,
+    ),
+    Entry(
+        "import",
+        "rota.cli.local.importing.commands",
+        "group",
+        "Schedules of other programs as tasks.",
+        WORK,
+    ),
+    Entry(
+        "doctor",
+        "rota.cli.local.doctor",
+        "doctor",
+        "Look for what is wrong with settings, database, handlers and machine; name the fix of each finding.",
+        SERVICE,
+    ),
     Entry("db", "rota.cli.local.database", "group", "The database.", SERVICE),
     Entry("key", "rota.cli.keys", "group", "API keys.", SERVICE),
     Entry("task", "rota.cli.remote.tasks.group", "group", "Tasks.", WORK),
@@ -204,13 +239,15 @@ class CommandLine(Group):
             windows_expand_args=windows_expand_args,
             **extra,
         )
-        return _exit(run) if standalone_mode else run()
+        return run_and_exit(run) if standalone_mode else run()
 
 
-def _exit(run: Callable[[], Any]) -> NoReturn:
+def run_and_exit(run: Callable[[], Any]) -> NoReturn:
     """Run a command, print the error that it ends with, and exit."""
     try:
         ended = run()
+    except typer.Exit as ended_early:
+        sys.exit(ended_early.exit_code)
     except typer.TyperException as error:
         raise _ended(_usage(error), ExitCode.REFUSED) from None
     except typer.Abort:
