@@ -1,4 +1,4 @@
-// Drives rota.mjs for the conformance suite: one request a line, one reply a line (docs/conformance.md).
+// Drives rota.mjs for the conformance suite: one request a line, one reply a line (docs/reference/conformance.md).
 //
 //   python -m tests.conformance --driver 'node examples/clients/driver.mjs' --database sqlite
 

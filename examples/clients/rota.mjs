@@ -8,7 +8,7 @@
 //   console.log(await run.result());
 //   for await (const task of rota.tasks({ tag: "billing" })) console.log(task.name, task.next_fire_at);
 //
-// It passes the conformance suite of the Python client (docs/conformance.md). What it does beside the requests:
+// It passes the conformance suite of the Python client (docs/reference/conformance.md). What it does beside the requests:
 //
 // - What may be repeated is repeated when no reply came, or 429, 502, 503, 504, after the `Retry-After` if there is one.
 //   GET, PUT, PATCH and DELETE may be; a POST only with an Idempotency-Key, by which Rota acts once, or after a 429.

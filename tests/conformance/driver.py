@@ -1,4 +1,4 @@
-"""The process that drives a client: one request a line, one reply a line (docs/conformance.md)."""
+"""The process that drives a client: one request a line, one reply a line (docs/reference/conformance.md)."""
 
 import json
 import os
