@@ -12,6 +12,7 @@ from html import unescape
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 from prometheus_client import Metric
@@ -54,7 +55,7 @@ from rota.handlers.http import response
 from rota.sdk import kv_operations
 from rota.sdk.stop import StopReason
 from rota.setting_files import FROM_FILES, variable_of_file
-from rota.settings import Settings
+from rota.settings import CLIENT_VARIABLES, Settings
 from rota.store.runs.reading import MOST_LISTED
 from tests.support.metrics import families, name_of
 
@@ -321,7 +322,7 @@ def test_every_dotted_name_in_a_document_exists(page: Path) -> None:
 def test_every_setting_in_a_document_exists(page: Path) -> None:
     named = set(re.findall(r"\bROTA_(?!SECRET_)[A-Z_]+\b", page.read_text()))
 
-    settings = {f"ROTA_{name.upper()}" for name in Settings.model_fields}
+    settings = {f"ROTA_{name.upper()}" for name in Settings.model_fields} | {*CLIENT_VARIABLES}
     assert named <= settings | {variable_of_file(name) for name in FROM_FILES}
 
 
@@ -494,7 +495,8 @@ def types_of_errors() -> Iterator[str]:
 
 def is_command(words: list[str]) -> bool:
     """Return whether the program has such a command."""
-    command = get_command(cli.app)
+    command: Any = get_command(cli.app)
+    command.load_all()
     for word in words:
         known = getattr(command, "commands", {})
         if not known:

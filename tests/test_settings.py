@@ -8,10 +8,10 @@ import typer
 from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
+from rota.cli.local.terminal import settings_of
 from rota.handlers.processes.fork_server import handlers_environment
 from rota.main import keyring
 from rota.settings import Settings, unknown_variables
-from rota.terminal import settings_of
 
 ONE, OTHER = bytes(range(32)), bytes(range(224, 256))
 

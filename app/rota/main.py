@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from rota.api import alerts, audit, events, handlers, leases, queues, replicas, system
 from rota.api.bulk import routes as bulk_run_routes
+from rota.api.bulk import verbs as bulk_run_verbs
 from rota.api.calendars import routes as calendar_routes
 from rota.api.holds import routes as hold_routes
 from rota.api.http.clients.calls import turn_to_read
@@ -110,7 +111,7 @@ _ROUTERS = (
     run_routes.routes,
     stats_routes.routes,
     stats_hours.routes,
-    bulk_run_routes.of_runs,
+    bulk_run_verbs.routes,
     bulk_run_routes.routes,
     run_lineage.routes,
     kv_run_changes.routes,

@@ -304,6 +304,10 @@ class Settings(BaseSettings):
         return dict(read_encryption_key(key) for key in self.encryption_keys)
 
 
+#: What the command line and `rota.client` read; the service does not.
+CLIENT_VARIABLES = ("ROTA_URL", "ROTA_KEY", "ROTA_CONTEXT")
+
+
 def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
     """Return the names that begin with ROTA_ but are not settings, each with the most similar setting or None."""
     prefix = "ROTA_"
@@ -314,7 +318,7 @@ def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
         for name in names
         if name.upper().startswith(prefix)
         and not name.startswith(PREFIX)
-        and name.upper() not in known
+        and name.upper() not in {*known, *CLIENT_VARIABLES}
     )
     near = {name: get_close_matches(name.upper(), known, n=1, cutoff=0.7) for name in unknown}
     return {name: found[0] if found else None for name, found in near.items()}

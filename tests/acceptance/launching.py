@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 _FORKS = """
 import json, os, sys
 from rota import cli
+from rota.cli.local import database, keys, serve
 
 def run(arguments, environment, log):
     os.environ.clear()

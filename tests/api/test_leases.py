@@ -75,6 +75,7 @@ def test_a_worker_gets_the_run_the_kv_and_a_token(outside: Api) -> None:
         "cursor": "8812",
         "icon": {"value": "AQI=", "encoding": "base64", "content_type": "image/png"},
     }
+    assert item["handler"] == "work"
     assert item["kv_revision"] == 2
     assert item["kv_truncated"] is False
     assert item["traceparent"] is None

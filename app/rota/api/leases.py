@@ -97,6 +97,9 @@ class LeasedRunOut(TypedDict):
     """A run that the worker holds, and what its attempt needs."""
 
     run: RunSummaryOut
+    handler: Annotated[
+        str, Field(description="Which of the handlers is to execute it.", examples=["thumbnails"])
+    ]
     kv: Annotated[
         dict[str, Any],
         Field(
@@ -229,6 +232,7 @@ def _shown(
 def _show(leased: Leased, run: Run, table: HandedOut) -> LeasedRunOut:
     return {
         "run": show_run(run),
+        "handler": leased.handler,
         "kv": {entry.key: _value(show_entry(entry)) for entry in table.entries},
         "kv_revision": table.revision,
         "kv_truncated": table.truncated,

@@ -256,9 +256,9 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "quota-exceeded": (
         429,
         (
-            "There are as many tasks, or unfinished runs, as the <code>max_tasks</code> or "
-            "<code>max_unfinished_runs</code> of this key allows, and the request needs more: <code>quota</code> shows "
-            "which, how many are allowed and how many there are. Nothing was written."
+            "There are as many tasks, unfinished runs or bytes of kv values as the <code>max_tasks</code>, "
+            "<code>max_unfinished_runs</code> or <code>max_kv_bytes</code> of this key allows, and the request needs "
+            "more: <code>quota</code> shows which, how many are allowed and how many there are. Nothing was written."
         ),
     ),
     "headers-too-large": (

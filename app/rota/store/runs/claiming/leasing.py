@@ -55,6 +55,7 @@ class Leased:
     """An attempt that a worker holds by its token, until its lease expires."""
 
     run_id: Id
+    handler: str
     attempt: int
     token: str = field(repr=False)
     token_hash: str
@@ -166,12 +167,13 @@ def _handed_out(
     leased = [
         Leased(
             each.run_id,
+            row[_PLACE["handler"]],
             each.attempt,
             token,
             hash_of(token),
             min(start.expires_at, now + each.timeout),
         )
-        for each, token in zip(attempts, tokens, strict=True)
+        for each, token, row in zip(attempts, tokens, rows, strict=True)
     ]
     changes = [
         {

@@ -1,0 +1,1 @@
+"""Commands that need no service: they work on the database, on files, or on nothing."""

@@ -1,0 +1,61 @@
+"""What clients declare by name: it is listed, read and deleted in the same way."""
+
+from collections.abc import Mapping
+from typing import Any, ClassVar, Generic, TypeVar
+
+from rota.client import wire
+from rota.client.aio.pages import AsyncPages
+from rota.client.aio.transport import AsyncTransport
+from rota.client.models.base import Model
+from rota.client.retries import Repeat
+
+T = TypeVar("T", bound=Model)
+L = TypeVar("L", bound=Model)
+
+
+class AsyncDeclared(Generic[T, L]):
+    """One kind of such things, below one path."""
+
+    folder: ClassVar[str]
+    model: type[T]
+    listed: type[L]
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    def list(self, *, page_size: int | None = None) -> AsyncPages[L]:
+        """List all of them, in the order of their names."""
+        return self._listed(page_size=page_size)
+
+    async def read(self, name: str) -> T:
+        """Read one; raises NotFound."""
+        return self.model.model_validate(await self._transport.read(self._path(name)))
+
+    async def delete(self, name: str, *, if_match: str | None = None) -> None:
+        """Remove one; raises NotFound."""
+        headers = wire.conditional(if_match)
+        await self._transport.call("DELETE", self._path(name), headers=headers)
+
+    def _listed(self, **parameters: Any) -> AsyncPages[L]:
+        return AsyncPages(self._transport, self._path(), parameters, self.listed)
+
+    async def _declared(
+        self,
+        name: str,
+        body: Mapping[str, Any],
+        headers: Mapping[str, str] | None = None,
+        **query: Any,
+    ) -> T:
+        reply = await self._transport.call(
+            "PUT",
+            self._path(name),
+            query=query,
+            body=body,
+            headers=headers,
+            # A repetition would not meet its precondition any more.
+            repeat=Repeat.UNSAFE if headers else Repeat.SAFE,
+        )
+        return self.model.model_validate(reply.members)
+
+    def _path(self, *parts: str) -> str:
+        return wire.path(self.folder, *parts)

@@ -1,0 +1,106 @@
+"""Several writes to a table in one commit, if nothing of what was read has changed."""
+
+from types import TracebackType
+from typing import Any, Self
+
+from rota.client.aio.kv.table import AsyncKv
+from rota.client.kv_draft import KvDraft, Operation, Ttl, operation
+from rota.client.kv_values import value_of
+from rota.client.models.kv import KvEntry
+from rota.client.wire import UNSET
+
+
+class AsyncKvTransaction:
+    """Reads entries and collects writes; they are sent at the end of the `with`, unless it ends with an exception.
+
+    Each entry that was read is checked in the same commit: if somebody else has written it since, nothing is written,
+    and the end of the `with` raises KvConflict.
+    """
+
+    def __init__(self, table: AsyncKv) -> None:
+        self._table = table
+        self._read: dict[str, KvEntry | None] = {}
+        self._draft = KvDraft()
+        #: The named entries after the commit.
+        self.entries: list[KvEntry] = []
+
+    async def get(self, key: str, default: Any = None) -> Any:
+        """Return the value of a key, after the writes so far; `default` if there is no entry."""
+        value = UNSET
+        if self._draft.needs_stored(key):
+            value = await self._stored(key)
+        value = self._draft.value(key, value)
+        return default if value is UNSET else value
+
+    async def __getitem__(self, key: str) -> Any:
+        """Return the value of a key; raises KeyError."""
+        value = await self.get(key, UNSET)
+        if value is UNSET:
+            raise KeyError(key)
+        return value
+
+    async def contains(self, key: str) -> bool:
+        """Return whether there is an entry, after the writes so far."""
+        return await self.get(key, UNSET) is not UNSET
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Write a value."""
+        self.set(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        """Remove an entry, if there is one."""
+        self.delete(key)
+
+    def set(self, key: str, value: Any, *, ttl: Ttl = UNSET) -> None:
+        """Write any JSON."""
+        self._draft.add("set", key, value=value, ttl=ttl)
+
+    def set_once(self, key: str, value: Any, *, ttl: Ttl = UNSET) -> None:
+        """Write a value if there is no entry."""
+        self._draft.add("set_once", key, value=value, ttl=ttl)
+
+    def delete(self, key: str) -> None:
+        """Remove an entry, if there is one."""
+        self._draft.add("delete", key)
+
+    def increment(self, key: str, by: float = 1) -> None:
+        """Add to a number; without a read of it, that conflicts with nobody."""
+        self._draft.add("increment", key, by=by)
+
+    def append(self, key: str, value: Any, *, max_length: int = UNSET) -> None:
+        """Append to a list, and keep its last `max_length` items; without a read of it, that conflicts with nobody."""
+        self._draft.add("append", key, value=value, max_length=max_length)
+
+    def max(self, key: str, value: float | str) -> None:
+        """Write a number or a text if it is greater; without a read of it, that conflicts with nobody."""
+        self._draft.add("max", key, value=value)
+
+    def expire(self, key: str, ttl: Ttl) -> None:
+        """Let an entry expire `ttl` after the commit; None: never."""
+        self._draft.add("expire", key, ttl=ttl)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if error is None and self._draft.operations:
+            self.entries = await self._table.apply([*self._checks(), *self._draft.operations])
+
+    async def _stored(self, key: str) -> Any:
+        if key not in self._read:
+            self._read[key] = await self._table.entry(key)
+        entry = self._read[key]
+        return UNSET if entry is None else value_of(entry)
+
+    def _checks(self) -> list[Operation]:
+        return [
+            operation("check", key, absent=True)
+            if entry is None
+            else operation("check", key, version=entry.version)
+            for key, entry in self._read.items()
+        ]

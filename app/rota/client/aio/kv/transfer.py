@@ -1,0 +1,58 @@
+"""Export, import and revert of a key-value table."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from rota.client import wire
+from rota.client.aio.transport import AsyncTransport
+from rota.client.models.kv import KvImported, KvReverted
+from rota.client.retries import Repeat
+
+
+class AsyncKvTransfer:
+    """What concerns the whole table of a task."""
+
+    def __init__(self, transport: AsyncTransport, task: str) -> None:
+        self._transport = transport
+        self._task = task
+
+    async def export(self, prefix: str = "") -> bytes:
+        """Return the entries of one moment, one JSON object a line."""
+        path = f"{self._path()}/export"
+        return (await self._transport.call("GET", path, query={"prefix": prefix or None})).content
+
+    async def import_(
+        self,
+        lines: bytes | Iterable[Mapping[str, Any]],
+        mode: Literal["merge", "replace"] = "merge",
+    ) -> KvImported:
+        """Write the entries of an export, or of mappings with `key` and `value`, all or none."""
+        if not isinstance(lines, bytes):
+            lines = b"".join(wire.encode(line) + b"\n" for line in lines)
+        reply = await self._transport.call(
+            "POST",
+            f"{self._path()}/import",
+            query={"mode": mode},
+            content=lines,
+            headers={"Content-Type": "application/x-ndjson"},
+        )
+        return KvImported.model_validate(reply.members)
+
+    async def revert(
+        self,
+        *,
+        run: str = wire.UNSET,
+        at: datetime = wire.UNSET,
+        revision: int = wire.UNSET,
+        dry_run: bool = False,
+    ) -> KvReverted:
+        """Restore the table as it was before a run, at a time or at a revision; raises HistoryTooShort."""
+        body = wire.given(run=run, at=at, revision=revision, dry_run=dry_run)
+        reply = await self._transport.call(
+            "POST", f"{self._path()}/revert", body=body, repeat=Repeat.UNSAFE
+        )
+        return KvReverted.model_validate(reply.members)
+
+    def _path(self, *key: str) -> str:
+        return wire.path("tasks", self._task, "kv", *key)

@@ -1,0 +1,62 @@
+"""Lists: iterators over all pages."""
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Generic, TypeVar
+
+from rota.client.aio.transport import AsyncTransport
+from rota.client.models.base import Model
+from rota.client.page import Page
+
+T = TypeVar("T", bound=Model)
+
+
+class AsyncPages(Generic[T]):
+    """The items of a list, page by page as they are asked for; each iteration begins with the first page."""
+
+    def __init__(
+        self, transport: AsyncTransport, path: str, parameters: Mapping[str, Any], model: type[T]
+    ) -> None:
+        self._transport = transport
+        self._path = path
+        self._parameters = dict(parameters)
+        if "page_size" in self._parameters:
+            self._parameters["limit"] = self._parameters.pop("page_size")
+        self._model = model
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        """Iterate over the items of all pages."""
+        async for page in self.pages():
+            for item in page.items:
+                yield item
+
+    async def pages(self) -> AsyncIterator[Page[T]]:
+        """Iterate over the pages."""
+        page = await self.page()
+        yield page
+        while page.next_cursor is not None:
+            page = await self.page(page.next_cursor)
+            yield page
+
+    async def page(self, cursor: str | None = None) -> Page[T]:
+        """Return the first page, or that of a cursor."""
+        parameters = self._parameters | ({} if cursor is None else {"cursor": cursor})
+        members = (await self._transport.call("GET", self._path, query=parameters)).members
+        items = tuple(self._model.model_validate(item) for item in members["items"])
+        return Page(items, members.get("next_cursor"), members)
+
+    async def all(self) -> list[T]:
+        """Return all items."""
+        return [item async for item in self]
+
+    async def take(self, most: int) -> list[T]:
+        """Return the first `most` items."""
+        taken: list[T] = []
+        async for page in self.pages():
+            taken += page.items[: most - len(taken)]
+            if len(taken) >= most:
+                break
+        return taken
+
+    async def first(self) -> T | None:
+        """Return the first item; None if there is none."""
+        return next(iter((await self.page()).items), None)

@@ -1,0 +1,47 @@
+"""Waiting for the end of a run: by the events of its task, and by reading it now and then."""
+
+from collections.abc import Awaitable, Callable
+from contextlib import aclosing
+
+from rota.client import wire
+from rota.client.aio.streams import AsyncEventSource
+from rota.client.aio.transport import AsyncTransport
+from rota.client.models.runs import Run
+from rota.client.timing import Deadline, deadline
+
+FINAL = frozenset({"succeeded", "failed", "cancelled", "skipped"})
+# Nothing is heard for so long: the run is read, since a proxy may hold events back. Soon at first, then seldom.
+_SILENCES = (2.0, 5.0, 10.0, 20.0)
+
+
+async def wait_for_end(
+    transport: AsyncTransport,
+    read: Callable[[], Awaitable[Run]],
+    seconds: float | None,
+) -> Run | None:
+    """Return a run once it has ended; None if it has not within `seconds`."""
+    until = deadline(seconds)
+    run = await read()
+    if run.status in FINAL:
+        return run
+    source = _ends(transport, run.task, until)
+    async with aclosing(source.moments()) as moments:
+        async for event in moments:
+            # None: the stream has begun, was broken, or is silent. What happened before its begin has no event.
+            if event is None or run.id in event.data:
+                run = await read()
+                if run.status in FINAL:
+                    return run
+            if until.is_over:
+                return None
+    raise AssertionError("the stream does not end")
+
+
+def _ends(transport: AsyncTransport, task: str, until: Deadline) -> AsyncEventSource:
+    connections = iter(_SILENCES)
+
+    def silence() -> float:
+        return max(min(next(connections, _SILENCES[-1]), until.left), 0.05)
+
+    query = {"task": task, "type": "run.*"}
+    return AsyncEventSource(transport, wire.path("events"), query, silence=silence)

@@ -1,0 +1,131 @@
+"""All runs, and what is done to many of them."""
+
+from typing import Any, Unpack
+
+from rota.client import wire
+from rota.client.aio.pages import AsyncPages
+from rota.client.aio.transport import AsyncTransport
+from rota.client.models.bulk import BulkItem, BulkRuns
+from rota.client.models.lineage import FailureGroups
+from rota.client.models.runs import Run, RunSummary
+from rota.client.parameters import GroupFilters, Members, RunFilters, Texts
+from rota.client.retries import Repeat
+from rota.client.wire import UNSET
+
+_BULK_WAIT = 2.0
+
+
+class AsyncRuns:
+    """The runs of all tasks."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    def list(self, **filters: Unpack[RunFilters]) -> AsyncPages[RunSummary]:
+        """List runs, those with the newest `scheduled_for` first."""
+        return AsyncPages(self._transport, wire.path("runs"), filters, RunSummary)
+
+    async def read(self, id: str, *, wait: float | None = None) -> Run:
+        """Read a run; `wait`: for its end, that many seconds (at most 30)."""
+        document = await self._transport.read(wire.path("runs", id), {"wait": wait}, wait or 0.0)
+        return Run.model_validate(document)
+
+    async def groups(
+        self, *, limit: int | None = None, **filters: Unpack[GroupFilters]
+    ) -> FailureGroups:
+        """Group failures by what went wrong, the largest groups first."""
+        query = {"limit": limit, **filters}
+        return FailureGroups.model_validate(
+            await self._transport.read(wire.path("runs", "groups"), query)
+        )
+
+
+class AsyncBulk:
+    """Operations on every run that a selector matches: preview with `dry_run`, then `confirm`."""
+
+    def __init__(self, transport: AsyncTransport) -> None:
+        self._transport = transport
+
+    async def rerun(
+        self,
+        selector: Members,
+        *,
+        dry_run: bool = False,
+        input: Any = UNSET,
+        max_concurrent: int = UNSET,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> BulkRuns:
+        """Run finished runs again; `wait`: for the end of the operation, up to 60 s."""
+        body = wire.given(
+            selector=selector, dry_run=dry_run, input=input, max_concurrent=max_concurrent
+        )
+        return await self._begin("rerun", body, wait, idempotency_key)
+
+    async def cancel(
+        self,
+        selector: Members,
+        *,
+        dry_run: bool = False,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> BulkRuns:
+        """Cancel unfinished runs."""
+        body = {"selector": selector, "dry_run": dry_run}
+        return await self._begin("cancel", body, wait, idempotency_key)
+
+    async def delete(
+        self,
+        selector: Members,
+        *,
+        dry_run: bool = False,
+        wait: float | None = None,
+        idempotency_key: str | None = None,
+    ) -> BulkRuns:
+        """Delete finished runs."""
+        body = {"selector": selector, "dry_run": dry_run}
+        return await self._begin("delete", body, wait, idempotency_key)
+
+    def list(self, *, page_size: int | None = None) -> AsyncPages[BulkRuns]:
+        """List operations, the newest first."""
+        return AsyncPages(self._transport, wire.path("bulk"), {"page_size": page_size}, BulkRuns)
+
+    async def read(self, id: str) -> BulkRuns:
+        """Read an operation: how far it is."""
+        return BulkRuns.model_validate(await self._transport.read(wire.path("bulk", id)))
+
+    def items(
+        self, id: str, *, result: Texts = None, page_size: int | None = None
+    ) -> AsyncPages[BulkItem]:
+        """List what has become of each run; `result`: `pending`, `done`, `changed`, `refused`."""
+        query = {"result": result, "page_size": page_size}
+        return AsyncPages(self._transport, wire.path("bulk", id, "items"), query, BulkItem)
+
+    async def confirm(self, id: str, *, wait: float | None = None) -> BulkRuns:
+        """Execute what was previewed, within an hour; confirmed twice it is executed once."""
+        reply = await self._transport.call(
+            "POST",
+            wire.path("bulk", id, "confirm"),
+            query={"wait": wait},
+            extra=_BULK_WAIT if wait is None else wait,
+        )
+        return BulkRuns.model_validate(reply.members)
+
+    async def stop(self, id: str) -> BulkRuns:
+        """Leave the runs alone that an operation has not reached yet."""
+        reply = await self._transport.call("POST", wire.path("bulk", id, "cancel"))
+        return BulkRuns.model_validate(reply.members)
+
+    async def _begin(
+        self, verb: str, body: Members, wait: float | None, idempotency_key: str | None
+    ) -> BulkRuns:
+        reply = await self._transport.call(
+            "POST",
+            wire.path("runs", verb),
+            query={"wait": wait},
+            body=body,
+            headers=wire.keyed(idempotency_key),
+            repeat=Repeat.KEYED,
+            extra=_BULK_WAIT if wait is None else wait,
+        )
+        return BulkRuns.model_validate(reply.members)

@@ -1,0 +1,1 @@
+"""Workers: they take runs from a queue, and execute them here."""

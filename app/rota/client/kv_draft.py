@@ -1,0 +1,67 @@
+"""Writes to a key-value table that are collected, and what a reader sees of them."""
+
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+from rota.client.wire import UNSET
+
+#: Seconds, a text such as "1h", or a timedelta; None: never.
+Ttl = float | str | timedelta | None
+
+Operation = Mapping[str, Any]
+Stored = Callable[[], Any]
+
+
+def operation(name: str, key: str, **members: Any) -> dict[str, Any]:
+    """Return an operation of a transaction or an outcome, without the members that are UNSET."""
+    given = {member: value for member, value in members.items() if value is not UNSET}
+    return {"op": name, "key": key} | given
+
+
+class KvDraft:
+    """The operations so far. A value is UNSET where there is no entry."""
+
+    def __init__(self) -> None:
+        self.operations: list[Operation] = []
+        self._by_key: dict[str, list[Operation]] = {}
+
+    def add(self, name: str, key: str, **members: Any) -> None:
+        """Add an operation."""
+        added = operation(name, key, **members)
+        self.operations.append(added)
+        self._by_key.setdefault(key, []).append(added)
+
+    def needs_stored(self, key: str) -> bool:
+        """Return whether what is stored matters for what `value` returns."""
+        return not any(each["op"] in {"set", "delete"} for each in self._by_key.get(key, ()))
+
+    def value(self, key: str, stored: Any) -> Any:
+        """Return the value after the operations, of the one that is stored; raises TypeError if one is impossible."""
+        value = stored
+        for each in self._by_key.get(key, ()):
+            value = _applied(each, value)
+        return value
+
+    def written(self) -> list[str]:
+        """Return the keys with operations."""
+        return list(self._by_key)
+
+
+def _applied(operation: Operation, value: Any) -> Any:  # noqa: PLR0911  # one for each operation
+    match operation["op"]:
+        case "set":
+            return operation["value"]
+        case "delete":
+            return UNSET
+        case "set_once":
+            return operation["value"] if value is UNSET else value
+        case "increment":
+            return (0 if value is UNSET else value) + operation["by"]
+        case "append":
+            items = [*([] if value is UNSET else value), operation["value"]]
+            return items[-operation.get("max_length", len(items)) :]
+        case "max":
+            return operation["value"] if value is UNSET else max(value, operation["value"])
+        case _:
+            return value

@@ -1,0 +1,24 @@
+"""Values of entries, as they were written."""
+
+from base64 import b64decode
+from typing import Any
+
+from rota.client.errors import ProblemError
+from rota.client.kv_draft import Operation
+from rota.client.models.kv import KvEntry
+from rota.client.problems import KvConflict
+
+
+def value_of(entry: KvEntry) -> Any:
+    """Return the value of an entry: JSON, or bytes if it was written as such."""
+    return b64decode(entry.value) if entry.encoding == "base64" else entry.value
+
+
+def conflict_in(error: ProblemError, operations: list[Operation]) -> ProblemError:
+    """Return the error of a transaction: a KvConflict if it is one of its checks that has failed."""
+    for fault in error.errors:
+        parts = (fault.pointer or "").split("/")
+        index = parts[2] if len(parts) > 2 and parts[1] == "operations" else ""
+        if index.isdecimal() and operations[int(index)]["op"] == "check":
+            return KvConflict(error.status, error.members, error.retry_after)
+    return error

@@ -1,0 +1,133 @@
+"""Queues, holds, calendars and handlers."""
+
+# Made by `python -m tests.client.sync_half` from the file of this name in `aio/`: edit that.
+
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from typing import Any, Literal
+
+from rota.client import wire
+from rota.client.models.operations import Calendar, CalendarSummary, Handler, Hold, Queue
+from rota.client.models.work import LeasedRun
+from rota.client.parameters import Duration, Members
+from rota.client.retries import Repeat
+from rota.client.sync.declared import Declared
+from rota.client.sync.pages import Pages
+from rota.client.wire import UNSET
+
+
+class Queues(Declared[Queue, Queue]):
+    """Queues: how many of their runs may run at a time."""
+
+    folder = "queues"
+    model = Queue
+    listed = Queue
+
+    def declare(self, name: str, *, concurrency: int | None = UNSET, paused: bool = UNSET) -> Queue:
+        """Set a queue up; members that are left out get their defaults."""
+        return self._declared(name, wire.given(concurrency=concurrency, paused=paused))
+
+    def lease(
+        self,
+        name: str,
+        handlers: Sequence[str],
+        *,
+        most: int = 1,
+        wait: float = 0,
+        lease: Duration = UNSET,
+        kv: Sequence[str] = UNSET,
+    ) -> list[LeasedRun]:
+        """Take up to `most` runs, for `lease`; `wait`: for one, up to 30 s. `rota.worker` does this by itself."""
+        reply = self._transport.call(
+            "POST",
+            wire.path("queues", name, "lease"),
+            body=wire.given(handlers=list(handlers), max=most, wait=wait, lease=lease, kv=kv),
+            repeat=Repeat.UNSAFE,
+            extra=wait,
+        )
+        return [LeasedRun.model_validate(each) for each in reply.members["items"]]
+
+
+class Holds(Declared[Hold, Hold]):
+    """Spans of time in which the selected tasks do not fire."""
+
+    folder = "holds"
+    model = Hold
+    listed = Hold
+
+    def list(self, *, ended: bool | None = None, page_size: int | None = None) -> Pages[Hold]:
+        """List the holds that last or are planned; `ended`: those that have ended as well."""
+        return self._listed(ended=ended, page_size=page_size)
+
+    def read(self, name: str, *, count: bool | None = None) -> Hold:
+        """Read a hold; `count`: and count the tasks that it selects."""
+        return Hold.model_validate(self._transport.read(self._path(name), {"count": count}))
+
+    def declare(
+        self,
+        name: str,
+        selector: Members,
+        *,
+        from_: datetime | str = UNSET,
+        until: datetime | str | None = UNSET,
+        timezone: str | None = UNSET,
+        reason: str | None = UNSET,
+        fire_times: Literal["skip", "catch_up"] = UNSET,
+        count: bool | None = None,
+    ) -> Hold:
+        """Hold the tasks of a selector, from now or `from_`, `until` a time or until it is deleted."""
+        body = wire.given(
+            selector=selector,
+            from_=from_,
+            until=until,
+            timezone=timezone,
+            reason=reason,
+            fire_times=fire_times,
+        )
+        return self._declared(name, body, count=count)
+
+
+class Calendars(Declared[Calendar, CalendarSummary]):
+    """Calendars of days on which tasks do not fire."""
+
+    folder = "calendars"
+    model = Calendar
+    listed = CalendarSummary
+
+    def declare(
+        self,
+        name: str,
+        *,
+        dates: Sequence[date | str] = UNSET,
+        icalendar: str = UNSET,
+        holidays: Members = UNSET,
+        description: str | None = UNSET,
+        if_match: str | None = None,
+        if_absent: bool = False,
+    ) -> Calendar:
+        """Set a calendar up, from dates, an iCalendar text, or the holidays of a country."""
+        body = wire.given(
+            dates=dates, icalendar=icalendar, holidays=holidays, description=description
+        )
+        headers = wire.conditional(if_match, if_absent=if_absent)
+        return self._declared(name, body, headers)
+
+
+class Handlers(Declared[Handler, Handler]):
+    """Handlers: what tasks can name."""
+
+    folder = "handlers"
+    model = Handler
+    listed = Handler
+
+    def declare(
+        self,
+        name: str,
+        *,
+        description: str = UNSET,
+        input_schema: Mapping[str, Any] | None = UNSET,
+        timeout: Duration | None = UNSET,
+    ) -> Handler:
+        """Declare a handler that workers elsewhere execute."""
+        body = wire.given(description=description, input_schema=input_schema, timeout=timeout)
+        return self._declared(name, body)

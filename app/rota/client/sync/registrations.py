@@ -1,0 +1,59 @@
+"""Registrations: tasks are created, declared and changed."""
+
+# Made by `python -m tests.client.sync_half` from the file of this name in `aio/`: edit that.
+
+from collections.abc import Mapping
+from typing import Any
+
+from rota.client import wire
+from rota.client.models.registrations import DryRun, Registration
+from rota.client.parameters import Members
+from rota.client.retries import Repeat
+from rota.client.sync.transport import Transport
+
+
+class Registrations:
+    """Sends definitions of tasks."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+
+    def declare(
+        self, name: str, members: Members, *, if_match: str | None = None, if_absent: bool = False
+    ) -> Registration:
+        """Create a task, or replace its definition."""
+        headers = wire.conditional(if_match, if_absent=if_absent)
+        return Registration.model_validate(self._sent("PUT", name, members, headers))
+
+    def preview(self, name: str, members: Members) -> DryRun:
+        """Return what `declare` would do."""
+        return DryRun.model_validate(self._sent("PUT", name, members, {}, dry_run=True))
+
+    def update(self, name: str, members: Members, *, if_match: str | None = None) -> Registration:
+        """Change members of a definition."""
+        headers = wire.conditional(if_match)
+        return Registration.model_validate(self._sent("PATCH", name, members, headers))
+
+    def preview_update(self, name: str, members: Members) -> DryRun:
+        """Return what `update` would do."""
+        return DryRun.model_validate(self._sent("PATCH", name, members, {}, dry_run=True))
+
+    def _sent(
+        self,
+        method: str,
+        name: str,
+        members: Members,
+        headers: Mapping[str, str],
+        *,
+        dry_run: bool | None = None,
+    ) -> dict[str, Any]:
+        reply = self._transport.call(
+            method,
+            wire.path("tasks", name),
+            query={"dry_run": dry_run},
+            body=dict(members),
+            headers=headers,
+            # A repetition would not meet its precondition any more.
+            repeat=Repeat.UNSAFE if headers else Repeat.SAFE,
+        )
+        return reply.members

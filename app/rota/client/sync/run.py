@@ -1,0 +1,89 @@
+"""One run."""
+
+# Made by `python -m tests.client.sync_half` from the file of this name in `aio/`: edit that.
+
+from typing import Any
+
+from rota.client import wire
+from rota.client.errors import ResultTimeout, not_succeeded
+from rota.client.event import log_line_of
+from rota.client.models.kv import KvChange
+from rota.client.models.lineage import Lineage
+from rota.client.models.runs import LogLine, Run
+from rota.client.retries import Repeat
+from rota.client.sync.pages import Pages
+from rota.client.sync.result import wait_for_end
+from rota.client.sync.streams import EventSource, Stream
+from rota.client.sync.transport import Transport
+from rota.client.wire import UNSET
+
+
+class RunHandle:
+    """A run by its id, without a request. `started` is the run as it was accepted, if this client has started it."""
+
+    def __init__(self, transport: Transport, id: str, started: Run | None = None) -> None:
+        self._transport = transport
+        self.id = id
+        self.started = started
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.id}>"
+
+    def read(self, *, wait: float | None = None) -> Run:
+        """Read the run; `wait`: for its end, that many seconds (at most 30)."""
+        document = self._transport.read(self._path(), {"wait": wait}, extra=wait or 0.0)
+        return Run.model_validate(document)
+
+    def wait(self, timeout: float | None = None) -> Run:
+        """Wait until the run has ended, and return it, however it ended; raises ResultTimeout."""
+        run = wait_for_end(self._transport, self.read, timeout)
+        if run is None:
+            raise ResultTimeout(f"The run {self.id} has not ended within {timeout} s; it goes on")
+        return run
+
+    def result(self, timeout: float | None = None) -> Any:
+        """Wait for the end of the run, and return its result.
+
+        Raises RunFailed, RunCancelled or RunSkipped if it has not succeeded, ResultTimeout if it takes longer.
+        """
+        run = self.wait(timeout)
+        if run.status != "succeeded":
+            raise not_succeeded(run)
+        return run.result
+
+    def cancel(self) -> Run:
+        """Cancel the run; a running one is requested to end. Raises WrongStatus if it has ended."""
+        reply = self._transport.call("POST", self._path("cancel"))
+        return Run.model_validate(reply.members)
+
+    def rerun(self, *, input: Any = UNSET, idempotency_key: str | None = None) -> "RunHandle":
+        """Run it again, with its input or another one."""
+        reply = self._transport.call(
+            "POST",
+            self._path("rerun"),
+            body=wire.given(input=input),
+            headers=wire.keyed(idempotency_key),
+            repeat=Repeat.KEYED,
+        )
+        run = Run.model_validate(reply.members)
+        return RunHandle(self._transport, run.id, run)
+
+    def logs(self, *, page_size: int | None = None) -> Pages[LogLine]:
+        """List what the handler has printed and logged so far."""
+        return Pages(self._transport, self._path("logs"), {"page_size": page_size}, LogLine)
+
+    def follow(self, *, after: str | None = None) -> Stream[LogLine]:
+        """Stream log lines as they are written, until the run has ended."""
+        source = EventSource(self._transport, self._path("logs"), {"follow": True}, after=after)
+        return Stream(source, log_line_of, end="end")
+
+    def lineage(self) -> Lineage:
+        """Read which runs have led to this one, and which have followed from it."""
+        return Lineage.model_validate(self._transport.read(self._path("lineage")))
+
+    def kv_changes(self, *, page_size: int | None = None) -> Pages[KvChange]:
+        """List the entries that the run has written in the table of its task."""
+        return Pages(self._transport, self._path("kv"), {"page_size": page_size}, KvChange)
+
+    def _path(self, *parts: str) -> str:
+        return wire.path("runs", self.id, *parts)

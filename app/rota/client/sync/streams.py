@@ -1,0 +1,142 @@
+"""Streams of server-sent events that continue after a break."""
+
+# Made by `python -m tests.client.sync_half` from the file of this name in `aio/`: edit that.
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import closing
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from rota.client.errors import BackPressure, ProblemError, Unreachable
+from rota.client.retries import backoff
+from rota.client.sse import ServerSentEvent, SseDecoder
+from rota.client.sync.concurrency import sleep
+from rota.client.sync.transport import Transport
+
+T = TypeVar("T")
+
+#: A stream that is alive sends something every 15 seconds.
+SILENCE = 45.0
+_REMEMBERED = 1_000
+
+
+class EventSource:
+    """The events at a path. After a break it connects again, and goes on behind the last event."""
+
+    def __init__(
+        self,
+        transport: Transport,
+        path: str,
+        parameters: Mapping[str, Any],
+        *,
+        after: str | None = None,
+        silence: Callable[[], float] = lambda: SILENCE,
+    ) -> None:
+        """`after`: the id behind which to begin. `silence`: seconds without a byte that mean a break."""
+        self._transport = transport
+        self._path = path
+        self._parameters = parameters
+        self._silence = silence
+        self._seen: deque[str] = deque(maxlen=_REMEMBERED)
+        self.position = after
+
+    def moments(self) -> Generator[ServerSentEvent | None, None, None]:
+        """Yield events, and None whenever something may have been missed, or nothing has happened for a while."""
+        failures = 0
+        while True:
+            wait = 0.0
+            try:
+                with closing(self._connection()) as events:
+                    for event in events:
+                        failures = failures if event is None else 0
+                        yield event
+            except (Unreachable, ProblemError) as error:
+                if isinstance(error, ProblemError) and not _passes(error):
+                    raise
+                wait = getattr(error, "retry_after", None) or 0.0
+            yield None
+            failures += 1
+            sleep(max(wait, backoff(failures)))
+
+    def _connection(self) -> Generator[ServerSentEvent | None, None, None]:
+        headers = {"Accept": "text/event-stream"}
+        if self.position is not None:
+            headers["Last-Event-ID"] = self.position
+        stream = self._transport.stream(self._path, self._parameters, headers, self._silence())
+        with stream as chunks:
+            decoder = SseDecoder()
+            for chunk in chunks:
+                events = [event for event in decoder.feed(chunk) if self._is_new(event)]
+                yield from events
+                if not events:
+                    yield None
+
+    def _is_new(self, event: ServerSentEvent) -> bool:
+        """Note the position; return whether the event has something to say, and was not there before."""
+        if event.id is not None:
+            if event.id in self._seen:
+                return False
+            self._seen.append(event.id)
+            self.position = event.id
+        return bool(event.data)
+
+
+class Stream(Generic[T]):
+    """An iterator that never ends by itself; `close` it, or use it in a `with`."""
+
+    def __init__(
+        self,
+        source: EventSource,
+        made: Callable[[ServerSentEvent], T],
+        *,
+        end: str = "",
+        last: str = "",
+    ) -> None:
+        """`made` makes an item of an event; the stream ends before the type `end`, or behind the type `last`."""
+        self._source = source
+        self._made = made
+        self._end = end
+        self._last = last
+        self._items = self._iterate()
+
+    @property
+    def position(self) -> str | None:
+        """The id behind which another stream can continue."""
+        return self._source.position
+
+    def __iter__(self) -> Iterator[T]:
+        return self
+
+    def __next__(self) -> T:
+        return self._items.__next__()
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._items.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _iterate(self) -> Generator[T, None, None]:
+        with closing(self._source.moments()) as moments:
+            for event in moments:
+                if event is None:
+                    continue
+                if event.type == self._end:
+                    return
+                yield self._made(event)
+                if event.type == self._last:
+                    return
+
+
+def _passes(error: ProblemError) -> bool:
+    return isinstance(error, BackPressure) or error.status >= 500

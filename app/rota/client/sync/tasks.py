@@ -1,0 +1,128 @@
+"""All tasks."""
+
+# Made by `python -m tests.client.sync_half` from the file of this name in `aio/`: edit that.
+
+from collections.abc import Sequence
+from typing import Any, Unpack
+
+from rota.client import wire
+from rota.client.models.registrations import Batch, BatchDryRun, DryRun, Registration
+from rota.client.models.tasks import BulkTasks, ListedTask, Task
+from rota.client.parameters import Members, OnConflict, TaskFilters, TaskVerb
+from rota.client.retries import Repeat
+from rota.client.sync.pages import Pages
+from rota.client.sync.registrations import Registrations
+from rota.client.sync.transport import Transport
+
+
+class Tasks:
+    """The tasks of the service."""
+
+    def __init__(self, transport: Transport) -> None:
+        self._transport = transport
+        self._registrations = Registrations(transport)
+
+    def list(self, **filters: Unpack[TaskFilters]) -> Pages[ListedTask]:
+        """List tasks, in the order of their names."""
+        return Pages(self._transport, wire.path("tasks"), filters, ListedTask)
+
+    def read(self, name: str) -> Task:
+        """Read a task; raises NotFound."""
+        return Task.model_validate(self._transport.read(wire.path("tasks", name)))
+
+    def create(
+        self,
+        *,
+        on_conflict: OnConflict = "reject",
+        idempotency_key: str | None = None,
+        **members: Any,
+    ) -> Registration:
+        """Register a task, with a name or without; raises TaskExists if the name is taken."""
+        reply = self._posted("tasks", members, on_conflict, idempotency_key)
+        return Registration.model_validate(reply)
+
+    def preview(self, *, on_conflict: OnConflict = "reject", **members: Any) -> DryRun:
+        """Return what `create` would do, with the fire times that would change."""
+        reply = self._posted("tasks", members, on_conflict, None, dry_run=True)
+        return DryRun.model_validate(reply)
+
+    def declare(
+        self, name: str, *, if_match: str | None = None, if_absent: bool = False, **members: Any
+    ) -> Registration:
+        """Create a task, or replace its definition; history and kv stay. Unchanged, it changes nothing.
+
+        `if_match`: only if this is its ETag; raises PreconditionFailed otherwise, or with `if_absent` if it exists.
+        """
+        return self._registrations.declare(name, members, if_match=if_match, if_absent=if_absent)
+
+    def preview_declaration(self, name: str, **members: Any) -> DryRun:
+        """Return what `declare` would do, with the fire times that would change."""
+        return self._registrations.preview(name, members)
+
+    def update(self, name: str, *, if_match: str | None = None, **members: Any) -> Registration:
+        """Change these members of a definition; None resets one."""
+        return self._registrations.update(name, members, if_match=if_match)
+
+    def delete(self, name: str, *, if_match: str | None = None) -> None:
+        """Cancel and remove a task, with its runs and its table."""
+        headers = wire.conditional(if_match)
+        self._transport.call("DELETE", wire.path("tasks", name), headers=headers)
+
+    def batch(
+        self,
+        items: Sequence[Members],
+        *,
+        on_conflict: OnConflict = "reject",
+        idempotency_key: str | None = None,
+    ) -> Batch:
+        """Register up to 10,000 tasks, all or none."""
+        body = {"items": list(items), "on_conflict": on_conflict}
+        reply = self._posted("tasks/batch", body, None, idempotency_key)
+        return Batch.model_validate(reply)
+
+    def preview_batch(
+        self, items: Sequence[Members], *, on_conflict: OnConflict = "reject"
+    ) -> BatchDryRun:
+        """Return what `batch` would do."""
+        body = {"items": list(items), "on_conflict": on_conflict}
+        reply = self._posted("tasks/batch", body, None, None, dry_run=True)
+        return BatchDryRun.model_validate(reply)
+
+    def bulk(
+        self,
+        verb: TaskVerb,
+        selector: Members,
+        *,
+        dry_run: bool = False,
+        idempotency_key: str | None = None,
+        **members: Any,
+    ) -> BulkTasks:
+        """Apply a verb to every task that a selector matches; `pause` takes a `reason`, `resume` a `catch_up`."""
+        # Each of the verbs but `run` does nothing the second time.
+        reply = self._transport.call(
+            "POST",
+            wire.path("tasks", verb),
+            body={"selector": selector, "dry_run": dry_run, **members},
+            headers=wire.keyed(idempotency_key),
+            repeat=Repeat.KEYED if verb == "run" else Repeat.SAFE,
+        )
+        return BulkTasks.model_validate(reply.members)
+
+    def _posted(
+        self,
+        path: str,
+        body: Members,
+        on_conflict: OnConflict | None,
+        idempotency_key: str | None,
+        *,
+        dry_run: bool | None = None,
+    ) -> dict[str, Any]:
+        reply = self._transport.call(
+            "POST",
+            wire.path(*path.split("/")),
+            query={"on_conflict": on_conflict, "dry_run": dry_run},
+            body=dict(body),
+            headers=wire.keyed(idempotency_key),
+            repeat=Repeat.SAFE if dry_run else Repeat.KEYED,
+        )
+        return reply.members
