@@ -84,6 +84,7 @@ from rota.store.follow_ups import follow_up
 from rota.store.measures import Measuring, server_of
 from rota.store.sealing import sealed_values
 from rota.web.dashboard import Dashboard
+from rota.web.guide import routes as guide
 
 log = structlog.get_logger(__name__)
 
@@ -177,6 +178,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     for router in _ROUTERS:
         app.include_router(router)
     app.include_router(problem_types.routes)
+    app.include_router(guide.routes)
     app.state.routes = [route for router in _ROUTERS for route in router.routes]
     docs.install(app, VERSION)
     return app

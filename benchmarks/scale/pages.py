@@ -52,7 +52,7 @@ _AROUND: Final = (
     "/load?tag=half",
     f"/load?task={BUSIEST}",
     *("/queues", "/holds", "/calendars", "/handlers", "/secrets", "/keys", "/system", "/runs/bulk"),
-    *("/runs/bulk/new", "/runs/bulk/new?status=failed", "/tasks/new"),
+    *("/runs/bulk/new", "/runs/bulk/new?status=failed", "/new-task"),
     *(
         "/audit",
         "/audit?action=task.deleted",

@@ -4,6 +4,7 @@ import contextlib
 import os
 import signal
 import socket
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,14 @@ class Server:
         self._client = httpx.Client(base_url=self.url, timeout=PATIENCE, trust_env=False)
         self._process: Process | None = None
 
-    def spawn(self) -> None:
+    def spawn(self, arguments: Sequence[str] = ()) -> None:
         """Begin the process; it may not listen yet."""
-        self._process = self._begin.start(["serve"], self.environment, self.log)
+        self._process = self._begin.start(["serve", *arguments], self.environment, self.log)
         self.is_running = True
 
-    def start(self, within: float = START_SECONDS) -> None:
+    def start(self, within: float = START_SECONDS, arguments: Sequence[str] = ()) -> None:
         """Start the process and wait until it can serve, for `within` seconds at most."""
-        self.spawn()
+        self.spawn(arguments)
         eventually(self._is_ready, "the service does not get ready", within)
 
     def kill(self) -> None:

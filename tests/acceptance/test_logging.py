@@ -1,7 +1,9 @@
 """What the service writes to its log, and in which form."""
 
 import json
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from typing import Any
 
@@ -34,6 +36,9 @@ def test_in_json_mode_every_line_is_json_including_the_first(serve: Serve) -> No
 
 @on_sqlite
 def test_in_json_mode_a_refusal_is_json(refused: Refused, database_url: str) -> None:
+    with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as connection:
+        connection.execute("CREATE TABLE of_another_program (id)")
+
     code, output = refused(database_url=database_url, port=free_port(), log_format="json")
 
     assert code != 0

@@ -4,6 +4,7 @@ import os
 import re
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,10 @@ def test_a_killed_process_leaves_no_lock(serve: Serve) -> None:
 
 
 def test_a_database_without_tables_is_refused(refused: Refused, database_url: str) -> None:
+    if database_url.startswith("sqlite"):  # a new file would be made
+        with closing(sqlite3.connect(database_url.removeprefix("sqlite:///"))) as connection:
+            connection.execute("CREATE TABLE of_another_program (id)")
+
     result = refused(database_url=database_url, port=free_port())
 
     check(result, "rota db upgrade")

@@ -158,12 +158,16 @@ class Reader:
             return False
 
     def _save(self, name: str, block: Block) -> None:
-        path = self._folder / name
+        path = self._working_folder() / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(block.text)
         check_file(block.language, path, block.text)
         if path.suffix == ".py":
             runpy.run_path(str(path), run_name=path.stem)
+
+    def _working_folder(self) -> Path:
+        """Return the folder that the reader has changed to."""
+        return Path(self._shell.run("pwd").printed.strip())
 
     def _compare(self, shown: str, printed: str) -> None:
         assert agrees(shown, printed), f"{printed}\n--- the page shows ---\n{shown}"
@@ -214,13 +218,18 @@ def commands_of(text: str) -> Iterator[tuple[str, str]]:
             command, shown = [line[2:]], []
         elif line.startswith("> ") and not shown:
             command.append(line[2:])
-        elif command and not shown and command[-1].endswith("\\"):
+        elif command and not shown and (command[-1].endswith("\\") or _is_open(command)):
             command.append(line)
         else:
             assert command, f"a block for a terminal begins with `$ `, and not with {line}"
             shown.append(line)
     assert command, "a block for a terminal has no command"
     yield "\n".join(command), "\n".join(shown)
+
+
+def _is_open(command: list[str]) -> bool:
+    """Return whether a quotation goes on after the last line of a command."""
+    return "\n".join(command).count("'") % 2 == 1
 
 
 def programs_of(blocks: list[Block]) -> set[str]:

@@ -1,13 +1,12 @@
-"""Every block of code of the tutorial and the guides does what it shows."""
+"""Every block of code of the guides does what it shows; the tutorial has a test of its own."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.docs.blocks import blocks_of
 from tests.docs.exceptions import BLOCKS, PAGES
-from tests.docs.programs import ROOT, fast_rota, missing
+from tests.docs.programs import ROOT, missing
 from tests.docs.reader import Reader, programs_of
 
 DOCS = ROOT / "docs"
@@ -15,7 +14,6 @@ PAGES_WITH_CODE = [
     page
     for page in (
         ROOT / "README.md",
-        *sorted((DOCS / "tutorial").rglob("*.md")),
         *sorted((DOCS / "guides").rglob("*.md")),
     )
     if "\n```" in page.read_text()
@@ -24,12 +22,6 @@ PAGES_WITH_CODE = [
 
 def name_of(page: Path) -> str:
     return str(page.relative_to(ROOT))
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    with fast_rota(tmp_path_factory.mktemp("bin") / "rota") as folder:
-        yield folder
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,14 @@ def chosen_server(
     return _over(contexts.named(name) if name else Server(DEFAULT_URL), None, key)
 
 
+def is_chosen(
+    *, url: str | None, context: str | None, environ: Mapping[str, str] = os.environ
+) -> bool:
+    """Return whether options, the environment or the contexts choose a service; else it is that of this machine."""
+    named = url or context or environ.get("ROTA_URL") or environ.get("ROTA_CONTEXT")
+    return bool(named or read_contexts().current)
+
+
 def _over(server: Server, url: str | None, key: str | None) -> Server:
     """Return a context, with what was given in place of it."""
     if url is not None:

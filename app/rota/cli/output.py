@@ -6,13 +6,20 @@ Texts from a service are untrusted: `printable` shows what would move the cursor
 import json
 import sys
 import unicodedata
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 from rich.text import Text
 
@@ -119,9 +126,25 @@ def note(sentence: str) -> None:
     typer.echo(sentence, err=True)
 
 
+class Bar:
+    """A progress bar."""
+
+    def __init__(self, shown: Progress, task: TaskID) -> None:
+        self._shown = shown
+        self._task = task
+
+    def advance(self, more: int) -> None:
+        """Say that so much more is done."""
+        self._shown.advance(self._task, more)
+
+    def set_total(self, total: int) -> None:
+        """Say how much there is, once that is known."""
+        self._shown.update(self._task, total=total)
+
+
 @contextmanager
-def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-    """Show a bar while something long is done, if somebody is there; yields a function that takes how much more is."""
+def progress(label: str, total: int | None) -> Iterator[Bar]:
+    """Show a bar on the standard error while something long is done, if somebody is there."""
     shown = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
@@ -132,5 +155,4 @@ def progress(label: str, total: int | None) -> Iterator[Callable[[int], None]]:
         transient=True,
     )
     with shown:
-        task = shown.add_task(label, total=total)
-        yield lambda more: shown.advance(task, more)
+        yield Bar(shown, shown.add_task(label, total=total))

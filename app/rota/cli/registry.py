@@ -56,8 +56,104 @@ COMMANDS = (
         "Run the service: HTTP API, scheduler and workers in one process.",
         SERVICE,
     ),
+    Entry(
+        "preview",
+        "rota.cli.local.preview",
+        "preview",
+        "Show when a schedule would fire, in words and as times. Needs no service.",
+        WORK,
+    ),
+    Entry(
+        "dev",
+        "rota.cli.local.dev",
+        "dev",
+        "Serve while handlers are written: makes the database, and starts again when a Python file changes.",
+        SERVICE,
+    ),
+    Entry(
+        "init",
+        "rota.cli.local.init",
+        "init",
+        "Write a handler, a task and a test in a new or empty folder. Overwrites nothing.",
+        SERVICE,
+    ),
+    Entry(
+        "import",
+        "rota.cli.local.importing.commands",
+        "group",
+        "Schedules of other programs as tasks.",
+        WORK,
+    ),
     Entry("db", "rota.cli.local.database", "group", "The database.", SERVICE),
-    Entry("key", "rota.cli.local.keys", "group", "API keys.", SERVICE),
+    Entry("key", "rota.cli.keys", "group", "API keys.", SERVICE),
+    Entry("task", "rota.cli.remote.tasks.group", "group", "Tasks.", WORK),
+    Entry(
+        "apply",
+        "rota.cli.remote.apply.command",
+        "apply",
+        "Make the tasks of the service those of files.",
+        WORK,
+    ),
+    Entry(
+        "run", "rota.cli.remote.runs.group", "group", "Runs. `rota run TASK` runs a task now.", WORK
+    ),
+    Entry("kv", "rota.cli.remote.kv.group", "group", "The key-value table of a task.", WORK),
+    Entry(
+        "explain",
+        "rota.cli.remote.resources.explain",
+        "explain",
+        "Say why a task does not run.",
+        WORK,
+    ),
+    Entry(
+        "events",
+        "rota.cli.remote.resources.events",
+        "events",
+        "Print events as they happen.",
+        WORK,
+    ),
+    Entry(
+        "stats",
+        "rota.cli.remote.resources.stats",
+        "stats",
+        "Show how runs went: successes, durations, lateness, missed fire times.",
+        WORK,
+    ),
+    Entry(
+        "hold",
+        "rota.cli.remote.resources.holds",
+        "group",
+        "Spans of time in which tasks do not fire.",
+        WORK,
+    ),
+    Entry(
+        "calendar",
+        "rota.cli.remote.resources.calendars",
+        "group",
+        "Named days that schedules leave out.",
+        WORK,
+    ),
+    Entry(
+        "handler",
+        "rota.cli.remote.resources.handlers",
+        "group",
+        "Handlers: what tasks can run.",
+        WORK,
+    ),
+    Entry(
+        "queue",
+        "rota.cli.remote.resources.queues",
+        "group",
+        "Queues: limits, and what waits in them.",
+        WORK,
+    ),
+    Entry(
+        "secret",
+        "rota.cli.remote.resources.secrets",
+        "group",
+        "Named secrets for calls over HTTP.",
+        WORK,
+    ),
     Entry(
         "context",
         "rota.cli.context_commands",
@@ -81,10 +177,10 @@ class Group(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-def group_of_commands(help: str) -> typer.Typer:
+def group_of_commands(help: str, cls: type[Group] = Group) -> typer.Typer:
     """Return a group that a module adds its commands to."""
     return typer.Typer(
-        cls=Group,
+        cls=cls,
         help=help,
         no_args_is_help=True,
         add_completion=False,
@@ -136,13 +232,15 @@ class CommandLine(Group):
             windows_expand_args=windows_expand_args,
             **extra,
         )
-        return _exit(run) if standalone_mode else run()
+        return run_and_exit(run) if standalone_mode else run()
 
 
-def _exit(run: Callable[[], Any]) -> NoReturn:
+def run_and_exit(run: Callable[[], Any]) -> NoReturn:
     """Run a command, print the error that it ends with, and exit."""
     try:
         ended = run()
+    except typer.Exit as ended_early:
+        sys.exit(ended_early.exit_code)
     except typer.TyperException as error:
         raise _ended(_usage(error), ExitCode.REFUSED) from None
     except typer.Abort:

@@ -28,11 +28,14 @@ class Address:
 
 
 def address(url: str | None, key: str | None) -> Address:
-    """Return the address, completed from ROTA_URL and ROTA_KEY; raises ValueError for what is no URL."""
+    """Return the address, completed from ROTA_URL and ROTA_KEY; raises ValueError for what is no URL.
+
+    `key`: None is ROTA_KEY; an empty one is none, so that a key is sent to no other service than its own.
+    """
     url = (url or os.environ.get("ROTA_URL") or DEFAULT_URL).rstrip("/")
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ValueError(f"{url!r} is no URL of a service: give one such as {DEFAULT_URL!r}")
     if parts.query or parts.fragment:
         raise ValueError(f"The URL of a service has no query and no fragment: {url!r}")
-    return Address(url, key or os.environ.get("ROTA_KEY") or None)
+    return Address(url, (os.environ.get("ROTA_KEY") if key is None else key) or None)

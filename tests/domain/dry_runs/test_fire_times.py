@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rota.domain.dry_runs.fire_times import DAYS, FireTimeDiff, diff_fire_times
-from rota.domain.runs.upcoming import first_runs, next_runs
+from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.definitions import After, AnyOf
+from rota.domain.schedules.first_runs import first_runs
 from rota.domain.schedules.moved_fire_time import moved, taken_back
 from rota.domain.step_budget import limited_to
 from rota.domain.tasks.definition import Task, TaskStatus

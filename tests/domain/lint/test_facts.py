@@ -14,9 +14,9 @@ from rota.domain.cron import expression as cron
 from rota.domain.fire_time import TICK
 from rota.domain.lint.dst_changes import AHEAD
 from rota.domain.lint.rules import lint
-from rota.domain.runs.upcoming import first_runs
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import fire_times
+from rota.domain.schedules.first_runs import first_runs
 from rota.domain.time_zones.zone import stretch_at
 from tests.domain.schedules.rules import read
 from tests.support.factories import DAY, HOUR, MINUTE, NOON

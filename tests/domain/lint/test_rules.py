@@ -17,9 +17,9 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.domain.runs.run_facts import RunFacts
 from rota.domain.runs.settlement import settle
-from rota.domain.runs.upcoming import first_runs
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import fire_times, first_fire
+from rota.domain.schedules.first_runs import first_runs
 from rota.errors import Unplannable
 from tests.domain.schedules.rules import ALL, ZONES, read
 from tests.support.factories import DAY, NOON, define, numbered

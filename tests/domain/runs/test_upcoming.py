@@ -15,7 +15,6 @@ from rota.domain.runs.plan import DueTask
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.runs.upcoming import (
-    first_runs,
     has_times_that_do_not_run,
     next_run,
     next_runs,
@@ -23,6 +22,7 @@ from rota.domain.runs.upcoming import (
 )
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import after_finish, fires_after_finish, first_fire
+from rota.domain.schedules.first_runs import first_runs
 from rota.domain.schedules.moved_fire_time import moved
 from rota.domain.tasks.definition import Task, TaskStatus
 from tests.domain.schedules.rules import ALL, ANCHOR, read

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.domain.runs.upcoming import first_runs
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import fire_times
+from rota.domain.schedules.first_runs import first_runs
 from rota.domain.time_zones.zone import stretch_at
 from tests.domain.schedules.rules import ALL, ANCHOR, read
 from tests.domain.time_zones.wall import Window, changes, cron_rule, is_fixed, zones_by_history

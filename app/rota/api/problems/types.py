@@ -298,5 +298,6 @@ async def page(slug: str) -> HTMLResponse:
     return HTMLResponse(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(slug)}</title>"
         f"<body style='font:16px/1.5 system-ui;max-width:40em;margin:3em auto;padding:0 1em'>"
-        f"<h1>{escape(slug)}</h1><p>HTTP {status}</p><p>{text}</p></body></html>"
+        f"<h1>{escape(slug)}</h1><p>HTTP {status}</p><p>{text}</p>"
+        f"<p><a href='/guide/reference/service/problems'>All types of problems</a></p></body></html>"
     )

@@ -15,9 +15,9 @@ from rota.api.tasks.response_models import FireTimeOut, PreviewOut
 from rota.api.tasks.views import show_finding
 from rota.domain.lint.rules import left_out, lint
 from rota.domain.primitives.instants import format_instant
-from rota.domain.runs.upcoming import first_runs
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.descriptions import describe as in_english
+from rota.domain.schedules.first_runs import first_runs
 from rota.domain.schedules.past_times import check_not_past
 from rota.domain.schedules.requested_times import zone_of
 from rota.domain.step_budget import too_costly

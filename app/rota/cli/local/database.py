@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from rota.cli.local.database_check import check
+from rota.cli.local.database_copy import backup
 from rota.cli.local.terminal import announce, commit, opened, refusal, settings_of
 from rota.cli.registry import group_of_commands
 from rota.db import migrations
@@ -15,6 +17,8 @@ from rota.store.sealing.header_rotation import header_keys
 from rota.store.sealing.input_rotation import earlier_keys
 
 group = group_of_commands("The database.")
+group.command()(backup)
+group.command()(check)
 
 
 @group.command()

@@ -5,8 +5,9 @@ import gc
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Annotated
 
 import structlog
@@ -19,7 +20,8 @@ from rota import logs
 from rota.api.edge.limits import limits
 from rota.api.edge.protocol import http_protocol
 from rota.api.edge.security_headers import HEADERS
-from rota.cli.local.terminal import announce, check_exists, database_of, refusal, settings_of
+from rota.cli.local.first_start import hold_everything, make_new_file
+from rota.cli.local.terminal import announce, database_of, refusal, settings_of
 from rota.clock import SystemClock
 from rota.db.engines.sqlite_file import exists
 from rota.db.engines.urls import parse_url
@@ -40,18 +42,32 @@ def serve(
         str | None, typer.Option(help="Address to listen on [ROTA_HOST, 127.0.0.1].")
     ] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on [ROTA_PORT, 8000].")] = None,
+    paused: Annotated[
+        bool,
+        typer.Option(
+            "--paused",
+            help="Hold every task from the start on, as for a restored backup: nothing fires or starts until the hold "
+            "'paused-at-start' is ended.",
+        ),
+    ] = False,
 ) -> None:
     """Run the service: HTTP API, scheduler and workers in one process."""
-    settings = settings_of(host=host, port=port)
+    run_service(settings_of(host=host, port=port), paused=paused)
+
+
+def run_service(settings: Settings, *, paused: bool = False) -> None:
+    """Serve until a signal stops it. Exits with what prevents the start."""
     only_loopback = _is_bound_to_loopback(settings)
     logs.configure(settings)
     _warn_of_unknown_variables()
     try:
-        check_exists(settings.database_url)
         with (
             _listening(settings, only_loopback=only_loopback) as sockets,
             asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner,
         ):
+            make_new_file(settings)
+            if paused:
+                hold_everything(settings)
             runner.run(_serve(settings, sockets))
     except AppError as error:
         raise refusal(error.detail) from None
@@ -72,7 +88,7 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     """Start the service, then accept; stop accepting, then drain. Raises what prevents the start."""
     application = create_app(settings)
     config = server_config(application, settings)
-    server = _Server(config, application)
+    server = _Server(config, application, partial(_greet, settings, sockets))
 
     def stop(*_: object) -> None:
         server.should_exit = True
@@ -84,7 +100,6 @@ async def _serve(settings: Settings, sockets: list[socket.socket]) -> None:
     async with application.router.lifespan_context(application):
         _tune_collector()
         if not server.should_exit:
-            _greet(settings, sockets)
             await server.serve(sockets)
 
 
@@ -107,7 +122,7 @@ def server_config(application: FastAPI, settings: Settings) -> uvicorn.Config:
 
 
 def _greet(settings: Settings, sockets: list[socket.socket]) -> None:
-    """Announce the URL of the service once it is ready."""
+    """Announce the URL of the service once it answers."""
     host = settings.host.strip("[]")
     shown = f"[{host}]" if ":" in host else host
     port = sockets[0].getsockname()[1]
@@ -117,11 +132,19 @@ def _greet(settings: Settings, sockets: list[socket.socket]) -> None:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn waits for open requests when it stops; streams, which never end by themselves, are closed first."""
+    """Calls `greet` once it accepts requests, and closes streams when it stops: they never end by themselves."""
 
-    def __init__(self, config: uvicorn.Config, application: FastAPI) -> None:
+    def __init__(
+        self, config: uvicorn.Config, application: FastAPI, greet: Callable[[], None]
+    ) -> None:
         super().__init__(config)
         self._application = application
+        self._greet = greet
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._greet()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._application.state.services.streams.close()

@@ -47,8 +47,19 @@ def migrating_engine(url: URL) -> Engine:
     return _sqlite(url, begin="BEGIN IMMEDIATE", pragmas=("PRAGMA foreign_keys=OFF",), pool_size=1)
 
 
+def inspecting_engine(url: URL) -> Engine:
+    """Return an engine that only reads, beside a service: it takes no lock and changes no mode of the file."""
+    return _sqlite(url, begin="BEGIN", pragmas=("PRAGMA query_only=ON",), pool_size=1, usual=())
+
+
 def _sqlite(
-    url: URL, *, begin: str, pragmas: tuple[str, ...], pool_size: int, lock: FileLock | None = None
+    url: URL,
+    *,
+    begin: str,
+    pragmas: tuple[str, ...],
+    pool_size: int,
+    lock: FileLock | None = None,
+    usual: tuple[str, ...] = _PRAGMAS,
 ) -> Engine:
     arguments: Any = url.get_dialect()().create_connect_args(url)
     given, named = arguments
@@ -75,7 +86,7 @@ def _sqlite(
     def _configure(connection: Any, _record: Any) -> None:
         # `_begin` begins transactions, not the driver.
         connection.isolation_level = None
-        for pragma in (*_PRAGMAS, *pragmas):
+        for pragma in (*usual, *pragmas):
             connection.execute(pragma)
 
     @event.listens_for(engine, "begin")

@@ -11,7 +11,6 @@ from rota.domain.runs.due_parts import held_spans
 from rota.domain.runs.plan import DueTask
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
-from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import (
     After,
     AnyOf,
@@ -26,10 +25,10 @@ from rota.domain.schedules.definitions import (
 from rota.domain.schedules.fire_times import (
     after_finish,
     fires_after_finish,
-    first_fire,
     is_left_out,
     upcoming,
 )
+from rota.domain.schedules.first_runs import first_delayed
 from rota.domain.step_budget import FOR_A_TASK, limited_to
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import Unplannable
@@ -55,16 +54,6 @@ def next_runs(task: Task, now: datetime, number: int) -> list[datetime]:
     left = runs_left(task)
     # What was set by hand after the last of them fires all the same.
     return runs[: number if left is None else min(number, max(left, 1))]
-
-
-def first_runs(schedule: Planned, anchor: Anchor, number: int) -> list[datetime]:
-    """Return up to `number` first fire times (UTC) of a schedule registered as the anchor says. Raises Unplannable."""
-    first = first_fire(schedule, anchor)
-    if first is None:
-        return []
-    if fires_after_finish(schedule):
-        return _first_delayed(schedule, anchor, first)[:number]
-    return upcoming(schedule, anchor, first - TICK, number, schedule.max_runs)
 
 
 def next_run(task: Task) -> datetime | None:
@@ -182,13 +171,7 @@ def _next_delayed(task: Task, first: datetime, now: datetime) -> list[datetime]:
     if task.status is TaskStatus.PAUSED and first <= now:
         at = after_finish(schedule, anchor, now)
         return [] if at is None else [at]
-    return _first_delayed(schedule, anchor, first) if _may_not_run(task, first) else [first]
-
-
-def _first_delayed(schedule: Planned, anchor: Anchor, first: datetime) -> list[datetime]:
-    """Return the fire time itself, or that which follows if the rule leaves it out."""
-    at = after_finish(schedule, anchor, first) if is_left_out(schedule, anchor, first) else first
-    return [] if at is None else [at]
+    return first_delayed(schedule, anchor, first) if _may_not_run(task, first) else [first]
 
 
 def _may_not_run(task: Task, first: datetime) -> bool:

@@ -13,7 +13,8 @@ from rota.web.page import Page, Views, see_other
 _PER_PAGE: Final = 50
 _SCOPES: Final = tuple(each.value for each in Scope)
 _SCOPE: Final = "scope:"
-_FIELDS: Final = ("name", "tasks", "queues", "rate", "expires_at")
+_QUOTAS: Final = ("max_tasks", "max_unfinished_runs")
+_FIELDS: Final = ("name", "tasks", "queues", "rate", *_QUOTAS, "expires_at")
 
 
 async def show(page: Page) -> Response:
@@ -90,6 +91,7 @@ def _body(form: Mapping[str, str]) -> dict[str, Any]:
         "tasks": _names(form.get("tasks", "")),
         "queues": _names(form.get("queues", "")),
         "rate": _number(form.get("rate", "").strip()),
+        **{name: _whole(form.get(name, "").strip()) for name in _QUOTAS},
         "expires_at": form.get("expires_at", "").strip() or None,
     }
     return {name: value for name, value in body.items() if value is not None}
@@ -105,6 +107,13 @@ def _number(given: str) -> float | str | None:
         return float(given) if given else None
     except ValueError:
         return given
+
+
+def _whole(given: str) -> int | str | None:
+    """Return a whole number as it was typed, likewise."""
+    if not given:
+        return None
+    return int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else given
 
 
 VIEWS: Final[Views] = {

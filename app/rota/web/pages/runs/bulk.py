@@ -20,6 +20,8 @@ VERBS: Final = {
     "cancel": "Cancel",
     "delete": "Delete",
 }
+#: What cannot be undone is confirmed by typing how many runs it is for.
+_TYPED: Final = frozenset({"delete"})
 _RESULTS: Final = ("pending", "done", "changed", "refused")
 #: What confirming and cancelling wait for, in seconds: small operations end at once.
 _WAIT: Final = 1
@@ -50,6 +52,10 @@ async def preview(page: Page) -> Response:
 
 async def show(page: Page) -> Response:
     """Show a bulk operation: what it would do, how far it is, or what it has done."""
+    return await _show(page)
+
+
+async def _show(page: Page, fault: str | None = None) -> Response:
     id, chosen = page.part("id"), page.parameters.get("result", "")
     bulk, items = await asyncio.gather(
         page.api.get("bulk", id),
@@ -64,6 +70,8 @@ async def show(page: Page) -> Response:
     )
     return page.show(
         "runs/bulk.html",
+        status=422 if fault else 200,
+        fault=fault,
         bulk=bulk,
         verb=VERBS[bulk["verb"]],
         items=items["items"],
@@ -74,10 +82,21 @@ async def show(page: Page) -> Response:
 
 
 async def confirm(page: Page) -> Response:
-    """Execute a preview."""
+    """Execute a preview; one that deletes if the number of runs was typed."""
     id = page.part("id")
+    fault = await _not_confirmed(page, id)
+    if fault is not None:
+        return await _show(page, fault)
     await page.api.call("POST", ("bulk", id, "confirm"), {"wait": _WAIT})
     return see_other(page.url_of("runs", "bulk", id))
+
+
+async def _not_confirmed(page: Page, id: str) -> str | None:
+    bulk = await page.api.get("bulk", id)
+    typed = (await page.form()).get("confirmation", "").replace(",", "").strip()
+    if bulk["verb"] not in _TYPED or typed == str(bulk["runs"]):
+        return None
+    return f"Type {bulk['runs']}, the number of runs. Nothing was deleted."
 
 
 async def cancel(page: Page) -> Response:

@@ -74,7 +74,7 @@ def _asked(page: Page, filters: RunFilters) -> dict[str, str]:
 async def _texts(page: Page, groups: Sequence[Mapping[str, Any]]) -> list[str | None]:
     """Return what the errors of each group contain, where their type does not tell it from other groups."""
     first = {(each["type"], each["message"]): each for each in groups if each["type"] is not None}
-    types = Counter(type for type, _ in first)
+    types = Counter(kind for kind, _ in first)
     told = {error: each for error, each in first.items() if types[error[0]] > 1}
     texts = await asyncio.gather(*(_text(page, each) for each in told.values()))
     by_error = dict(zip(told, texts, strict=True))

@@ -9,7 +9,9 @@ from starlette.responses import Response
 from rota.web.api_client import ApiProblemError
 from rota.web.charts.of_task import timeline
 from rota.web.page import Page, Views, see_other
-from rota.web.snippets import as_curl, as_python, as_yaml, definition_of
+from rota.web.snippets.definitions import definition_of
+from rota.web.snippets.programs import as_client, as_command, as_crontab, as_curl, as_handler
+from rota.web.snippets.yaml_text import as_yaml
 from rota.web.task_times import next_times, with_times, zone_of
 
 _UPCOMING: Final = 5
@@ -145,14 +147,17 @@ async def _upcoming(page: Page, name: str) -> list[str]:
 
 
 def _snippets(page: Page, task: Task) -> list[tuple[str, str, str]]:
-    """Return the task as curl, Python and YAML: an id, a heading and the text of each."""
+    """Return the task as code: an id, a heading and the text of each."""
     definition, with_key = definition_of(task), page.session is not None
-    base = str(page.request.base_url).rstrip("/")
-    url = f"{base}/v1/tasks/{task['name']}"
+    base, name = str(page.request.base_url).rstrip("/"), task["name"]
+    url = f"{base}/v1/tasks/{name}"
     return [
         ("curl", "curl", as_curl(url, definition, with_key=with_key)),
-        ("python", "Python", as_python(url, definition, with_key=with_key)),
-        ("yaml", "YAML", as_yaml(task["name"], definition)),
+        ("python", "Python", as_client(base, name, definition, with_key=with_key)),
+        ("handler", "In a handler", as_handler(name, definition)),
+        ("yaml", "YAML, for rota apply -f", as_yaml(name, definition)),
+        ("cli", "Command line", as_command(base, name, definition)),
+        ("crontab", "crontab: run it from there", as_crontab(url, definition, with_key=with_key)),
     ]
 
 

@@ -97,8 +97,8 @@ _ACTIONS: Final[Mapping[str, Callable[[TaskForm], Awaitable[Response]]]] = {
 }
 
 VIEWS: Final[Views] = {
-    ("GET", "/ui/tasks/new"): show_new,
-    ("POST", "/ui/tasks/new"): send_new,
+    ("GET", "/ui/new-task"): show_new,
+    ("POST", "/ui/new-task"): send_new,
     ("GET", "/ui/tasks/{name}/edit"): show_edit,
     ("POST", "/ui/tasks/{name}/edit"): send_edit,
 }

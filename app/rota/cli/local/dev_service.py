@@ -1,0 +1,17 @@
+"""The process that `rota dev` starts."""
+
+from rota.cli.local.serve import run_service
+from rota.cli.local.terminal import settings_of
+from rota.cli.registry import run_and_exit
+from rota.db import migrations
+
+
+def run() -> None:
+    """Migrate the database, and serve. Exits."""
+    run_and_exit(_serve)
+
+
+def _serve() -> None:
+    settings = settings_of()
+    migrations.upgrade(settings.database_url)
+    run_service(settings)

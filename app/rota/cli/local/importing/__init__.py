@@ -1,0 +1,1 @@
+"""`rota import`: schedules of other programs as tasks. Nothing that is read is executed."""

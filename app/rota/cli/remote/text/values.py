@@ -1,0 +1,12 @@
+"""Values of JSON in a line."""
+
+import json
+from typing import Any
+
+_MOST = 60
+
+
+def shortened(value: Any, most: int = _MOST) -> str:
+    """Return the beginning of a value as JSON in one line."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= most else f"{text[: most - 1]}…"
