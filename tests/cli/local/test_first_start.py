@@ -1,5 +1,6 @@
 """`rota serve` on nothing makes its file; with `--paused` everything is held before anything can fire."""
 
+import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -31,7 +32,9 @@ def test_a_new_file_gets_its_tables_and_is_announced(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "rota.db"
-    file.touch()  # as a first start leaves it that was killed
+    with closing(sqlite3.connect(file)) as connection:  # as a first start leaves it that was killed
+        connection.execute("PRAGMA journal_mode=WAL")
+    assert file.stat().st_size > 0
 
     make_new_file(settings)
     make_new_file(settings)
