@@ -91,10 +91,14 @@ export class Rota {
   async exchange(method, path, { query, body, headers = {}, once = false, again = once } = {}) {
     const given = { ...headers, ...(once && { "idempotency-key": randomUUID() }) };
     const repeatable = method !== "POST" || again;
+    let lost = false;
     for (let attempt = 0; ; attempt++) {
       try {
         return await this.#attempt(method, path, query, body, given);
       } catch (error) {
+        // The request before, whose reply was lost, has removed it.
+        if (method === "DELETE" && lost && error.type === "not-found") return { status: 204, body: null };
+        lost ||= error instanceof Unreachable;
         const passing = error instanceof Unreachable ? repeatable : mayPass(error, repeatable);
         if (!passing || attempt >= this.retries) throw Object.assign(error, { repeated: attempt > 0 });
         await sleep(1000 * (error.retryAfter ?? Math.random() * Math.min(0.1 * 2 ** attempt, 5)));
