@@ -29,7 +29,6 @@ run: export ROTA_DATABASE_URL ?= sqlite:///rota.db
 run: export ROTA_HANDLERS ?= examples/handlers.py
 run: $(VENV)/.installed-run ## Migrate ./rota.db and serve on http://HOST:PORT (default 127.0.0.1:8000)
 	$(BIN)/rota db upgrade
-	@echo "Rota listens on http://$(HOST):$(PORT); its documentation is at http://$(HOST):$(PORT)/docs"
 	@exec $(BIN)/rota serve --host $(HOST) --port $(PORT) $(ARGS)
 
 test: $(VENV)/.installed-dev ## Run the default test suite (ARGS="tests/store -k claim" for a part)

@@ -24,7 +24,7 @@ class Received:
     body: bytes
 
 
-Answer = bytes | Callable[[socket.socket], None]
+Answer = bytes | Callable[[socket.socket], object]
 
 
 def answer(status: int, body: Any = None, **headers: str) -> bytes:
@@ -66,7 +66,7 @@ class FaultyServer:
 
     def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = "http://127.0.0.1:{}".format(self._listener.getsockname()[1])
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self.received: list[Received] = []
         self._planned: deque[Answer] = deque()
         self._by_path: dict[str, deque[Answer]] = {}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import rota.client.models
+from rota.client import InvalidResponse
 from rota.client.models.base import Model
 from rota.client.models.runs import Progress
 from tests.support.openapi import openapi_document
@@ -43,3 +44,8 @@ def test_members_of_a_newer_service_are_kept() -> None:
     made = Progress.model_validate({"fraction": 0.5, "message": None, "phase": "upload"})
 
     assert made.model_dump() == {"fraction": 0.5, "message": None, "phase": "upload"}
+
+
+def test_what_is_something_else_is_reported() -> None:
+    with pytest.raises(InvalidResponse, match="no ProgressOut: fraction: Input should be"):
+        Progress.of({"fraction": "much", "message": None})

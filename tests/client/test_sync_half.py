@@ -25,12 +25,12 @@ def test_the_half_that_awaits_nothing_awaits_nothing() -> None:
                 assert not inspect.getmembers(kind, inspect.iscoroutinefunction), name
 
 
-def test_both_halves_have_the_same_methods() -> None:
+def test_both_halves_have_the_samemethods() -> None:
     with Rota("http://localhost:1") as one:
         other = AsyncRota("http://localhost:1")
-        assert _methods(one) == _methods(other)
-        assert _methods(one.task("t")) == _methods(other.task("t"))
-        assert _methods(one.run("r")) == _methods(other.run("r"))
+        assert methods(one) == methods(other)
+        assert methods(one.task("t")) == methods(other.task("t"))
+        assert methods(one.run("r")) == methods(other.run("r"))
 
 
 def test_the_client_imports_nothing_that_it_does_not_need() -> None:
@@ -45,7 +45,8 @@ def test_the_client_imports_nothing_that_it_does_not_need() -> None:
     assert not [name for name in HEAVY if name in loaded]
 
 
-def _methods(thing: Any) -> dict[str, Any]:
+def methods(thing: Any) -> dict[str, Any]:
+    """Return the arguments of each public method of a client, a namespace or a handle."""
     found: dict[str, Any] = {}
     for name, value in inspect.getmembers(thing):
         if name.startswith("_"):
@@ -53,5 +54,5 @@ def _methods(thing: Any) -> dict[str, Any]:
         if callable(value):
             found[name] = list(inspect.signature(value).parameters)
         elif type(value).__module__.startswith("rota.client."):
-            found |= {f"{name}.{each}": given for each, given in _methods(value).items()}
+            found |= {f"{name}.{each}": given for each, given in methods(value).items()}
     return found

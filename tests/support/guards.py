@@ -235,7 +235,9 @@ GUARDS = {
     ),
     "claim: live lease": Guard(
         _true("rota.store.runs.claiming.claim.lease_is_live"),
-        ("runs/claiming/test_claim.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),
+        (
+            "runs/claiming/test_claim.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",
+        ),
     ),
     "lease: declared handlers": Guard(
         _true("rota.store.runs.claiming.leasing.is_declared"),

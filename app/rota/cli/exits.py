@@ -1,25 +1,31 @@
 """Exit codes, and errors that end a command."""
 
+from collections.abc import Mapping
 from enum import IntEnum
 
 from rota.errors import AppError, Conflict, NotFound, PreconditionFailed
 
 
 class ExitCode(IntEnum):
-    """What scripts can rely on."""
+    """What scripts can rely on; `MEANINGS` says what each stands for."""
 
-    #: The command did what it was asked to do.
     DONE = 0
-    #: It did, and what it was about failed: the run of `--wait`, a finding of `rota doctor`.
     FAILED = 1
-    #: Wrong use, or refused.
     REFUSED = 2
-    #: The service or the database cannot be reached.
     UNREACHABLE = 3
-    #: There is no such task, run, key, …
     NOT_FOUND = 4
-    #: The present state does not allow it, or it was changed meanwhile.
     CONFLICT = 5
+
+
+MEANINGS: Mapping[ExitCode, str] = {
+    ExitCode.DONE: "The command did what it was asked to do.",
+    ExitCode.FAILED: "It did, and what it was about has failed: the run of `--wait`, a check of `rota doctor`, a line "
+    "of `rota import`.",
+    ExitCode.REFUSED: "Wrong use, or it was refused: a wrong option, a wrong setting, a key without the right.",
+    ExitCode.UNREACHABLE: "The service cannot be reached.",
+    ExitCode.NOT_FOUND: "There is no such task, run, key, file or context.",
+    ExitCode.CONFLICT: "The present state does not allow it: it exists already, or was changed meanwhile.",
+}
 
 
 class CommandFailed(Exception):

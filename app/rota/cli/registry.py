@@ -84,6 +84,13 @@ COMMANDS = (
         "Schedules of other programs as tasks.",
         WORK,
     ),
+    Entry(
+        "doctor",
+        "rota.cli.local.doctor",
+        "doctor",
+        "Look for what is wrong with settings, database, handlers and machine; name the fix of each finding.",
+        SERVICE,
+    ),
     Entry("db", "rota.cli.local.database", "group", "The database.", SERVICE),
     Entry("key", "rota.cli.keys", "group", "API keys.", SERVICE),
     Entry("task", "rota.cli.remote.tasks.group", "group", "Tasks.", WORK),

@@ -11,9 +11,10 @@ RotaError
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from rota.client.models.runs import Run
+if TYPE_CHECKING:
+    from rota.client.models.runs import Run
 
 
 class RotaError(Exception):
@@ -84,7 +85,7 @@ class BackPressure(ProblemError):
 class RunNotSucceeded(RotaError):
     """The run has ended, but not as succeeded; `run` is the run."""
 
-    def __init__(self, run: Run) -> None:
+    def __init__(self, run: "Run") -> None:
         super().__init__(run)
         self.run = run
 
@@ -116,7 +117,7 @@ _ENDS = {"failed": "failed", "cancelled": "been cancelled", "skipped": "been ski
 _BY_STATUS = {"failed": RunFailed, "cancelled": RunCancelled, "skipped": RunSkipped}
 
 
-def not_succeeded(run: Run) -> RunNotSucceeded:
+def not_succeeded(run: "Run") -> RunNotSucceeded:
     """Return the error for a run that has ended, but not as succeeded."""
     return _BY_STATUS.get(run.status, RunNotSucceeded)(run)
 

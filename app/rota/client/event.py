@@ -36,4 +36,4 @@ def event_of(sent: ServerSentEvent) -> Event:
 
 def log_line_of(sent: ServerSentEvent) -> LogLine:
     """Return the line of an event of followed logs."""
-    return LogLine.model_validate(event_of(sent).data)
+    return LogLine.of(event_of(sent).data)

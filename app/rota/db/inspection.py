@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, text
@@ -62,4 +63,12 @@ def broken_references(connection: Connection) -> list[str]:
     counts: dict[str, int] = {}
     for table, _, parent, _ in connection.execute(text("PRAGMA foreign_key_check")):
         counts[f"{table} to {parent}"] = counts.get(f"{table} to {parent}", 0) + 1
-    return [f"{number} references of {names}" for names, number in sorted(counts.items())]
+    return [f"{names}: {number}" for names, number in sorted(counts.items())]
+
+
+def time_of(connection: Connection) -> datetime | None:
+    """Return the present time of the database server; None on SQLite, which has no clock of its own."""
+    if connection.dialect.name == "sqlite":
+        return None
+    found: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+    return found

@@ -173,7 +173,7 @@ def test_a_broken_reference_is_found(rota: Rota, migrated_database_url: str) -> 
     ended = rota("check")
 
     assert ended.exit_code == 1
-    assert "references: 1 references of kv to task lead nowhere." in ended.stdout
+    assert "references: Rows that refer to none, from kv to task: 1." in ended.stdout
     assert "→ Restore a backup" in ended.stdout
 
 

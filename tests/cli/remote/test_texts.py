@@ -60,7 +60,7 @@ def test_documents_of_a_file_are_separated_by_dashes() -> None:
         ("a: [1", "x, line 1, column 6: expected ',' or ']'"),
         ("a: 1e999", "the number is too large"),
         ("a: !!python/name:os.system x", "could not determine a constructor"),
-        ("[" * 2_000, "x, "),
+        ("[" * 1_200, "x, "),
     ],
 )
 def test_what_is_no_document_is_refused_with_its_place(text: str, words: str) -> None:

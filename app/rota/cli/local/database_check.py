@@ -55,7 +55,8 @@ def _whole(connection: Connection) -> Iterator[Finding]:
         yield Finding(Level.OK, "integrity", "The file is whole.")
     broken = broken_references(connection)
     yield from (
-        Finding(Level.ERROR, "references", f"{each} lead nowhere.", _RESTORE) for each in broken
+        Finding(Level.ERROR, "references", f"Rows that refer to none, from {each}.", _RESTORE)
+        for each in broken
     )
     if not broken:
         yield Finding(Level.OK, "references", "Every reference leads to a row.")

@@ -41,9 +41,15 @@ def print_findings(findings: Sequence[Finding], *, as_json: bool) -> None:
     for each in findings:
         _print(each)
     number = {level: sum(each.level is level for each in findings) for level in Level}
-    typer.echo(
-        f"{number[Level.ERROR]} errors, {number[Level.WARNING]} warnings, {number[Level.OK]} ok."
+    errors, warnings = (
+        _counted(number[Level.ERROR], "error"),
+        _counted(number[Level.WARNING], "warning"),
     )
+    typer.echo(f"{errors}, {warnings}, {number[Level.OK]} ok.")
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _print(finding: Finding) -> None:

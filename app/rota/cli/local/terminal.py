@@ -31,18 +31,23 @@ def settings_of(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        faults = [
-            (each["loc"], word([each], Place("")))
-            for each in error.errors(include_input=False)  # it may be a key
-        ]
-        # Messages about several settings name them.
-        lines = [
-            f"ROTA_{'_'.join(map(str, where)).upper()}: {message}" if where else message
-            for where, message in faults
-        ]
+        lines = faults_of_settings(error)
         raise refusal("\n".join(lines)) from None
     except SettingsError as error:  # a file of a setting cannot be read
         raise refusal(str(error)) from None
+
+
+def faults_of_settings(error: ValidationError) -> list[str]:
+    """Return what is wrong with settings, a sentence each."""
+    faults = [
+        (each["loc"], word([each], Place("")))
+        for each in error.errors(include_input=False)  # it may be a key
+    ]
+    # Messages about several settings name them.
+    return [
+        f"ROTA_{'_'.join(map(str, where)).upper()}: {message}" if where else message
+        for where, message in faults
+    ]
 
 
 @contextmanager

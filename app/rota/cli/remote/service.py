@@ -164,14 +164,16 @@ class Service:
     def events(
         self, *, task: Sequence[str] | None, type: Sequence[str] | None, after: str | None
     ) -> Iterator[dict[str, Any]]:
-        """Yield what happens, over breaks of the connection."""
+        """Yield what happens, over breaks of the connection; raises Unreachable if there is none at the beginning."""
+        self.rota.system.health()
         with self.rota.events.listen(task=task, type=type, after=after) as stream:
             yield from map(_document, stream)
 
     def kv_changes(
         self, task: str, keys: Sequence[str], *, initial: bool
     ) -> Iterator[dict[str, Any]]:
-        """Yield changes of the entries of a task, over breaks of the connection, until it is deleted."""
+        """Yield changes of the entries of a task until it is deleted, as `events` does."""
+        self.rota.system.health()
         with self.rota.task(task).kv.watch(*keys, initial=initial) as stream:
             yield from map(_document, stream)
 

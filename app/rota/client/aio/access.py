@@ -26,11 +26,11 @@ class AsyncKeys:
 
     async def read(self, id: str) -> Key:
         """Read a key, without its secret."""
-        return Key.model_validate(await self._transport.read(wire.path("keys", id)))
+        return Key.of(await self._transport.read(wire.path("keys", id)))
 
     async def own(self) -> OwnKey:
         """Read what the key of this client may do."""
-        return OwnKey.model_validate(await self._transport.read(wire.path("keys", "self")))
+        return OwnKey.of(await self._transport.read(wire.path("keys", "self")))
 
     async def create(
         self,
@@ -70,15 +70,15 @@ class AsyncKeys:
 
     async def _made(self, path: str, body: dict[str, Any]) -> MadeKey:
         reply = await self._transport.call("POST", path, body=body, repeat=Repeat.UNSAFE)
-        return MadeKey.model_validate(reply.members)
+        return MadeKey.of(reply.members)
 
 
 class AsyncSecrets(AsyncDeclared[Secret, Secret]):
     """Named secrets, which targets refer to."""
 
-    folder = "secrets"
-    model = Secret
-    listed = Secret
+    _folder = "secrets"
+    _model = Secret
+    _listed_model = Secret
 
     async def declare(
         self,
@@ -107,7 +107,7 @@ class AsyncSecrets(AsyncDeclared[Secret, Secret]):
             headers=wire.conditional(if_match),
             repeat=Repeat.UNSAFE,
         )
-        return Secret.model_validate(reply.members)
+        return Secret.of(reply.members)
 
     async def delete(
         self, name: str, *, if_match: str | None = None, force: bool | None = None

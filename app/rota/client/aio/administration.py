@@ -17,9 +17,9 @@ from rota.client.wire import UNSET
 class AsyncQueues(AsyncDeclared[Queue, Queue]):
     """Queues: how many of their runs may run at a time."""
 
-    folder = "queues"
-    model = Queue
-    listed = Queue
+    _folder = "queues"
+    _model = Queue
+    _listed_model = Queue
 
     async def declare(
         self, name: str, *, concurrency: int | None = UNSET, paused: bool = UNSET
@@ -45,15 +45,15 @@ class AsyncQueues(AsyncDeclared[Queue, Queue]):
             repeat=Repeat.UNSAFE,
             extra=wait,
         )
-        return [LeasedRun.model_validate(each) for each in reply.members["items"]]
+        return [LeasedRun.of(each) for each in reply.members["items"]]
 
 
 class AsyncHolds(AsyncDeclared[Hold, Hold]):
     """Spans of time in which the selected tasks do not fire."""
 
-    folder = "holds"
-    model = Hold
-    listed = Hold
+    _folder = "holds"
+    _model = Hold
+    _listed_model = Hold
 
     def list(self, *, ended: bool | None = None, page_size: int | None = None) -> AsyncPages[Hold]:
         """List the holds that last or are planned; `ended`: those that have ended as well."""
@@ -61,7 +61,7 @@ class AsyncHolds(AsyncDeclared[Hold, Hold]):
 
     async def read(self, name: str, *, count: bool | None = None) -> Hold:
         """Read a hold; `count`: and count the tasks that it selects."""
-        return Hold.model_validate(await self._transport.read(self._path(name), {"count": count}))
+        return Hold.of(await self._transport.read(self._path(name), {"count": count}))
 
     async def declare(
         self,
@@ -90,9 +90,9 @@ class AsyncHolds(AsyncDeclared[Hold, Hold]):
 class AsyncCalendars(AsyncDeclared[Calendar, CalendarSummary]):
     """Calendars of days on which tasks do not fire."""
 
-    folder = "calendars"
-    model = Calendar
-    listed = CalendarSummary
+    _folder = "calendars"
+    _model = Calendar
+    _listed_model = CalendarSummary
 
     async def declare(
         self,
@@ -116,9 +116,9 @@ class AsyncCalendars(AsyncDeclared[Calendar, CalendarSummary]):
 class AsyncHandlers(AsyncDeclared[Handler, Handler]):
     """Handlers: what tasks can name."""
 
-    folder = "handlers"
-    model = Handler
-    listed = Handler
+    _folder = "handlers"
+    _model = Handler
+    _listed_model = Handler
 
     async def declare(
         self,

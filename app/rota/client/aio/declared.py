@@ -16,9 +16,9 @@ L = TypeVar("L", bound=Model)
 class AsyncDeclared(Generic[T, L]):
     """One kind of such things, below one path."""
 
-    folder: ClassVar[str]
-    model: type[T]
-    listed: type[L]
+    _folder: ClassVar[str]
+    _model: type[T]
+    _listed_model: type[L]
 
     def __init__(self, transport: AsyncTransport) -> None:
         self._transport = transport
@@ -29,7 +29,7 @@ class AsyncDeclared(Generic[T, L]):
 
     async def read(self, name: str) -> T:
         """Read one; raises NotFound."""
-        return self.model.model_validate(await self._transport.read(self._path(name)))
+        return self._model.of(await self._transport.read(self._path(name)))
 
     async def delete(self, name: str, *, if_match: str | None = None) -> None:
         """Remove one; raises NotFound."""
@@ -37,7 +37,7 @@ class AsyncDeclared(Generic[T, L]):
         await self._transport.call("DELETE", self._path(name), headers=headers)
 
     def _listed(self, **parameters: Any) -> AsyncPages[L]:
-        return AsyncPages(self._transport, self._path(), parameters, self.listed)
+        return AsyncPages(self._transport, self._path(), parameters, self._listed_model)
 
     async def _declared(
         self,
@@ -55,7 +55,7 @@ class AsyncDeclared(Generic[T, L]):
             # A repetition would not meet its precondition any more.
             repeat=Repeat.UNSAFE if headers else Repeat.SAFE,
         )
-        return self.model.model_validate(reply.members)
+        return self._model.of(reply.members)
 
     def _path(self, *parts: str) -> str:
-        return wire.path(self.folder, *parts)
+        return wire.path(self._folder, *parts)

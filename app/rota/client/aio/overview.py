@@ -61,12 +61,12 @@ class AsyncStats(_Namespace):
     ) -> StatsReport:
         """Return the statistics of a window (`24h`), or of a span."""
         query = {"window": window, "task": task, "tag": tag, "from": from_, "to": to}
-        return StatsReport.model_validate(await self._transport.read(wire.path("stats"), query))
+        return StatsReport.of(await self._transport.read(wire.path("stats"), query))
 
     async def hours(self, hours: int | None = None) -> list[EndedHour]:
         """Return how many runs have ended in each hour."""
         found = await self._transport.read(wire.path("stats", "hours"), {"hours": hours})
-        return [EndedHour.model_validate(each) for each in found["items"]]
+        return [EndedHour.of(each) for each in found["items"]]
 
 
 class AsyncUpcoming(_Namespace):
@@ -82,7 +82,7 @@ class AsyncUpcoming(_Namespace):
     ) -> Agenda:
         """Return the next fire times of all tasks."""
         query = {"task": task, "tag": tag, "until": until, "limit": limit}
-        return Agenda.model_validate(await self._transport.read(wire.path("upcoming"), query))
+        return Agenda.of(await self._transport.read(wire.path("upcoming"), query))
 
     async def hours(
         self, *, task: Texts = None, tag: Texts = None, days: int | None = None
@@ -90,7 +90,7 @@ class AsyncUpcoming(_Namespace):
         """Return how many runs each of the next hours has."""
         query = {"task": task, "tag": tag, "days": days}
         found = await self._transport.read(wire.path("upcoming", "hours"), query)
-        return ComingHours.model_validate(found)
+        return ComingHours.of(found)
 
     async def icalendar(
         self, *, task: Texts = None, tag: Texts = None, days: int | None = None
@@ -110,7 +110,7 @@ class AsyncSchedules(_Namespace):
         """Return the fire times of a schedule, with a sentence that describes it."""
         body = wire.given(schedule=schedule, count=count, from_=from_)
         reply = await self._transport.call("POST", wire.path("schedules", "preview"), body=body)
-        return Preview.model_validate(reply.members)
+        return Preview.of(reply.members)
 
 
 class AsyncSystem(_Namespace):
@@ -118,16 +118,16 @@ class AsyncSystem(_Namespace):
 
     async def health(self) -> Health:
         """Return whether it is alive."""
-        return Health.model_validate(await self._transport.read("/healthz"))
+        return Health.of(await self._transport.read("/healthz"))
 
     async def ready(self) -> Readiness:
         """Return that it can serve; raises NotReady if it cannot."""
-        return Readiness.model_validate(await self._transport.read("/readyz"))
+        return Readiness.of(await self._transport.read("/readyz"))
 
     async def replicas(self) -> list[Replica]:
         """Return the processes of the service."""
         found = await self._transport.read(wire.path("replicas"))
-        return [Replica.model_validate(each) for each in found["items"]]
+        return [Replica.of(each) for each in found["items"]]
 
     async def metrics(self) -> str:
         """Return the metrics, as Prometheus reads them."""

@@ -21,22 +21,22 @@ class AsyncRegistrations:
     ) -> Registration:
         """Create a task, or replace its definition."""
         headers = wire.conditional(if_match, if_absent=if_absent)
-        return Registration.model_validate(await self._sent("PUT", name, members, headers))
+        return Registration.of(await self._sent("PUT", name, members, headers))
 
     async def preview(self, name: str, members: Members) -> DryRun:
         """Return what `declare` would do."""
-        return DryRun.model_validate(await self._sent("PUT", name, members, {}, dry_run=True))
+        return DryRun.of(await self._sent("PUT", name, members, {}, dry_run=True))
 
     async def update(
         self, name: str, members: Members, *, if_match: str | None = None
     ) -> Registration:
         """Change members of a definition."""
         headers = wire.conditional(if_match)
-        return Registration.model_validate(await self._sent("PATCH", name, members, headers))
+        return Registration.of(await self._sent("PATCH", name, members, headers))
 
     async def preview_update(self, name: str, members: Members) -> DryRun:
         """Return what `update` would do."""
-        return DryRun.model_validate(await self._sent("PATCH", name, members, {}, dry_run=True))
+        return DryRun.of(await self._sent("PATCH", name, members, {}, dry_run=True))
 
     async def _sent(
         self,

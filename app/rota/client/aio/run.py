@@ -30,7 +30,7 @@ class AsyncRunHandle:
     async def read(self, *, wait: float | None = None) -> Run:
         """Read the run; `wait`: for its end, that many seconds (at most 30)."""
         document = await self._transport.read(self._path(), {"wait": wait}, extra=wait or 0.0)
-        return Run.model_validate(document)
+        return Run.of(document)
 
     async def wait(self, timeout: float | None = None) -> Run:  # noqa: ASYNC109  # as in the other half
         """Wait until the run has ended, and return it, however it ended; raises ResultTimeout."""
@@ -52,7 +52,7 @@ class AsyncRunHandle:
     async def cancel(self) -> Run:
         """Cancel the run; a running one is requested to end. Raises WrongStatus if it has ended."""
         reply = await self._transport.call("POST", self._path("cancel"))
-        return Run.model_validate(reply.members)
+        return Run.of(reply.members)
 
     async def rerun(
         self, *, input: Any = UNSET, idempotency_key: str | None = None
@@ -65,7 +65,7 @@ class AsyncRunHandle:
             headers=wire.keyed(idempotency_key),
             repeat=Repeat.KEYED,
         )
-        run = Run.model_validate(reply.members)
+        run = Run.of(reply.members)
         return AsyncRunHandle(self._transport, run.id, run)
 
     def logs(self, *, page_size: int | None = None) -> AsyncPages[LogLine]:
@@ -81,7 +81,7 @@ class AsyncRunHandle:
 
     async def lineage(self) -> Lineage:
         """Read which runs have led to this one, and which have followed from it."""
-        return Lineage.model_validate(await self._transport.read(self._path("lineage")))
+        return Lineage.of(await self._transport.read(self._path("lineage")))
 
     def kv_changes(self, *, page_size: int | None = None) -> AsyncPages[KvChange]:
         """List the entries that the run has written in the table of its task."""

@@ -28,16 +28,14 @@ class AsyncRuns:
     async def read(self, id: str, *, wait: float | None = None) -> Run:
         """Read a run; `wait`: for its end, that many seconds (at most 30)."""
         document = await self._transport.read(wire.path("runs", id), {"wait": wait}, wait or 0.0)
-        return Run.model_validate(document)
+        return Run.of(document)
 
     async def groups(
         self, *, limit: int | None = None, **filters: Unpack[GroupFilters]
     ) -> FailureGroups:
         """Group failures by what went wrong, the largest groups first."""
         query = {"limit": limit, **filters}
-        return FailureGroups.model_validate(
-            await self._transport.read(wire.path("runs", "groups"), query)
-        )
+        return FailureGroups.of(await self._transport.read(wire.path("runs", "groups"), query))
 
 
 class AsyncBulk:
@@ -92,7 +90,7 @@ class AsyncBulk:
 
     async def read(self, id: str) -> BulkRuns:
         """Read an operation: how far it is."""
-        return BulkRuns.model_validate(await self._transport.read(wire.path("bulk", id)))
+        return BulkRuns.of(await self._transport.read(wire.path("bulk", id)))
 
     def items(
         self, id: str, *, result: Texts = None, page_size: int | None = None
@@ -109,12 +107,12 @@ class AsyncBulk:
             query={"wait": wait},
             extra=_BULK_WAIT if wait is None else wait,
         )
-        return BulkRuns.model_validate(reply.members)
+        return BulkRuns.of(reply.members)
 
     async def stop(self, id: str) -> BulkRuns:
         """Leave the runs alone that an operation has not reached yet."""
         reply = await self._transport.call("POST", wire.path("bulk", id, "cancel"))
-        return BulkRuns.model_validate(reply.members)
+        return BulkRuns.of(reply.members)
 
     async def _begin(
         self, verb: str, body: Members, wait: float | None, idempotency_key: str | None
@@ -128,4 +126,4 @@ class AsyncBulk:
             repeat=Repeat.KEYED,
             extra=_BULK_WAIT if wait is None else wait,
         )
-        return BulkRuns.model_validate(reply.members)
+        return BulkRuns.of(reply.members)

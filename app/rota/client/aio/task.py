@@ -40,7 +40,7 @@ class AsyncTaskHandle:
 
     async def read(self) -> Task:
         """Read the task; raises NotFound."""
-        return Task.model_validate(await self._transport.read(self._path()))
+        return Task.of(await self._transport.read(self._path()))
 
     async def declare(
         self, *, if_match: str | None = None, if_absent: bool = False, **members: Any
@@ -84,7 +84,7 @@ class AsyncTaskHandle:
     ) -> AsyncRunHandle:
         """Run it now, with its own input or another one; raises Overlap if it skips and is running."""
         body = wire.given(input=input, scheduled_for=scheduled_for)
-        run = Run.model_validate(await self._keyed("run", body, idempotency_key))
+        run = Run.of(await self._keyed("run", body, idempotency_key))
         return AsyncRunHandle(self._transport, run.id, run)
 
     async def ping(
@@ -97,7 +97,7 @@ class AsyncTaskHandle:
     ) -> Run:
         """Report that work elsewhere, which this task watches, was done."""
         body = wire.given(status=status, message=message, duration=duration)
-        return Run.model_validate(await self._keyed("ping", body, idempotency_key))
+        return Run.of(await self._keyed("ping", body, idempotency_key))
 
     def runs(self, **filters: Unpack[RunFiltersOfTask]) -> AsyncPages[RunSummary]:
         """List its runs, those with the newest `scheduled_for` first."""
@@ -111,7 +111,7 @@ class AsyncTaskHandle:
     async def explain(self, at: datetime | str | None = None) -> Explanation:
         """Explain why it runs, or does not, now or at a time."""
         found = await self._transport.read(self._path("explain"), {"at": at})
-        return Explanation.model_validate(found)
+        return Explanation.of(found)
 
     async def stats(
         self,
@@ -122,7 +122,7 @@ class AsyncTaskHandle:
     ) -> TaskStats:
         """Return its statistics of a window (`24h`), or of a span."""
         query = {"window": window, "from": from_, "to": to}
-        return TaskStats.model_validate(await self._transport.read(self._path("stats"), query))
+        return TaskStats.of(await self._transport.read(self._path("stats"), query))
 
     def alerts(self, *, page_size: int | None = None) -> AsyncPages[Notification]:
         """List the notifications about it; which alerts are raised is in `members` of the first page."""
@@ -150,7 +150,7 @@ class AsyncTaskHandle:
             max_concurrent=max_concurrent,
             spacing=spacing,
         )
-        return BegunBackfill.model_validate(await self._keyed("backfill", body, idempotency_key))
+        return BegunBackfill.of(await self._keyed("backfill", body, idempotency_key))
 
     def backfills(self, *, page_size: int | None = None) -> AsyncPages[Backfill]:
         """List its backfills."""
@@ -160,17 +160,15 @@ class AsyncTaskHandle:
 
     async def read_backfill(self, id: str) -> Backfill:
         """Read a backfill: how far it is."""
-        return Backfill.model_validate(await self._transport.read(self._path("backfills", id)))
+        return Backfill.of(await self._transport.read(self._path("backfills", id)))
 
     async def cancel_backfill(self, id: str) -> Backfill:
         """End a backfill; its waiting runs are cancelled."""
         reply = await self._transport.call("POST", self._path("backfills", id, "cancel"))
-        return Backfill.model_validate(reply.members)
+        return Backfill.of(reply.members)
 
     async def _changed(self, verb: str, body: Any) -> Task:
-        return Task.model_validate(
-            (await self._transport.call("POST", self._path(verb), body=body)).members
-        )
+        return Task.of((await self._transport.call("POST", self._path(verb), body=body)).members)
 
     async def _keyed(self, verb: str, body: Any, idempotency_key: str | None) -> dict[str, Any]:
         reply = await self._transport.call(

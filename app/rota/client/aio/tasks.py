@@ -26,7 +26,7 @@ class AsyncTasks:
 
     async def read(self, name: str) -> Task:
         """Read a task; raises NotFound."""
-        return Task.model_validate(await self._transport.read(wire.path("tasks", name)))
+        return Task.of(await self._transport.read(wire.path("tasks", name)))
 
     async def create(
         self,
@@ -37,12 +37,12 @@ class AsyncTasks:
     ) -> Registration:
         """Register a task, with a name or without; raises TaskExists if the name is taken."""
         reply = await self._posted("tasks", members, on_conflict, idempotency_key)
-        return Registration.model_validate(reply)
+        return Registration.of(reply)
 
     async def preview(self, *, on_conflict: OnConflict = "reject", **members: Any) -> DryRun:
         """Return what `create` would do, with the fire times that would change."""
         reply = await self._posted("tasks", members, on_conflict, None, dry_run=True)
-        return DryRun.model_validate(reply)
+        return DryRun.of(reply)
 
     async def declare(
         self, name: str, *, if_match: str | None = None, if_absent: bool = False, **members: Any
@@ -80,7 +80,7 @@ class AsyncTasks:
         """Register up to 10,000 tasks, all or none."""
         body = {"items": list(items), "on_conflict": on_conflict}
         reply = await self._posted("tasks/batch", body, None, idempotency_key)
-        return Batch.model_validate(reply)
+        return Batch.of(reply)
 
     async def preview_batch(
         self, items: Sequence[Members], *, on_conflict: OnConflict = "reject"
@@ -88,7 +88,7 @@ class AsyncTasks:
         """Return what `batch` would do."""
         body = {"items": list(items), "on_conflict": on_conflict}
         reply = await self._posted("tasks/batch", body, None, None, dry_run=True)
-        return BatchDryRun.model_validate(reply)
+        return BatchDryRun.of(reply)
 
     async def bulk(
         self,
@@ -108,7 +108,7 @@ class AsyncTasks:
             headers=wire.keyed(idempotency_key),
             repeat=Repeat.KEYED if verb == "run" else Repeat.SAFE,
         )
-        return BulkTasks.model_validate(reply.members)
+        return BulkTasks.of(reply.members)
 
     async def _posted(
         self,

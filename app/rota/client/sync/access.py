@@ -28,11 +28,11 @@ class Keys:
 
     def read(self, id: str) -> Key:
         """Read a key, without its secret."""
-        return Key.model_validate(self._transport.read(wire.path("keys", id)))
+        return Key.of(self._transport.read(wire.path("keys", id)))
 
     def own(self) -> OwnKey:
         """Read what the key of this client may do."""
-        return OwnKey.model_validate(self._transport.read(wire.path("keys", "self")))
+        return OwnKey.of(self._transport.read(wire.path("keys", "self")))
 
     def create(
         self,
@@ -72,15 +72,15 @@ class Keys:
 
     def _made(self, path: str, body: dict[str, Any]) -> MadeKey:
         reply = self._transport.call("POST", path, body=body, repeat=Repeat.UNSAFE)
-        return MadeKey.model_validate(reply.members)
+        return MadeKey.of(reply.members)
 
 
 class Secrets(Declared[Secret, Secret]):
     """Named secrets, which targets refer to."""
 
-    folder = "secrets"
-    model = Secret
-    listed = Secret
+    _folder = "secrets"
+    _model = Secret
+    _listed_model = Secret
 
     def declare(
         self,
@@ -109,7 +109,7 @@ class Secrets(Declared[Secret, Secret]):
             headers=wire.conditional(if_match),
             repeat=Repeat.UNSAFE,
         )
-        return Secret.model_validate(reply.members)
+        return Secret.of(reply.members)
 
     def delete(self, name: str, *, if_match: str | None = None, force: bool | None = None) -> None:
         """Remove a secret; raises SecretInUse, unless `force`."""

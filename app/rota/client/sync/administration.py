@@ -19,9 +19,9 @@ from rota.client.wire import UNSET
 class Queues(Declared[Queue, Queue]):
     """Queues: how many of their runs may run at a time."""
 
-    folder = "queues"
-    model = Queue
-    listed = Queue
+    _folder = "queues"
+    _model = Queue
+    _listed_model = Queue
 
     def declare(self, name: str, *, concurrency: int | None = UNSET, paused: bool = UNSET) -> Queue:
         """Set a queue up; members that are left out get their defaults."""
@@ -45,15 +45,15 @@ class Queues(Declared[Queue, Queue]):
             repeat=Repeat.UNSAFE,
             extra=wait,
         )
-        return [LeasedRun.model_validate(each) for each in reply.members["items"]]
+        return [LeasedRun.of(each) for each in reply.members["items"]]
 
 
 class Holds(Declared[Hold, Hold]):
     """Spans of time in which the selected tasks do not fire."""
 
-    folder = "holds"
-    model = Hold
-    listed = Hold
+    _folder = "holds"
+    _model = Hold
+    _listed_model = Hold
 
     def list(self, *, ended: bool | None = None, page_size: int | None = None) -> Pages[Hold]:
         """List the holds that last or are planned; `ended`: those that have ended as well."""
@@ -61,7 +61,7 @@ class Holds(Declared[Hold, Hold]):
 
     def read(self, name: str, *, count: bool | None = None) -> Hold:
         """Read a hold; `count`: and count the tasks that it selects."""
-        return Hold.model_validate(self._transport.read(self._path(name), {"count": count}))
+        return Hold.of(self._transport.read(self._path(name), {"count": count}))
 
     def declare(
         self,
@@ -90,9 +90,9 @@ class Holds(Declared[Hold, Hold]):
 class Calendars(Declared[Calendar, CalendarSummary]):
     """Calendars of days on which tasks do not fire."""
 
-    folder = "calendars"
-    model = Calendar
-    listed = CalendarSummary
+    _folder = "calendars"
+    _model = Calendar
+    _listed_model = CalendarSummary
 
     def declare(
         self,
@@ -116,9 +116,9 @@ class Calendars(Declared[Calendar, CalendarSummary]):
 class Handlers(Declared[Handler, Handler]):
     """Handlers: what tasks can name."""
 
-    folder = "handlers"
-    model = Handler
-    listed = Handler
+    _folder = "handlers"
+    _model = Handler
+    _listed_model = Handler
 
     def declare(
         self,

@@ -18,9 +18,9 @@ L = TypeVar("L", bound=Model)
 class Declared(Generic[T, L]):
     """One kind of such things, below one path."""
 
-    folder: ClassVar[str]
-    model: type[T]
-    listed: type[L]
+    _folder: ClassVar[str]
+    _model: type[T]
+    _listed_model: type[L]
 
     def __init__(self, transport: Transport) -> None:
         self._transport = transport
@@ -31,7 +31,7 @@ class Declared(Generic[T, L]):
 
     def read(self, name: str) -> T:
         """Read one; raises NotFound."""
-        return self.model.model_validate(self._transport.read(self._path(name)))
+        return self._model.of(self._transport.read(self._path(name)))
 
     def delete(self, name: str, *, if_match: str | None = None) -> None:
         """Remove one; raises NotFound."""
@@ -39,7 +39,7 @@ class Declared(Generic[T, L]):
         self._transport.call("DELETE", self._path(name), headers=headers)
 
     def _listed(self, **parameters: Any) -> Pages[L]:
-        return Pages(self._transport, self._path(), parameters, self.listed)
+        return Pages(self._transport, self._path(), parameters, self._listed_model)
 
     def _declared(
         self,
@@ -57,7 +57,7 @@ class Declared(Generic[T, L]):
             # A repetition would not meet its precondition any more.
             repeat=Repeat.UNSAFE if headers else Repeat.SAFE,
         )
-        return self.model.model_validate(reply.members)
+        return self._model.of(reply.members)
 
     def _path(self, *parts: str) -> str:
-        return wire.path(self.folder, *parts)
+        return wire.path(self._folder, *parts)

@@ -63,12 +63,12 @@ class Stats(_Namespace):
     ) -> StatsReport:
         """Return the statistics of a window (`24h`), or of a span."""
         query = {"window": window, "task": task, "tag": tag, "from": from_, "to": to}
-        return StatsReport.model_validate(self._transport.read(wire.path("stats"), query))
+        return StatsReport.of(self._transport.read(wire.path("stats"), query))
 
     def hours(self, hours: int | None = None) -> list[EndedHour]:
         """Return how many runs have ended in each hour."""
         found = self._transport.read(wire.path("stats", "hours"), {"hours": hours})
-        return [EndedHour.model_validate(each) for each in found["items"]]
+        return [EndedHour.of(each) for each in found["items"]]
 
 
 class Upcoming(_Namespace):
@@ -84,7 +84,7 @@ class Upcoming(_Namespace):
     ) -> Agenda:
         """Return the next fire times of all tasks."""
         query = {"task": task, "tag": tag, "until": until, "limit": limit}
-        return Agenda.model_validate(self._transport.read(wire.path("upcoming"), query))
+        return Agenda.of(self._transport.read(wire.path("upcoming"), query))
 
     def hours(
         self, *, task: Texts = None, tag: Texts = None, days: int | None = None
@@ -92,7 +92,7 @@ class Upcoming(_Namespace):
         """Return how many runs each of the next hours has."""
         query = {"task": task, "tag": tag, "days": days}
         found = self._transport.read(wire.path("upcoming", "hours"), query)
-        return ComingHours.model_validate(found)
+        return ComingHours.of(found)
 
     def icalendar(self, *, task: Texts = None, tag: Texts = None, days: int | None = None) -> str:
         """Return the next fire times as an iCalendar text."""
@@ -110,7 +110,7 @@ class Schedules(_Namespace):
         """Return the fire times of a schedule, with a sentence that describes it."""
         body = wire.given(schedule=schedule, count=count, from_=from_)
         reply = self._transport.call("POST", wire.path("schedules", "preview"), body=body)
-        return Preview.model_validate(reply.members)
+        return Preview.of(reply.members)
 
 
 class System(_Namespace):
@@ -118,16 +118,16 @@ class System(_Namespace):
 
     def health(self) -> Health:
         """Return whether it is alive."""
-        return Health.model_validate(self._transport.read("/healthz"))
+        return Health.of(self._transport.read("/healthz"))
 
     def ready(self) -> Readiness:
         """Return that it can serve; raises NotReady if it cannot."""
-        return Readiness.model_validate(self._transport.read("/readyz"))
+        return Readiness.of(self._transport.read("/readyz"))
 
     def replicas(self) -> list[Replica]:
         """Return the processes of the service."""
         found = self._transport.read(wire.path("replicas"))
-        return [Replica.model_validate(each) for each in found["items"]]
+        return [Replica.of(each) for each in found["items"]]
 
     def metrics(self) -> str:
         """Return the metrics, as Prometheus reads them."""

@@ -42,7 +42,7 @@ class Pages(Generic[T]):
         """Return the first page, or that of a cursor."""
         parameters = self._parameters | ({} if cursor is None else {"cursor": cursor})
         members = (self._transport.call("GET", self._path, query=parameters)).members
-        items = tuple(self._model.model_validate(item) for item in members["items"])
+        items = tuple(self._model.of(item) for item in members["items"])
         return Page(items, members.get("next_cursor"), members)
 
     def all(self) -> list[T]:

@@ -23,20 +23,20 @@ class Registrations:
     ) -> Registration:
         """Create a task, or replace its definition."""
         headers = wire.conditional(if_match, if_absent=if_absent)
-        return Registration.model_validate(self._sent("PUT", name, members, headers))
+        return Registration.of(self._sent("PUT", name, members, headers))
 
     def preview(self, name: str, members: Members) -> DryRun:
         """Return what `declare` would do."""
-        return DryRun.model_validate(self._sent("PUT", name, members, {}, dry_run=True))
+        return DryRun.of(self._sent("PUT", name, members, {}, dry_run=True))
 
     def update(self, name: str, members: Members, *, if_match: str | None = None) -> Registration:
         """Change members of a definition."""
         headers = wire.conditional(if_match)
-        return Registration.model_validate(self._sent("PATCH", name, members, headers))
+        return Registration.of(self._sent("PATCH", name, members, headers))
 
     def preview_update(self, name: str, members: Members) -> DryRun:
         """Return what `update` would do."""
-        return DryRun.model_validate(self._sent("PATCH", name, members, {}, dry_run=True))
+        return DryRun.of(self._sent("PATCH", name, members, {}, dry_run=True))
 
     def _sent(
         self,

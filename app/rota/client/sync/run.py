@@ -32,7 +32,7 @@ class RunHandle:
     def read(self, *, wait: float | None = None) -> Run:
         """Read the run; `wait`: for its end, that many seconds (at most 30)."""
         document = self._transport.read(self._path(), {"wait": wait}, extra=wait or 0.0)
-        return Run.model_validate(document)
+        return Run.of(document)
 
     def wait(self, timeout: float | None = None) -> Run:
         """Wait until the run has ended, and return it, however it ended; raises ResultTimeout."""
@@ -54,7 +54,7 @@ class RunHandle:
     def cancel(self) -> Run:
         """Cancel the run; a running one is requested to end. Raises WrongStatus if it has ended."""
         reply = self._transport.call("POST", self._path("cancel"))
-        return Run.model_validate(reply.members)
+        return Run.of(reply.members)
 
     def rerun(self, *, input: Any = UNSET, idempotency_key: str | None = None) -> "RunHandle":
         """Run it again, with its input or another one."""
@@ -65,7 +65,7 @@ class RunHandle:
             headers=wire.keyed(idempotency_key),
             repeat=Repeat.KEYED,
         )
-        run = Run.model_validate(reply.members)
+        run = Run.of(reply.members)
         return RunHandle(self._transport, run.id, run)
 
     def logs(self, *, page_size: int | None = None) -> Pages[LogLine]:
@@ -79,7 +79,7 @@ class RunHandle:
 
     def lineage(self) -> Lineage:
         """Read which runs have led to this one, and which have followed from it."""
-        return Lineage.model_validate(self._transport.read(self._path("lineage")))
+        return Lineage.of(self._transport.read(self._path("lineage")))
 
     def kv_changes(self, *, page_size: int | None = None) -> Pages[KvChange]:
         """List the entries that the run has written in the table of its task."""

@@ -30,14 +30,12 @@ class Runs:
     def read(self, id: str, *, wait: float | None = None) -> Run:
         """Read a run; `wait`: for its end, that many seconds (at most 30)."""
         document = self._transport.read(wire.path("runs", id), {"wait": wait}, wait or 0.0)
-        return Run.model_validate(document)
+        return Run.of(document)
 
     def groups(self, *, limit: int | None = None, **filters: Unpack[GroupFilters]) -> FailureGroups:
         """Group failures by what went wrong, the largest groups first."""
         query = {"limit": limit, **filters}
-        return FailureGroups.model_validate(
-            self._transport.read(wire.path("runs", "groups"), query)
-        )
+        return FailureGroups.of(self._transport.read(wire.path("runs", "groups"), query))
 
 
 class Bulk:
@@ -92,7 +90,7 @@ class Bulk:
 
     def read(self, id: str) -> BulkRuns:
         """Read an operation: how far it is."""
-        return BulkRuns.model_validate(self._transport.read(wire.path("bulk", id)))
+        return BulkRuns.of(self._transport.read(wire.path("bulk", id)))
 
     def items(
         self, id: str, *, result: Texts = None, page_size: int | None = None
@@ -109,12 +107,12 @@ class Bulk:
             query={"wait": wait},
             extra=_BULK_WAIT if wait is None else wait,
         )
-        return BulkRuns.model_validate(reply.members)
+        return BulkRuns.of(reply.members)
 
     def stop(self, id: str) -> BulkRuns:
         """Leave the runs alone that an operation has not reached yet."""
         reply = self._transport.call("POST", wire.path("bulk", id, "cancel"))
-        return BulkRuns.model_validate(reply.members)
+        return BulkRuns.of(reply.members)
 
     def _begin(
         self, verb: str, body: Members, wait: float | None, idempotency_key: str | None
@@ -128,4 +126,4 @@ class Bulk:
             repeat=Repeat.KEYED,
             extra=_BULK_WAIT if wait is None else wait,
         )
-        return BulkRuns.model_validate(reply.members)
+        return BulkRuns.of(reply.members)

@@ -42,7 +42,7 @@ class TaskHandle:
 
     def read(self) -> Task:
         """Read the task; raises NotFound."""
-        return Task.model_validate(self._transport.read(self._path()))
+        return Task.of(self._transport.read(self._path()))
 
     def declare(
         self, *, if_match: str | None = None, if_absent: bool = False, **members: Any
@@ -86,7 +86,7 @@ class TaskHandle:
     ) -> RunHandle:
         """Run it now, with its own input or another one; raises Overlap if it skips and is running."""
         body = wire.given(input=input, scheduled_for=scheduled_for)
-        run = Run.model_validate(self._keyed("run", body, idempotency_key))
+        run = Run.of(self._keyed("run", body, idempotency_key))
         return RunHandle(self._transport, run.id, run)
 
     def ping(
@@ -99,7 +99,7 @@ class TaskHandle:
     ) -> Run:
         """Report that work elsewhere, which this task watches, was done."""
         body = wire.given(status=status, message=message, duration=duration)
-        return Run.model_validate(self._keyed("ping", body, idempotency_key))
+        return Run.of(self._keyed("ping", body, idempotency_key))
 
     def runs(self, **filters: Unpack[RunFiltersOfTask]) -> Pages[RunSummary]:
         """List its runs, those with the newest `scheduled_for` first."""
@@ -113,7 +113,7 @@ class TaskHandle:
     def explain(self, at: datetime | str | None = None) -> Explanation:
         """Explain why it runs, or does not, now or at a time."""
         found = self._transport.read(self._path("explain"), {"at": at})
-        return Explanation.model_validate(found)
+        return Explanation.of(found)
 
     def stats(
         self,
@@ -124,7 +124,7 @@ class TaskHandle:
     ) -> TaskStats:
         """Return its statistics of a window (`24h`), or of a span."""
         query = {"window": window, "from": from_, "to": to}
-        return TaskStats.model_validate(self._transport.read(self._path("stats"), query))
+        return TaskStats.of(self._transport.read(self._path("stats"), query))
 
     def alerts(self, *, page_size: int | None = None) -> Pages[Notification]:
         """List the notifications about it; which alerts are raised is in `members` of the first page."""
@@ -150,7 +150,7 @@ class TaskHandle:
             max_concurrent=max_concurrent,
             spacing=spacing,
         )
-        return BegunBackfill.model_validate(self._keyed("backfill", body, idempotency_key))
+        return BegunBackfill.of(self._keyed("backfill", body, idempotency_key))
 
     def backfills(self, *, page_size: int | None = None) -> Pages[Backfill]:
         """List its backfills."""
@@ -158,17 +158,15 @@ class TaskHandle:
 
     def read_backfill(self, id: str) -> Backfill:
         """Read a backfill: how far it is."""
-        return Backfill.model_validate(self._transport.read(self._path("backfills", id)))
+        return Backfill.of(self._transport.read(self._path("backfills", id)))
 
     def cancel_backfill(self, id: str) -> Backfill:
         """End a backfill; its waiting runs are cancelled."""
         reply = self._transport.call("POST", self._path("backfills", id, "cancel"))
-        return Backfill.model_validate(reply.members)
+        return Backfill.of(reply.members)
 
     def _changed(self, verb: str, body: Any) -> Task:
-        return Task.model_validate(
-            (self._transport.call("POST", self._path(verb), body=body)).members
-        )
+        return Task.of((self._transport.call("POST", self._path(verb), body=body)).members)
 
     def _keyed(self, verb: str, body: Any, idempotency_key: str | None) -> dict[str, Any]:
         reply = self._transport.call(

@@ -28,7 +28,7 @@ class Tasks:
 
     def read(self, name: str) -> Task:
         """Read a task; raises NotFound."""
-        return Task.model_validate(self._transport.read(wire.path("tasks", name)))
+        return Task.of(self._transport.read(wire.path("tasks", name)))
 
     def create(
         self,
@@ -39,12 +39,12 @@ class Tasks:
     ) -> Registration:
         """Register a task, with a name or without; raises TaskExists if the name is taken."""
         reply = self._posted("tasks", members, on_conflict, idempotency_key)
-        return Registration.model_validate(reply)
+        return Registration.of(reply)
 
     def preview(self, *, on_conflict: OnConflict = "reject", **members: Any) -> DryRun:
         """Return what `create` would do, with the fire times that would change."""
         reply = self._posted("tasks", members, on_conflict, None, dry_run=True)
-        return DryRun.model_validate(reply)
+        return DryRun.of(reply)
 
     def declare(
         self, name: str, *, if_match: str | None = None, if_absent: bool = False, **members: Any
@@ -78,7 +78,7 @@ class Tasks:
         """Register up to 10,000 tasks, all or none."""
         body = {"items": list(items), "on_conflict": on_conflict}
         reply = self._posted("tasks/batch", body, None, idempotency_key)
-        return Batch.model_validate(reply)
+        return Batch.of(reply)
 
     def preview_batch(
         self, items: Sequence[Members], *, on_conflict: OnConflict = "reject"
@@ -86,7 +86,7 @@ class Tasks:
         """Return what `batch` would do."""
         body = {"items": list(items), "on_conflict": on_conflict}
         reply = self._posted("tasks/batch", body, None, None, dry_run=True)
-        return BatchDryRun.model_validate(reply)
+        return BatchDryRun.of(reply)
 
     def bulk(
         self,
@@ -106,7 +106,7 @@ class Tasks:
             headers=wire.keyed(idempotency_key),
             repeat=Repeat.KEYED if verb == "run" else Repeat.SAFE,
         )
-        return BulkTasks.model_validate(reply.members)
+        return BulkTasks.of(reply.members)
 
     def _posted(
         self,

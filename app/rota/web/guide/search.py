@@ -15,6 +15,8 @@ MOST_WORDS: Final = 8
 MOST_FOUND: Final = 30
 _AROUND: Final = 90
 _HEADING: Final = re.compile(r"^#{1,4} (.+)$", re.MULTILINE)
+#: Of code and tables: what is no text.
+_FRAMES: Final = re.compile(r"^ *```\w*$|^\|[ :|-]+\|$|(?:^|(?<= ))\|(?= |$)", re.MULTILINE)
 _FENCED: Final = re.compile(r"^( *```+).*?^\1 *$", re.MULTILINE | re.DOTALL)
 
 
@@ -69,7 +71,7 @@ def sections_of(page: Page) -> Iterator[Section]:
     bare = _FENCED.sub(lambda found: found[0].replace("\n#", "\n "), page.text)
     parts = _HEADING.split(bare)[1:]
     for heading, text in zip(parts[::2], parts[1::2], strict=True):
-        shown, content = plain(heading), plain(text)
+        shown, content = plain(heading), plain(_FRAMES.sub(" ", text))
         yield Section(page, shown, anchor_of(shown), content, shown.lower(), content.lower())
 
 

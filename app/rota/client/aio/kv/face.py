@@ -7,16 +7,16 @@ from typing import Any
 from rota.client.wire import UNSET
 
 
-class AsyncKvFace(ABC):
-    """Values by key: `await kv["cursor"]` and `async for key in kv`."""
+class AsyncValueFace(ABC):
+    """Values by key: `await kv["cursor"]`."""
 
     @abstractmethod
     async def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a key, or `default`."""
 
     @abstractmethod
-    def keys(self, prefix: str = "", *, start: str = "", end: str = "") -> AsyncIterator[str]:
-        """Iterate over the keys."""
+    async def contains(self, key: str) -> bool:
+        """Return whether there is an entry."""
 
     async def __getitem__(self, key: str) -> Any:
         """Return the value of a key; raises KeyError."""
@@ -24,6 +24,18 @@ class AsyncKvFace(ABC):
         if value is UNSET:
             raise KeyError(key)
         return value
+
+    def __contains__(self, key: object) -> bool:
+        """Raise TypeError: `in` cannot await."""
+        raise TypeError(f"`in` cannot await: use `await kv.contains({key!r})`")
+
+
+class AsyncKvFace(AsyncValueFace):
+    """Values by key, and `async for key in kv`."""
+
+    @abstractmethod
+    def keys(self, prefix: str = "", *, start: str = "", end: str = "") -> AsyncIterator[str]:
+        """Iterate over the keys."""
 
     def __aiter__(self) -> AsyncIterator[str]:
         """Iterate over the keys."""

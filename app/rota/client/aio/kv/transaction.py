@@ -3,6 +3,7 @@
 from types import TracebackType
 from typing import Any, Self
 
+from rota.client.aio.kv.face import AsyncValueFace
 from rota.client.aio.kv.table import AsyncKv
 from rota.client.kv_draft import KvDraft, Operation, Ttl, operation
 from rota.client.kv_values import value_of
@@ -10,17 +11,20 @@ from rota.client.models.kv import KvEntry
 from rota.client.wire import UNSET
 
 
-class AsyncKvTransaction:
+class AsyncKvTransaction(AsyncValueFace):
     """Reads entries and collects writes; they are sent at the end of the `with`, unless it ends with an exception.
 
-    Each entry that was read is checked in the same commit: if somebody else has written it since, nothing is written,
-    and the end of the `with` raises KvConflict.
+    All reads are of the moment of the first one. Each entry that was read is checked in the commit: if somebody else
+    has written it since, nothing is written, and the end of the `with` raises KvConflict.
     """
+
+    __iter__ = None  # what is read is checked, and the keys that there are cannot be
 
     def __init__(self, table: AsyncKv) -> None:
         self._table = table
         self._read: dict[str, KvEntry | None] = {}
         self._draft = KvDraft()
+        self._revision: int | None = None
         #: The named entries after the commit.
         self.entries: list[KvEntry] = []
 
@@ -31,13 +35,6 @@ class AsyncKvTransaction:
             value = await self._stored(key)
         value = self._draft.value(key, value)
         return default if value is UNSET else value
-
-    async def __getitem__(self, key: str) -> Any:
-        """Return the value of a key; raises KeyError."""
-        value = await self.get(key, UNSET)
-        if value is UNSET:
-            raise KeyError(key)
-        return value
 
     async def contains(self, key: str) -> bool:
         """Return whether there is an entry, after the writes so far."""
@@ -93,7 +90,7 @@ class AsyncKvTransaction:
 
     async def _stored(self, key: str) -> Any:
         if key not in self._read:
-            self._read[key] = await self._table.entry(key)
+            self._read[key], self._revision = await self._table.entry_at(key, self._revision)
         entry = self._read[key]
         return UNSET if entry is None else value_of(entry)
 

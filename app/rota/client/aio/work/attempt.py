@@ -109,7 +109,7 @@ class AsyncAttempt:
 
     async def _send_heartbeat(self, body: dict[str, Any]) -> Heartbeat:
         sent_at = deadline(self._lease)
-        heartbeat = Heartbeat.model_validate((await self._post("heartbeat", body)).members)
+        heartbeat = Heartbeat.of((await self._post("heartbeat", body)).members)
         self._held_until = sent_at
         return heartbeat
 

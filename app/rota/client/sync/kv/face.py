@@ -7,8 +7,8 @@ from typing import Any
 from rota.client.wire import UNSET
 
 
-class KvFace(ABC):
-    """Values by key: `kv["cursor"]`, `kv["cursor"] = 1`, `del kv["cursor"]`, `"cursor" in kv`, `for key in kv`."""
+class ValueFace(ABC):
+    """Values by key: `kv["cursor"]`, `"cursor" in kv`."""
 
     @abstractmethod
     def get(self, key: str, default: Any = None) -> Any:
@@ -17,6 +17,21 @@ class KvFace(ABC):
     @abstractmethod
     def contains(self, key: str) -> bool:
         """Return whether there is an entry."""
+
+    def __getitem__(self, key: str) -> Any:
+        """Return the value of a key; raises KeyError."""
+        value = self.get(key, UNSET)
+        if value is UNSET:
+            raise KeyError(key)
+        return value
+
+    def __contains__(self, key: object) -> bool:
+        """Return whether there is an entry."""
+        return isinstance(key, str) and self.contains(key)
+
+
+class KvFace(ValueFace):
+    """Values by key, and `kv["cursor"] = 1`, `del kv["cursor"]`, `for key in kv`."""
 
     @abstractmethod
     def keys(self, prefix: str = "", *, start: str = "", end: str = "") -> Iterator[str]:
@@ -30,26 +45,14 @@ class KvFace(ABC):
     def delete(self, key: str) -> Any:
         """Remove an entry."""
 
-    def __getitem__(self, key: str) -> Any:
-        """Return the value of a key; raises KeyError."""
-        value = self.get(key, UNSET)
-        if value is UNSET:
-            raise KeyError(key)
-        return value
-
     def __setitem__(self, key: str, value: Any) -> None:
         """Write a value."""
         self.set(key, value)
 
     def __delitem__(self, key: str) -> None:
         """Remove an entry; raises KeyError if there is none."""
-        if not self.contains(key):
+        if not self.delete(key):
             raise KeyError(key)
-        self.delete(key)
-
-    def __contains__(self, key: object) -> bool:
-        """Return whether there is an entry."""
-        return isinstance(key, str) and self.contains(key)
 
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keys."""

@@ -10,7 +10,7 @@ from rota.client import wire
 from rota.client.errors import ProblemError
 from rota.client.event import Event, event_of
 from rota.client.kv_draft import Operation, Ttl, operation
-from rota.client.kv_values import conflict_in, value_of
+from rota.client.kv_values import conflict_in, value_of, written_since
 from rota.client.models.kv import KvEntry, KvVersion
 from rota.client.problems import KvConflict, NotFound, PreconditionFailed
 from rota.client.retries import Repeat, backoff
@@ -23,6 +23,8 @@ from rota.client.sync.transport import Transport
 from rota.client.wire import UNSET
 
 _MOST_UPDATES = 20
+# A time to come means now, but says which revision that is.
+_NOW = "8999-12-31T00:00:00Z"
 
 
 class Kv(KvTransfer, KvFace):
@@ -46,6 +48,18 @@ class Kv(KvTransfer, KvFace):
     def entry(self, key: str) -> KvEntry | None:
         """Return an entry with its version; None if there is none. Raises NotFound if there is no task."""
         return self._list(keys=[key]).first()
+
+    def entry_at(self, key: str, revision: int | None) -> tuple[KvEntry | None, int | None]:
+        """Return an entry as it was at a revision of the table (None: now), and that revision.
+
+        Raises KvConflict if that is not known any more, because the entry was written since.
+        """
+        if key.startswith("_"):  # those of Rota itself have no history
+            return self.entry(key), revision
+        page = self._list(keys=[key], at=_NOW if revision is None else revision).page()
+        if key in (page.members.get("missing") or ()):
+            raise written_since(key)
+        return next(iter(page.items), None), page.members["revision"]
 
     def contains(self, key: str) -> bool:
         """Return whether there is an entry."""
@@ -161,7 +175,7 @@ class Kv(KvTransfer, KvFace):
             reply = self._transport.call("POST", path, body=body, repeat=repeat)
         except ProblemError as error:
             raise conflict_in(error, body["operations"]) from None
-        return [KvEntry.model_validate(each) for each in reply.members["items"]]
+        return [KvEntry.of(each) for each in reply.members["items"]]
 
     def history(self, key: str, *, page_size: int | None = None) -> Pages[KvVersion]:
         """List the versions of an entry, the newest first."""
@@ -194,7 +208,7 @@ class Kv(KvTransfer, KvFace):
             )
         except PreconditionFailed as error:
             raise KvConflict(error.status, error.members) from None
-        return KvEntry.model_validate(reply.members)
+        return KvEntry.of(reply.members)
 
     def _condition(self, key: str, version: int) -> dict[str, str]:
         if version is UNSET:

@@ -1,0 +1,1 @@
+"""What `rota doctor` looks at."""

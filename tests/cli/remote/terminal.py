@@ -1,0 +1,90 @@
+"""A `rota` of its own process on a real pseudo-terminal."""
+
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from tests.acceptance.launching import ROTA
+
+PATIENCE = 60.0
+_ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+class Terminal:
+    """What a command shows on a terminal of 100 columns, and the keys that are pressed there."""
+
+    def __init__(self, arguments: Sequence[str], environment: dict[str, str]) -> None:
+        self._master, slave = pty.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self._process = subprocess.Popen(
+            [ROTA, *arguments],
+            env=environment,
+            stdin=slave,
+            stdout=slave,
+            stderr=slave,
+            start_new_session=True,
+            # Ctrl-C must reach it; the function makes a system call, and takes no lock.
+            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),  # noqa: PLW1509
+        )
+        os.close(slave)
+        self.shown = ""
+
+    @property
+    def text(self) -> str:
+        """What is shown, without colours."""
+        return _ESCAPES.sub("", self.shown).replace("\r\n", "\n")
+
+    def until(self, words: str) -> str:
+        """Wait until words are shown; return all that is."""
+        deadline = time.monotonic() + PATIENCE
+        while words not in self.text:
+            assert time.monotonic() < deadline, (words, self.shown)
+            assert self._read() or words in self.text, (words, self.shown)
+        return self.text
+
+    def press(self, keys: str) -> None:
+        """Press keys."""
+        os.write(self._master, keys.encode())
+
+    def ended(self) -> int:
+        """Wait for the end; return the exit code."""
+        deadline = time.monotonic() + PATIENCE
+        while self._read():
+            assert time.monotonic() < deadline, self.shown
+        return self._process.wait(PATIENCE)
+
+    def close(self) -> None:
+        """End it, if it has not ended."""
+        if self._process.poll() is None:
+            self._process.kill()
+        self._process.wait()
+        os.close(self._master)
+
+    def _read(self) -> bool:
+        """Take what is there; return whether more may come."""
+        if not select.select([self._master], [], [], 1)[0]:
+            return self._process.poll() is None
+        try:
+            content = os.read(self._master, 65_536)
+        except OSError:  # all of the other side is closed
+            return False
+        self.shown += content.decode(errors="replace")
+        return bool(content)
+
+
+@contextmanager
+def on_terminal(arguments: Sequence[str], environment: dict[str, str]) -> Iterator[Terminal]:
+    """Run a command on a terminal."""
+    made = Terminal(arguments, environment)
+    try:
+        yield made
+    finally:
+        made.close()
