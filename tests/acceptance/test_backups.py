@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.launching import ROTA, Forked, Process
+from tests.acceptance.launching import ROTA, Installed
 from tests.acceptance.server import Server
 from tests.support.factories import eventually
 from tests.support.postgres import PostgresServer, installed_binaries
@@ -20,14 +20,13 @@ from tests.support.postgres import PostgresServer, installed_binaries
 PAUSED = "paused-at-start"
 
 
-class StartsPaused:
-    """Starts the service with `--paused`."""
+class StartsPaused(Installed):
+    """Starts the program with `--paused`."""
 
-    def __init__(self, forked: Forked) -> None:
-        self._forked = forked
-
-    def start(self, arguments: Sequence[str], environment: Mapping[str, str], log: Path) -> Process:
-        return self._forked.start([*arguments, "--paused"], environment, log)
+    def start(
+        self, arguments: Sequence[str], environment: Mapping[str, str], log: Path
+    ) -> subprocess.Popen[bytes]:
+        return super().start([*arguments, "--paused"], environment, log)
 
 
 @pytest.fixture
@@ -53,7 +52,6 @@ def restored_url(
 
 def test_what_a_backup_has_is_restored_and_runs_only_when_the_hold_is_ended(
     serve: Callable[..., Server],
-    forked: Forked,
     restored_url: Callable[[Path], str],
     tmp_path: Path,
 ) -> None:
@@ -68,7 +66,7 @@ def test_what_a_backup_has_is_restored_and_runs_only_when_the_hold_is_ended(
     server.kill()
 
     restored = restored_url(tmp_path / "backup")
-    with closing(Server(StartsPaused(forked), restored, tmp_path)) as drill:
+    with closing(Server(StartsPaused(), restored, tmp_path)) as drill:
         drill.start()
         assert _state(drill) == before
         _due_now(drill)
