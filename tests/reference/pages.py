@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from tests.docs.programs import ROOT
 from tests.reference.api import requests
-from tests.reference.commands import commands
 from tests.reference.sdk import members_of
 from tests.reference.tables import metrics, settings
 
@@ -26,7 +25,6 @@ PARTS = (
     Part("reference/service/configuration.md", "settings", settings),
     Part("reference/service/metrics.md", "metrics", metrics),
     Part("reference/service/api.md", "requests", requests),
-    Part("reference/service/cli.md", "commands", commands),
     Part(
         "reference/handlers/sdk.md",
         "sdk",
