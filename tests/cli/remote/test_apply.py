@@ -55,7 +55,10 @@ def test_tasks_of_a_file_are_created_and_applied_again_nothing_changes(
 def test_the_differences_are_shown_with_the_fire_times_that_move(
     rota: CommandLine, file: Path
 ) -> None:
-    task = {"name": "moved", "schedule": {"type": "cron", "expression": "0 9 * * 1"}}
+    task: dict[str, Any] = {
+        "name": "moved",
+        "schedule": {"type": "cron", "expression": "0 9 * * 1"},
+    }
     rota.run("apply", "-f", write(file, task))
     task["schedule"] = {"type": "cron", "expression": "0 10 * * 1"}
     task["timeout"] = 60

@@ -33,13 +33,13 @@ def export(
     with (
         connected(context) as service,
         _opened(output) as file,
-        progress("Tasks", None) as advance,
+        progress("Tasks", None) as bar,
     ):
         for task in service.pages(at("tasks"), query):
             file.write(json.dumps(declared(task), ensure_ascii=False) + "\n")
             written += 1
             redacted += has_redacted(task)
-            advance(1)
+            bar.advance(1)
     note(f"{written:,} tasks exported.")
     if redacted:
         note(
@@ -77,11 +77,11 @@ def import_tasks(
 
     What is refused is reported, and the others are registered.
     """
-    with connected(context) as service, progress("Tasks", None) as advance:
+    with connected(context) as service, progress("Tasks", None) as bar:
         registering = Registering(service, on_conflict)
         for group in groups(read_lines(path)):
             registering.register(group)
-            advance(len(group))
+            bar.advance(len(group))
     counts = registering.counts
     if as_json:
         print_json(counts)
