@@ -14,6 +14,10 @@ RUN pip --python /opt/rota/bin/python install --require-hashes -r requirements.t
 
 COPY pyproject.toml README.md LICENSE ./
 COPY alembic alembic
+# `/guide` shows the documents and the files that they link to.
+COPY deploy deploy
+COPY examples examples
+COPY docs docs
 COPY app app
 RUN pip --python /opt/rota/bin/python install --no-deps .
 

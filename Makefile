@@ -20,7 +20,7 @@ test torture: export PYTHONDONTWRITEBYTECODE :=
 
 CODE = $(wildcard app tests benchmarks examples)
 
-.PHONY: help run test torture bench lint format lock clean
+.PHONY: help run test torture bench docs lint format lock clean
 
 help: ## Show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ torture: $(VENV)/.installed-dev ## Run the long tests that kill, stall and starv
 bench: $(VENV)/.installed-dev ## Run the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)
 
+docs: $(VENV)/.installed-dev ## Build the site of the documents in build/guide/site; it needs no internet
+	$(BIN)/python -m tests.docs.site
+
 lint: $(VENV)/.installed-dev ## Check style, formatting, types and import boundaries
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -56,7 +59,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gene
 lock: | $(BIN)/python ## Make requirements*.txt again from pyproject.toml (UPGRADE=--upgrade for newer versions)
 	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --require-hashes -r requirements-dev.txt
 	$(COMPILE) pyproject.toml --extra calendars --output-file requirements.txt
-	$(COMPILE) pyproject.toml --extra calendars --group dev --group bench --constraint requirements.txt \
+	$(COMPILE) pyproject.toml --extra calendars --group dev --group docs --group bench --constraint requirements.txt \
 		--output-file requirements-dev.txt
 
 clean: ## Remove the environment, caches and builds (rota.db stays)

@@ -16,6 +16,16 @@ class UnexpectedAnswerError(Exception):
 
 def ask(port: int, method: str, path: str, body: Any = None, expect: int = 200) -> Any:
     """Send one request to 127.0.0.1 and return the JSON of its answer, None without one."""
+    content = _sent(port, method, path, body, expect)
+    return json.loads(content) if content else None
+
+
+def fetch(port: int, path: str) -> bytes:
+    """Return the body of a GET that is answered with 200, whatever it is."""
+    return _sent(port, "GET", path, None, 200)
+
+
+def _sent(port: int, method: str, path: str, body: Any, expect: int) -> bytes:
     connection = HTTPConnection("127.0.0.1", port, timeout=_REQUEST_TIMEOUT)
     try:
         text = None if body is None else json.dumps(body)
@@ -26,7 +36,7 @@ def ask(port: int, method: str, path: str, body: Any = None, expect: int = 200) 
         connection.close()
     if answer.status != expect:
         raise UnexpectedAnswerError(f"{method} {path}: {answer.status} {content[:500]!r}")
-    return json.loads(content) if content else None
+    return content
 
 
 def wait_until(

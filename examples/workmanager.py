@@ -5,7 +5,7 @@
 
 It takes another address as argument, and a key from ROTA_API_KEY. The names of its tasks begin with `wm.`; it removes
 those of an earlier execution first, and ends with 1 after an unexpected result.
-docs/workmanager.md has the whole table.
+docs/guides/from-workmanager.md has the whole table.
 """
 
 import json

@@ -37,16 +37,19 @@ def assert_measured(lines: list[Line]) -> None:
     assert as_markdown(lines).count("\n") == len(lines) + 1
 
 
+@pytest.mark.torture
 def test_registrations_are_measured(tmp_path: Path) -> None:
     size = registrations.Size(rounds=1, count=64, seconds=1, warm_up=32)
     assert_measured(registrations.benchmark(tmp_path, size))
 
 
+@pytest.mark.torture
 def test_runs_are_measured(tmp_path: Path) -> None:
     size = runs.Size(rounds=1, rota=50, apscheduler=20, huey=20)
     assert_measured(runs.benchmark(tmp_path, size))
 
 
+@pytest.mark.torture
 def test_firing_is_measured(tmp_path: Path) -> None:
     size = firing.Size(few=20, many=200, due=20, passes=1)
     assert_measured(firing.benchmark(tmp_path, size))

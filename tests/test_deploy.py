@@ -17,7 +17,7 @@ from tests.support.metrics import labels_by_name
 ROOT = Path(__file__).parents[1]
 ALERTS = ROOT / "deploy" / "alerts.yml"
 DASHBOARD = ROOT / "deploy" / "grafana.json"
-METRICS_PAGE = ROOT / "docs" / "metrics.md"
+METRICS_PAGE = ROOT / "docs/reference/service/metrics.md"
 
 #: What Prometheus adds to every series that it scrapes.
 ADDED = frozenset({"job", "instance"})

@@ -71,7 +71,7 @@ PRESENT = [
     ROOT / "CONTRIBUTING.md",
     *sorted((ROOT / "docs").glob("*.md")),
 ]
-ADRS = sorted((ROOT / "docs" / "adr").glob("*.md"))
+ADRS = sorted((ROOT / "docs/explanation/adr").glob("*.md"))
 LAYERS = ("api", "db", "domain", "engine", "handlers", "sdk", "store", "testing")
 #: Names that begin as the package does and are files of its users.
 FILES_OF_USERS = {"rota.db", "rota.dump", "rota.key"}
@@ -79,7 +79,7 @@ CODE = [path.read_text() for path in sorted((ROOT / "app").rglob("*.py"))]
 
 
 def test_every_setting_is_documented_with_its_default() -> None:
-    text = (ROOT / "docs" / "configuration.md").read_text()
+    text = (ROOT / "docs/reference/service/configuration.md").read_text()
 
     for name, field in Settings.model_fields.items():
         default = field.default
@@ -94,7 +94,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_no_setting_is_documented_that_does_not_exist() -> None:
-    text = (ROOT / "docs" / "configuration.md").read_text()
+    text = (ROOT / "docs/reference/service/configuration.md").read_text()
 
     documented = set(re.findall(r"^\| `(ROTA_\w+)`", text, re.MULTILINE))
 
@@ -172,7 +172,7 @@ def as_written(limit: int | timedelta) -> set[str]:
 
 @pytest.mark.parametrize("what", LIMITS)
 def test_a_limit_is_documented_as_it_is(what: str) -> None:
-    text = (ROOT / "docs" / "limits.md").read_text()
+    text = (ROOT / "docs/reference/service/limits.md").read_text()
     [row] = [line for line in text.splitlines() if line.startswith(f"| {what}")]
 
     for limit in LIMITS[what]:
@@ -184,7 +184,9 @@ def test_a_limit_is_documented_as_it_is(what: str) -> None:
 
 @pytest.mark.parametrize("member", ["errors_omitted", "truncated", "unreadable", "too_costly"])
 def test_every_mark_of_a_limit_is_documented_with_the_limits(member: str) -> None:
-    assert f"`{member}`" in (ROOT / "docs" / "limits.md").read_text().replace('"', "`")
+    assert f"`{member}`" in (ROOT / "docs/reference/service/limits.md").read_text().replace(
+        '"', "`"
+    )
 
 
 @pytest.mark.parametrize("path", MEMBERS, ids=".".join)
@@ -192,12 +194,13 @@ def test_every_member_that_holds_a_name_is_documented_with_what_a_key_may_name(
     path: tuple[str, ...],
 ) -> None:
     member = ".".join(path).replace(".*", "[]")
-    assert f"`{member}`" in (ROOT / "docs" / "keys-access.md").read_text()
+    assert f"`{member}`" in (ROOT / "docs/reference/access/limited-keys.md").read_text()
 
 
 def test_every_type_of_problem_is_documented_as_its_page_has_it() -> None:
     documented = {
-        slug: (int(status), page) for slug, status, page in rows("problems.md", "type", "status")
+        slug: (int(status), page)
+        for slug, status, page in rows("reference/service/problems.md", "type", "status")
     }
 
     assert documented.keys() == PROBLEM_TYPES.keys()
@@ -209,14 +212,15 @@ def test_every_type_of_problem_is_documented_as_its_page_has_it() -> None:
 
 
 def test_every_type_of_event_is_documented() -> None:
-    text = (ROOT / "docs" / "events.md").read_text()
+    text = (ROOT / "docs/reference/service/events.md").read_text()
 
     assert [each for each in TYPES if f"`{each}`" not in text] == []
 
 
 def test_every_metric_is_documented_with_its_kind_labels_and_meaning() -> None:
     documented = [
-        (name, kind, labels, text) for name, kind, labels, text in rows("metrics.md", "metric")
+        (name, kind, labels, text)
+        for name, kind, labels, text in rows("reference/service/metrics.md", "metric")
     ]
 
     assert documented == [
@@ -228,9 +232,9 @@ def test_every_warning_is_documented_and_declared() -> None:
     described = TypeAdapter(WarningOut).json_schema()["properties"]["code"]["description"]
     declared = set(re.findall(r"`(\w+)`", described))
     found = {code for text in CODE for code in re.findall(r"Finding\(\s*\"(\w+)\"", text)}
-    chains = (ROOT / "docs" / "chains.md").read_text()
+    chains = (ROOT / "docs/reference/tasks/chains.md").read_text()
 
-    documented = {code for code, _ in rows("explain.md", "code")}
+    documented = {code for code, _ in rows("reference/tasks/explain.md", "code")}
 
     assert found <= documented
     assert documented | set(re.findall(r"`(predecessor_\w+)`", chains)) == declared
@@ -238,7 +242,8 @@ def test_every_warning_is_documented_and_declared() -> None:
 
 def test_every_verdict_is_documented_as_the_api_describes_it() -> None:
     documented = [
-        (verdict, meaning) for verdict, meaning in rows("explain.md", "verdict", "meaning")
+        (verdict, meaning)
+        for verdict, meaning in rows("reference/tasks/explain.md", "verdict", "meaning")
     ]
 
     assert dict(documented) == {str(verdict): meaning for verdict, meaning in MEANINGS.items()}
@@ -247,7 +252,7 @@ def test_every_verdict_is_documented_as_the_api_describes_it() -> None:
 def test_every_reason_of_a_run_is_documented_with_its_status() -> None:
     documented = {
         status: set(re.findall(r"`([a-z_]+)`", reasons))
-        for status, reasons in rows("concepts.md", "status")
+        for status, reasons in rows("explanation/concepts.md", "status")
     }
 
     assert set(SkipReason) == documented["skipped"] - {"misfire_grace"}
@@ -257,19 +262,21 @@ def test_every_reason_of_a_run_is_documented_with_its_status() -> None:
 
 
 def test_every_outcome_of_an_attempt_is_documented() -> None:
-    assert {outcome for outcome, *_ in rows("concepts.md", "outcome")} == set(AttemptOutcome)
+    assert {outcome for outcome, *_ in rows("explanation/concepts.md", "outcome")} == set(
+        AttemptOutcome
+    )
 
 
 @pytest.mark.parametrize(
     ("page", "values"),
     [
         # Nothing makes runs by a notification yet.
-        ("concepts.md", set(Trigger) - {Trigger.NOTIFICATION}),
-        ("concepts.md", set(WaitingOn)),
-        ("explain.md", set(ExplainedReason)),
-        ("explain.md", set(Verdict)),
-        ("policies.md", set(OnConflict)),
-        ("handlers.md", set(StopReason)),
+        ("explanation/concepts.md", set(Trigger) - {Trigger.NOTIFICATION}),
+        ("explanation/concepts.md", set(WaitingOn)),
+        ("reference/tasks/explain.md", set(ExplainedReason)),
+        ("reference/tasks/explain.md", set(Verdict)),
+        ("reference/tasks/policies.md", set(OnConflict)),
+        ("reference/handlers/handlers.md", set(StopReason)),
     ],
 )
 def test_every_value_of_a_kind_is_documented(page: str, values: set[StrEnum]) -> None:
@@ -280,7 +287,7 @@ def test_every_value_of_a_kind_is_documented(page: str, values: set[StrEnum]) ->
 
 @pytest.mark.parametrize("states", [TaskStatus, RunStatus])
 def test_the_diagrams_of_states_have_all_of_them_and_no_others(states: type[StrEnum]) -> None:
-    text = (ROOT / "docs" / "concepts.md").read_text()
+    text = (ROOT / "docs/explanation/concepts.md").read_text()
     diagrams = re.findall(r"^stateDiagram-v2\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
     drawn = [
@@ -294,14 +301,14 @@ def test_the_diagrams_of_states_have_all_of_them_and_no_others(states: type[StrE
 def test_every_type_of_error_is_documented() -> None:
     documented = {
         kind
-        for kinds, _ in rows("concepts.md", "type", "what went wrong")
+        for kinds, _ in rows("explanation/concepts.md", "type", "what went wrong")
         for kind in kinds.split(", ")
     }
 
     assert documented == set(types_of_errors())
 
 
-@pytest.mark.parametrize("page", PRESENT, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PRESENT, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_dotted_name_in_a_document_exists(page: Path) -> None:
     """Types of errors and events, lines of the log, members of definitions."""
     families = "clock|encryption|http|input|kv|process|register|result|run|secret|setting|streams|task|writer|zones"
@@ -313,7 +320,7 @@ def test_every_dotted_name_in_a_document_exists(page: Path) -> None:
     assert {name for name in named - columns - set(TYPES) if f'"{name}"' not in there} == set()
 
 
-@pytest.mark.parametrize("page", PRESENT, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PRESENT, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_setting_in_a_document_exists(page: Path) -> None:
     named = set(re.findall(r"\bROTA_(?!SECRET_)[A-Z_]+\b", page.read_text()))
 
@@ -338,13 +345,13 @@ def test_every_example_setting_has_its_default() -> None:
 
 
 def test_the_paths_without_a_key_are_those_of_the_document() -> None:
-    text = (ROOT / "docs" / "configuration.md").read_text()
+    text = (ROOT / "docs/reference/service/configuration.md").read_text()
     [sentence] = re.findall(r"No key is needed for (.*?):", text, re.DOTALL)
 
     assert set(re.findall(r"`([^`]+)`", sentence)) == {*auth._OPEN, *auth._OPEN_BELOW}
 
 
-@pytest.mark.parametrize("page", PRESENT, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PRESENT, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_command_in_a_document_exists(page: Path) -> None:
     targets = set(re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     text = page.read_text()
@@ -355,7 +362,7 @@ def test_every_command_in_a_document_exists(page: Path) -> None:
         assert is_command(shlex.split(line)), line
 
 
-@pytest.mark.parametrize("page", [*PRESENT, *ADRS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PRESENT, *ADRS], ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_path_in_a_document_exists(page: Path) -> None:
     text = page.read_text()
     # An absolute path is one of the user's machine.
@@ -367,7 +374,7 @@ def test_every_path_in_a_document_exists(page: Path) -> None:
     assert {path for path in named if not is_there(path, page)} == set()
 
 
-@pytest.mark.parametrize("page", [*PRESENT, *ADRS], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PRESENT, *ADRS], ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_module_and_name_of_the_package_in_a_document_exists(page: Path) -> None:
     text = page.read_text()
     dotted = re.findall(r"(?<![\w./-])(rota(?:\.[a-z_]\w*)+)(?![\w./-])", text)
@@ -383,7 +390,7 @@ def test_every_module_and_name_of_the_package_in_a_document_exists(page: Path) -
     assert {name for name in unknown if not can_be_imported(name)} == set()
 
 
-@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/architecture.md"])
+@pytest.mark.parametrize("page", ["CONTRIBUTING.md", "docs/explanation/architecture.md"])
 def test_every_file_name_without_a_folder_in_the_map_exists(page: str) -> None:
     named = set(re.findall(r"(?<![\w/.-])(\w+\.py)\b", (ROOT / page).read_text()))
 
@@ -393,7 +400,7 @@ def test_every_file_name_without_a_folder_in_the_map_exists(page: str) -> None:
 
 
 def test_the_map_has_every_package() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text()
+    text = (ROOT / "docs/explanation/architecture.md").read_text()
     package = ROOT / "app" / "rota"
 
     packages = {path.parent for path in package.rglob("__init__.py")} - {package}
@@ -402,14 +409,14 @@ def test_the_map_has_every_package() -> None:
 
 
 def test_the_error_of_a_call_is_shown_with_all_its_members() -> None:
-    shown = json.loads(blocks("handlers.md", "json")[1])
+    shown = json.loads(blocks("reference/handlers/handlers.md", "json")[1])
 
     assert list(shown) == [field.name for field in fields(RunError)]
     assert list(shown["response"]) == [field.name for field in fields(ErrorResponse)]
 
 
 def test_every_outcome_in_the_documents_is_valid() -> None:
-    text = next(block for block in blocks("kv.md", "json") if '"retry"' in block)
+    text = next(block for block in blocks("reference/handlers/kv.md", "json") if '"retry"' in block)
 
     read = [OutcomeIn.model_validate_json(line) for line in text.splitlines()]
 
@@ -438,7 +445,7 @@ def test_every_anchor_that_a_link_names_is_a_heading(page: Path) -> None:
 
 
 def test_every_test_that_a_guarantee_names_exists() -> None:
-    text = (ROOT / "docs" / "guarantees.md").read_text()
+    text = (ROOT / "docs/explanation/guarantees.md").read_text()
     sources = "\n".join(path.read_text() for path in (ROOT / "tests").rglob("test_*.py"))
 
     named = set(re.findall(r"`(test_\w+)`", text))

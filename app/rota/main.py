@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 
 from rota.api import alerts, audit, events, handlers, leases, queues, replicas, system
 from rota.api.bulk import routes as bulk_run_routes
+from rota.api.bulk import verbs as bulk_run_verbs
 from rota.api.calendars import routes as calendar_routes
 from rota.api.holds import routes as hold_routes
 from rota.api.http.clients.calls import turn_to_read
@@ -83,6 +84,7 @@ from rota.store.follow_ups import follow_up
 from rota.store.measures import Measuring, server_of
 from rota.store.sealing import sealed_values
 from rota.web.dashboard import Dashboard
+from rota.web.guide import routes as guide
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +111,7 @@ _ROUTERS = (
     run_routes.routes,
     stats_routes.routes,
     stats_hours.routes,
-    bulk_run_routes.of_runs,
+    bulk_run_verbs.routes,
     bulk_run_routes.routes,
     run_lineage.routes,
     kv_run_changes.routes,
@@ -176,6 +178,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     for router in _ROUTERS:
         app.include_router(router)
     app.include_router(problem_types.routes)
+    app.include_router(guide.routes)
     app.state.routes = [route for router in _ROUTERS for route in router.routes]
     docs.install(app, VERSION)
     return app

@@ -8,6 +8,7 @@ from benchmarks.rota import serving, sqlite_url
 from benchmarks.scale import (  # noqa: F401  # what is measured is added when its module is imported
     commands,
     lists,
+    pages,
     stats,
 )
 from benchmarks.scale.data import Size, seed

@@ -20,6 +20,8 @@ TEAMS = 100
 #: The task with the most runs: its number is 7, so its team is the eighth.
 BUSIEST = "team07-0000007"
 _SPAN = timedelta(days=30)
+#: After how many seconds the first task is due, and all of them.
+_FIRST_DUE, _WEEK = 7_200, 600_000
 _KEPT = {"runs": 100_000, "age": "P300D"}
 
 _WORDS: Mapping[str, Mapping[str, str]] = {
@@ -94,7 +96,10 @@ class _Filling:
         own = {
             "id": self._word("task_id", "n"),
             "name": f"'team' || {self._word('padded', f'n % {TEAMS}', 2)} || '-' || {self._word('padded', 'n', 7)}",
-            "next_fire_at": self._at(f"{self._now + 1e8:.0f}"),
+            # All within the coming week, and none while it is measured.
+            "next_fire_at": self._at(
+                f"{self._now + _FIRST_DUE:.0f} + n * {(_WEEK - _FIRST_DUE) / self._size.tasks:.6f}"
+            ),
             "status": "CASE WHEN n % 20 = 3 THEN 'paused' ELSE 'active' END",
         }
         copied = [each.name for each in task.c if each.name not in own]

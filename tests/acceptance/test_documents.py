@@ -45,7 +45,7 @@ VOLATILE = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]+|[0-9a-f]{32}|\d{4}-\
 TYPES = {"once", "interval", "cron", "calendar", "any_of", "after", "manual"}
 README_HANDLER = re.compile(r"^```python\n(.*?)^```", re.MULTILINE | re.DOTALL)
 NAMED_BY_EXAMPLES = ("extract", "transform", "price", "invoice-digest", "nightly")
-# As `docs/notifiers.md` has it made.
+# As `docs/reference/alerts/notifiers.md` has it made.
 SLACK_HOOK = {
     "value": "https://hooks.slack.com/services/T0/B0/0123456789",
     "origins": ["https://hooks.slack.com"],
@@ -74,8 +74,8 @@ def documents(text: str) -> list[Any]:
 
 def shown(of: str) -> Iterator[Any]:
     """Yield every schedule, or every registration, that a document shows as JSON."""
-    for path in sorted((ROOT / "docs").glob("*.md")):
-        for block in blocks(path.name, "json"):
+    for path in sorted((ROOT / "docs").rglob("*.md")):
+        for block in blocks(str(path.relative_to(ROOT / "docs")), "json"):
             for number, document in enumerate(documents(block)):
                 is_schedule = document.get("type") in TYPES
                 is_registration = "schedule" in document and "handler" in document
@@ -105,7 +105,7 @@ def server(
         for name in NAMED_BY_EXAMPLES:
             register(made, name, "digest")
         made.call("PUT", "/v1/secrets/slack-hook", json=SLACK_HOOK)
-        # As `docs/calendars.md` has it declared.
+        # As `docs/reference/tasks/calendars.md` has it declared.
         made.call("PUT", "/v1/calendars/holidays-berlin", json=BERLIN)
         yield made
     finally:
@@ -139,7 +139,7 @@ def test_every_registration_in_the_documents_is_accepted(
 def test_the_errors_of_cron_expressions_of_other_schedulers_have_a_replacement(
     server: Server,
 ) -> None:
-    text = (ROOT / "docs" / "schedules.md").read_text()
+    text = (ROOT / "docs/reference/tasks/schedules.md").read_text()
     [table] = re.findall(r"^\| not read \| write \|\n.*?\n\n", text, re.MULTILINE | re.DOTALL)
     cases = [re.findall(r"`([^`]+)`", line) for line in table.splitlines()[2:] if line]
     assert len(cases) == 7
@@ -153,7 +153,9 @@ def test_the_errors_of_cron_expressions_of_other_schedulers_have_a_replacement(
 
 
 def test_the_preview_returns_what_the_document_shows(server: Server) -> None:
-    request, answered, explained = (documents(each)[0] for each in blocks("explain.md", "json"))
+    request, answered, explained = (
+        documents(each)[0] for each in blocks("reference/tasks/explain.md", "json")
+    )
 
     answer = server.call("POST", "/v1/schedules/preview", json=request)
 
@@ -168,7 +170,7 @@ def test_the_preview_returns_what_the_document_shows(server: Server) -> None:
 
 
 def test_a_batch_returns_what_the_document_shows(server: Server) -> None:
-    [answered] = documents(blocks("concepts.md", "json")[0])
+    [answered] = documents(blocks("explanation/concepts.md", "json")[0])
     items = [
         {"name": name, "handler": "digest", "schedule": {"type": "manual"}}
         for name in ("batch-1", "batch-2")
@@ -180,7 +182,7 @@ def test_a_batch_returns_what_the_document_shows(server: Server) -> None:
 
 
 def test_a_problem_is_as_the_document_shows_it(server: Server) -> None:
-    [problem] = documents(blocks("problems.md", "json")[0])
+    [problem] = documents(blocks("reference/service/problems.md", "json")[0])
     task = {"handler": "nope", "schedule": {"type": "manual"}}
 
     answer = server.ask("POST", "/v1/tasks", json=task).json()
@@ -201,8 +203,8 @@ def test_the_handler_of_the_readme_runs_and_refuses_a_wrong_input(server: Server
 
 
 def test_the_requests_for_queues_in_the_document_work(server: Server) -> None:
-    lines = blocks("queues.md", "")[0].splitlines()
-    [queue] = documents(blocks("queues.md", "json")[0])
+    lines = blocks("reference/runs/queues.md", "")[0].splitlines()
+    [queue] = documents(blocks("reference/runs/queues.md", "json")[0])
 
     for line in lines:
         method, path, rest = [*line.split(maxsplit=2), ""][:3]
@@ -216,10 +218,10 @@ def test_the_requests_for_queues_in_the_document_work(server: Server) -> None:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 def test_the_requests_for_bulks_and_backfills_in_the_document_work(server: Server) -> None:
-    pause, backfill = blocks("bulk.md", "sh")
+    pause, backfill = blocks("reference/runs/bulk.md", "sh")
     daily = {"type": "cron", "expression": "0 9 * * *"}
     register(server, "invoice-digest", "digest", schedule=daily)
-    [answered] = documents(blocks("bulk.md", "json")[0])
+    [answered] = documents(blocks("reference/runs/bulk.md", "json")[0])
 
     [paused] = documents(typed(pause, server.port))
     [filled] = documents(typed(backfill, server.port))
@@ -246,7 +248,9 @@ def test_the_commands_about_the_key_value_table_print_what_the_document_shows(
     for value in (1, 2):
         server.call("PUT", kv.format("short", "a"), json={"value": value})
 
-    steps = [step for block in blocks("kv.md", "console") for step in commands(block)]
+    steps = [
+        step for block in blocks("reference/handlers/kv.md", "console") for step in commands(block)
+    ]
     assert len(steps) == 8
     for command, printed in steps:
         line = re.sub(r'(?<="run": ")[0-9a-f-]{36}', first, command)
@@ -259,7 +263,9 @@ def test_the_commands_about_the_key_value_table_print_what_the_document_shows(
 
 
 def test_events_are_as_the_document_shows_them(server: Server) -> None:
-    [shown_event, reset] = (event for block in blocks("events.md", "") for event in events(block))
+    [shown_event, reset] = (
+        event for block in blocks("reference/service/events.md", "") for event in events(block)
+    )
     with stream(server, "/v1/events?type=run.failed") as lines:
         next(lines)  # connected
         register(server, "fails", "disk-report", input={"path": "/no/such"})
@@ -274,7 +280,9 @@ def test_events_are_as_the_document_shows_them(server: Server) -> None:
 
 
 def test_changes_of_a_table_are_as_the_document_shows_them(server: Server) -> None:
-    [shown_event] = (event for block in blocks("kv.md", "") for event in events(block))
+    [shown_event] = (
+        event for block in blocks("reference/handlers/kv.md", "") for event in events(block)
+    )
     register(server, "watched", "hello")
     with stream(server, "/v1/tasks/watched/kv?watch=greetings") as lines:
         next(lines)

@@ -120,6 +120,13 @@ def test_the_wheel_has_one_top_level_package_with_its_types_and_migrations(wheel
     assert "rota/py.typed" in names
     migrations = {path.name for path in (ROOT / "alembic" / "versions").glob("*.py")}
     assert {f"rota/db/alembic/versions/{name}" for name in migrations} <= names
+    documents = {
+        str(path.relative_to(ROOT))
+        for folder in ("docs", "examples", "deploy")
+        for path in (ROOT / folder).rglob("*.*")
+        if path.suffix in {".md", ".yml", ".json", ".mjs"}
+    }
+    assert {f"rota/web/guide/documents/{path}" for path in documents} <= names
     sources = {str(path.relative_to(ROOT / "app")) for path in (ROOT / "app").rglob("*.py")}
     assert sources <= names
 

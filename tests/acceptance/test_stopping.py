@@ -18,6 +18,7 @@ import pytest
 from tests.acceptance import ordeals
 from tests.acceptance.launching import Installed
 from tests.acceptance.server import Server
+from tests.support.databases import postgresql_at_length
 from tests.support.factories import eventually
 
 Serve = Callable[..., Server]
@@ -164,6 +165,7 @@ def test_a_run_that_ends_its_process_three_times_fails_as_lost(serve: Serve) -> 
     assert server.call("GET", "/readyz")["status"] == "ok"
 
 
+@postgresql_at_length
 def test_runs_beside_a_poison_handler_continue_until_they_have_succeeded(
     serve: Serve, tmp_path: Path
 ) -> None:
@@ -192,6 +194,7 @@ def test_runs_beside_a_poison_handler_continue_until_they_have_succeeded(
     assert server.call("GET", "/readyz")["status"] == "ok"
 
 
+@postgresql_at_length
 def test_runs_that_are_running_at_every_kill_of_the_service_do_not_fail_for_it(
     serve: Serve, tmp_path: Path
 ) -> None:

@@ -270,7 +270,7 @@ def test_every_route_that_changes_something_leaves_an_entry(
     service: Api, route: tuple[str, str]
 ) -> None:
     assert route in CHANGES, (
-        f"{route} changes something: log it (docs/audit.md), and add a request here"
+        f"{route} changes something: log it (docs/reference/access/audit.md), and add a request here"
     )
 
     answer = send(service, route)

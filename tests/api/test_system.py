@@ -149,6 +149,7 @@ def test_a_misspelt_path_is_404_with_a_suggestion(
 
 READABLE = [
     *("/", "/healthz", "/readyz", "/metrics", "/docs", "/docs/swagger-ui.css", "/openapi.json"),
+    *("/guide", "/guide/explanation/concepts.md", "/llms.txt"),
     *("/problems/invalid", "/v1/tasks", "/v1/tasks/t", "/v1/tasks/t/upcoming", "/v1/tasks/t/runs"),
     *("/v1/tasks/t/kv", "/v1/tasks/t/kv/a", "/v1/tasks/t/kv/a/history", "/v1/tasks/t/kv/export"),
     *(
@@ -226,6 +227,7 @@ def _lasting(path: str, headers: httpx.Headers) -> dict[str, str]:
         ("POST", "/v1/handlers", "GET, HEAD"),
         ("POST", "/healthz", "GET, HEAD"),
         ("POST", "/docs", "GET, HEAD"),
+        ("POST", "/guide/explanation/concepts", "GET, HEAD"),
         ("POST", "/", "GET, HEAD"),
         ("PUT", "/docs/swagger-ui.css", "GET, HEAD"),
         ("DELETE", "/problems/invalid", "GET, HEAD"),

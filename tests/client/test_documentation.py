@@ -1,4 +1,4 @@
-"""The examples of docs/client.md, against a real service."""
+"""The examples of docs/reference/client.md, against a real service."""
 
 import re
 import threading
@@ -14,7 +14,7 @@ from tests.acceptance.launching import ROOT, Forked
 from tests.acceptance.server import Server
 from tests.client.test_sync_half import methods
 
-PAGE = ROOT / "docs" / "client.md"
+PAGE = ROOT / "docs" / "reference" / "client.md"
 PATIENCE = 30
 
 

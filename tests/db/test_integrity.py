@@ -315,6 +315,7 @@ VIOLATIONS: dict[str, tuple[str, dict[str, Any]]] = {
     "ck_api_key_rate": ("api_key", {"id": "b" * 12, "rate": 0}),
     "ck_api_key_max_tasks": ("api_key", {"id": "b" * 12, "max_tasks": 0}),
     "ck_api_key_max_unfinished_runs": ("api_key", {"id": "b" * 12, "max_unfinished_runs": 0}),
+    "ck_api_key_max_kv_bytes": ("api_key", {"id": "b" * 12, "max_kv_bytes": 0}),
     "ck_api_key_previous_ends": ("api_key", {"id": "b" * 12, "previous_until": NOON}),
     "ck_api_key_revoked_by": ("api_key", {"id": "b" * 12, "revoked_at": NOON}),
 }

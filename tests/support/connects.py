@@ -13,7 +13,7 @@ from rota.egress import guard
 _GUARD = guard.__file__
 _SERVICE = str(Path(_GUARD).parents[1])
 # What connects to a service is no part of it.
-_CLIENT = str(Path(_SERVICE) / "client")
+_OUTSIDE = (str(Path(_SERVICE) / "client"), str(Path(_SERVICE) / "receiver"))
 _INTERNET = frozenset({socket.AF_INET, socket.AF_INET6})
 
 
@@ -55,9 +55,7 @@ def _note(connects: Connects, made: socket.socket, address: Any) -> None:
         if file == _GUARD:
             connects.guarded.append(address)
             return
-        if file.startswith(_CLIENT):
-            return  # not the service, but who calls it: a test, or a command
-        if file.startswith(_SERVICE):
+        if file.startswith(_SERVICE) and not file.startswith(_OUTSIDE):
             connects.unguarded.append(address)
             return
         frame = frame.f_back

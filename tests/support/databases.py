@@ -26,6 +26,19 @@ ENGINES = [
 ]
 
 
+#: On both, but on PostgreSQL with the long tests: what it shows takes half a minute, and the store has it on both.
+postgresql_at_length = pytest.mark.parametrize(
+    "database_engine",
+    [
+        ENGINES[0],
+        pytest.param(
+            "postgresql", id="postgresql", marks=[pytest.mark.postgres, pytest.mark.torture]
+        ),
+    ],
+    indirect=True,
+)
+
+
 @pytest.fixture(scope="session", autouse=True)
 def statements_are_compiled_once() -> Iterator[None]:
     """Let the engines on one kind of database share SQLAlchemy's cache of compiled statements.

@@ -235,20 +235,22 @@ GUARDS = {
     ),
     "claim: live lease": Guard(
         _true("rota.store.runs.claiming.claim.lease_is_live"),
-        ("runs/test_claim.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",),
+        (
+            "runs/claiming/test_claim.py::test_a_claim_is_for_a_holder_with_a_live_lease_only[sqlite]",
+        ),
     ),
     "lease: declared handlers": Guard(
         _true("rota.store.runs.claiming.leasing.is_declared"),
         (
-            "runs/test_leasing.py::test_what_a_replica_executes_is_never_leased[sqlite-none]",
-            "runs/test_leasing.py::test_a_handler_that_a_replica_has_taken_over_is_not_leased[sqlite]",
+            "runs/claiming/test_leasing.py::test_what_a_replica_executes_is_never_leased[sqlite-none]",
+            "runs/claiming/test_leasing.py::test_a_handler_that_a_replica_has_taken_over_is_not_leased[sqlite]",
         ),
     ),
     "lease: covered tasks": Guard(
         _lease_for_all,
         (
-            "runs/test_leasing.py::test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it[sqlite-by nothing]",
-            "runs/test_leasing.py::test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it[sqlite-by a key]",
+            "runs/claiming/test_leasing.py::test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it[sqlite-by nothing]",
+            "runs/claiming/test_leasing.py::test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it[sqlite-by a key]",
         ),
     ),
     "bulk: covered tasks": Guard(
@@ -295,7 +297,7 @@ GUARDS = {
     ),
     "lease: plain inputs": Guard(
         _true("rota.store.runs.claiming.leasing.has_plain_input"),
-        ("runs/test_leasing.py::test_a_secret_input_is_never_leased[sqlite]",),
+        ("runs/claiming/test_leasing.py::test_a_secret_input_is_never_leased[sqlite]",),
     ),
     "claim: limits, keys and pauses": Guard(
         _true("rota.store.runs.claiming.starting.not_held"),

@@ -6,12 +6,14 @@ import pytest
 
 from tests.api.keys.clients import ADMIN, bearer, made
 from tests.api.service import YEARLY, Api, serving
+from tests.api.test_encryption import OLD
 from tests.web.browser import Browser
 
 
 @pytest.fixture(scope="module")
 def api(another_database: Callable[[str], str]) -> Iterator[Api]:
-    with serving(another_database("sqlite"), api_key=ADMIN, headers=bearer(ADMIN)) as service:
+    settings = {"api_key": ADMIN, "headers": bearer(ADMIN), "encryption_keys": (OLD,)}
+    with serving(another_database("sqlite"), **settings) as service:
         service.task("digest", schedule=YEARLY, queue="mail", tags=["billing"])
         service.task("hourly", schedule={"type": "cron", "expression": "0 * * * *"})
         yield service
@@ -99,6 +101,70 @@ def test_a_key_is_shown_once_and_revoked_by_its_name(api: Api, browser: Browser)
     assert api.read(f"/v1/keys/{key['id']}")["status"] == "active"
     assert browser.send(f"{page}/revoke", {"typed": "CI"}).status_code == 303
     assert api.read(f"/v1/keys/{key['id']}")["status"] == "revoked"
+
+
+def test_quotas_of_a_key_are_set_in_its_form(api: Api, browser: Browser) -> None:
+    sent = {"name": "quotas", "scope:tasks:read": "yes", "max_tasks": "5"}
+    refused = browser.send("/ui/keys", sent | {"max_unfinished_runs": "many"})
+
+    assert refused.status_code == 400
+    for each in ('value="5"', 'value="many"', "<code>/max_unfinished_runs</code>"):
+        assert each in refused.text
+    browser.send("/ui/keys", sent | {"max_unfinished_runs": "7"})
+    key = next(each for each in api.items("/v1/keys") if each["name"] == "quotas")
+    assert (key["max_tasks"], key["max_unfinished_runs"]) == (5, 7)
+
+
+def test_a_calendar_is_made_changed_and_deleted_by_its_name(api: Api, browser: Browser) -> None:
+    sent = {"name": "closed", "source": "dates", "dates": "2031-12-24, 2031-12-31"}
+    assert browser.send("/ui/calendars", sent).headers["location"] == "/ui/calendars/closed"
+    assert browser.send("/ui/calendars", sent).status_code == 400, "it is there already"
+
+    form = browser.page("/ui/calendars/closed").typed()
+    changed = form | {"source": "dates", "dates": "2032-01-02", "description": "The office"}
+    assert browser.send("/ui/calendars/closed", changed).status_code == 303
+    late = browser.send("/ui/calendars/closed", changed | {"description": "late"})
+    assert late.status_code == 400
+    assert "somebody else has changed it" in late.text
+    calendar = api.read("/v1/calendars/closed")
+    assert (calendar["dates"], calendar["description"]) == (["2032-01-02"], "The office")
+    assert browser.send("/ui/calendars/closed/delete", {"typed": "close"}).status_code == 400
+    assert browser.send("/ui/calendars/closed/delete", {"typed": "closed"}).status_code == 303
+    assert browser.open("/ui/calendars/closed").status_code == 404
+
+
+def test_what_was_typed_stays_in_the_form_of_a_calendar_that_is_refused(browser: Browser) -> None:
+    answer = browser.send("/ui/calendars", {"name": "x", "source": "dates", "dates": "<b>soon</b>"})
+
+    assert answer.status_code == 400
+    assert "&lt;b&gt;soon&lt;/b&gt;" in answer.text
+    assert 'role="alert"' in answer.text
+
+
+VALUE = "sk_live_never_shown"
+
+
+def test_a_secret_is_stored_rotated_changed_and_deleted_and_never_shown(
+    api: Api, browser: Browser
+) -> None:
+    sent = {"name": "crm", "origins": "https://crm.example.com", "tasks": "billing-*"}
+    pages = [browser.send("/ui/secrets", sent | {"value": VALUE, "origins": "crm"})]
+    assert pages[0].status_code == 400
+    assert browser.send("/ui/secrets", sent | {"value": VALUE}).status_code == 303
+    form = browser.page("/ui/secrets/crm").typed() | sent | {"value": ""}
+
+    assert browser.send("/ui/secrets/crm", form | {"description": "CRM"}).status_code == 303
+    pages.append(browser.send("/ui/secrets/crm", form | {"value": VALUE}))
+    assert pages[-1].status_code == 400, "somebody else has changed it"
+    assert browser.send("/ui/secrets/crm/rotate", {"value": f"{VALUE}-2"}).status_code == 303
+    pages.append(browser.send("/ui/secrets/crm/rotate", {"value": VALUE, "overlap": "1 moon"}))
+    pages += [browser.open(path) for path in ("/ui/secrets", "/ui/secrets/crm", "/ui/audit")]
+    assert not any(VALUE in each.text for each in pages)
+    secret = api.read("/v1/secrets/crm")
+    assert (secret["description"], secret["tasks"]) == ("CRM", ["billing-*"])
+    assert browser.send("/ui/secrets/crm/delete", {"typed": "CRM"}).status_code == 400
+    assert browser.send("/ui/secrets/crm/delete", {"typed": "crm"}).status_code == 303
+    assert api.items("/v1/secrets") == []
 
 
 def test_a_key_without_scopes_is_refused_and_its_form_kept(browser: Browser) -> None:

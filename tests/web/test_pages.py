@@ -1,11 +1,14 @@
 """The pages: what they show, and that what clients store is text in them and nothing else."""
 
 from collections.abc import Callable, Iterator
+from itertools import product
 from typing import Any
 from urllib.parse import quote
 
 import pytest
 
+from rota.domain.primitives.names import RESERVED_KEYS, RESERVED_NAMES
+from rota.web.routes import VIEWS
 from tests.api.service import YEARLY, Api, serving
 from tests.web.browser import Browser
 
@@ -62,7 +65,7 @@ def paths(api: Api) -> list[str]:
     bulk = [f"/ui/tasks/{verb}?name_prefix=h" for verb in ("pause", "resume", "run", "cancel")]
     lists = ["/ui", "/ui/tasks", "/ui/tasks?name_prefix=none", "/ui/tasks/plain"]
     forms = ["/ui/tasks/schema/run", "/ui/tasks/schema", f"/ui/tasks/schema?at={quote(HOSTILE)}"]
-    forms += ["/ui/tasks/new", "/ui/tasks/plain/edit", "/ui/tasks/hostile/edit"]
+    forms += ["/ui/new-task", "/ui/tasks/plain/edit", "/ui/tasks/hostile/edit"]
     return [*lists, *own, *versions, *bulk, *forms, *runs, *AROUND]
 
 
@@ -146,3 +149,15 @@ def test_a_page_through_a_proxy_is_refused_as_the_api_refuses_it(browser: Browse
 
     assert answer.status_code == 403
     assert "through a proxy" in answer.text
+
+
+def test_no_name_of_a_task_or_key_of_an_entry_hides_its_page() -> None:
+    taken = {"name": RESERVED_NAMES, "key": RESERVED_KEYS}
+    for (method, path), (other, named) in product(VIEWS, VIEWS):
+        parts, names = path.split("/"), named.split("/")
+        if method != other or len(parts) != len(names):
+            continue
+        differ = [pair for pair in zip(parts, names, strict=True) if pair[0] != pair[1]]
+        for part, name in differ if len(differ) == 1 else []:
+            if name in {"{name}", "{key}"}:
+                assert part in taken[name.strip("{}")], f"{path} hides a page at {named}"

@@ -177,6 +177,21 @@ def test_a_bulk_is_previewed_confirmed_and_shows_each_run(api: Api, browser: Bro
     assert "Run again: 3 runs" in text_of(browser, "/ui/runs/bulk")
 
 
+def test_a_bulk_delete_takes_the_number_of_runs(api: Api, browser: Browser) -> None:
+    for _ in range(2):
+        shouted(api, "bulk: deleted")
+    chosen = {"task": "shouting", "error_text": "bulk: deleted"}
+    to = browser.send("/ui/runs/bulk", {**chosen, "verb": "delete"}).headers["location"]
+
+    for typed in ("", "1"):
+        refused = browser.send(f"{to}/confirm", {"confirmation": typed})
+        assert refused.status_code == 422
+        assert "Type 2, the number of runs" in refused.text
+    assert api.read(f"/v1/bulk/{to.rpartition('/')[2]}")["status"] == "previewed"
+    assert browser.send(f"{to}/confirm", {"confirmation": "2"}).status_code == 303
+    assert api.items("/v1/runs?task=shouting&error_text=bulk: deleted") == []
+
+
 @pytest.mark.parametrize(
     ("fields", "said"),
     [

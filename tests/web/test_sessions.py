@@ -1,9 +1,14 @@
 """Signing in to the dashboard, and what ends a session."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 
+import httpx
 import pytest
+from starlette.types import Message, Receive, Scope, Send
 
+from rota.web.open_streams import OpenStreams
+from tests.api.edge.sockets import listening
 from tests.api.keys.clients import ADMIN, bearer, made
 from tests.api.service import Api, serving
 from tests.web.browser import Browser
@@ -161,3 +166,59 @@ def test_scripts_read_the_api_with_the_session_and_change_nothing(api: Api) -> N
     assert browser.send("/ui/api/v1/tasks/billing-1/pause").status_code == 404
     assert browser.open("/ui/api/healthz").status_code == 404
     assert Browser(api).open("/ui/api/v1/tasks").status_code == 401
+
+
+@pytest.mark.parametrize("everywhere", ["", "yes"])
+def test_signing_out_ends_the_streams_that_pages_have_opened(api: Api, everywhere: str) -> None:
+    key = made(api, "tasks:read", "runs:read")["key"]
+    here, there = signed_in(api, key), signed_in(api, key)
+    ended = here if not everywhere else there
+    with listening(api) as service:
+        client = httpx.Client(
+            base_url=f"http://localhost:{service.port}", cookies=ended.cookies, timeout=4
+        )
+        with client, client.stream("GET", "/ui/api/v1/events") as stream:
+            parts = stream.iter_text()
+            assert next(parts)
+
+            here.send("/ui/sign-out", {"everywhere": everywhere})
+
+            assert not any("event: run" in part for part in parts), "it ends, instead of a timeout"
+
+
+def test_a_stream_ends_when_its_session_was_ended_elsewhere() -> None:
+    sent: list[Message] = []
+    looks = iter([False, True])
+
+    async def stream(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await asyncio.Event().wait()
+
+    async def is_over() -> bool:
+        return next(looks)
+
+    async def send(message: Message) -> None:
+        sent.append(message)
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    asyncio.run(OpenStreams(0.01).serve(stream, {"type": "http"}, receive, send, is_over))
+
+    assert [each.get("more_body") for each in sent] == [None, False]
+
+
+def test_a_stream_that_ends_or_fails_by_itself_does_so() -> None:
+    async def fails(_scope: Scope, _receive: Receive, _send: Send) -> None:
+        raise ConnectionAbortedError
+
+    async def is_over() -> bool:
+        return False
+
+    async def send(_message: Message) -> None: ...
+
+    async def receive() -> Message:
+        return {"type": "http.request"}
+
+    with pytest.raises(ConnectionAbortedError):
+        asyncio.run(OpenStreams().serve(fails, {"type": "http"}, receive, send, is_over))

@@ -9,7 +9,11 @@ from typing import Any
 import pytest
 import yaml
 
-from rota.web.snippets import as_curl, as_python, as_yaml, definition_of
+from rota.domain.tasks.definition import TaskDefinition
+from rota.sdk.tasks import declared
+from rota.web.snippets.definitions import definition_of
+from rota.web.snippets.programs import as_client, as_command, as_crontab, as_curl, as_handler
+from rota.web.snippets.yaml_text import as_yaml
 from tests.api.service import Api, serving
 
 AWKWARD = {
@@ -66,19 +70,33 @@ def test_curl_declares_the_task_as_it_is(api: Api, name: str) -> None:
     assert "s3cr3t" not in command
 
 
+def arguments(program: str, function: str) -> dict[str, Any]:
+    """Return the arguments by name of the only call of a function in a program."""
+    calls = [each for each in ast.walk(ast.parse(program)) if isinstance(each, ast.Call)]
+    [call] = [each for each in calls if ast.unparse(each.func) == function]
+    return {each.arg or "": ast.literal_eval(each.value) for each in call.keywords}
+
+
 @pytest.mark.parametrize("name", TASKS)
 def test_python_has_the_same_definition(api: Api, name: str) -> None:
     expected = definition(api, name)
 
-    program = ast.parse(as_python("http://localhost/v1/tasks/x", expected, with_key=True))
+    program = as_client("http://localhost", name, expected, with_key=True)
 
-    [call] = [
-        each
-        for each in ast.walk(program)
-        if isinstance(each, ast.Call) and ast.unparse(each.func) == "httpx.put"
-    ]
-    body = next(each.value for each in call.keywords if each.arg == "json")
-    assert ast.literal_eval(body) == expected
+    assert arguments(program, f"rota.task({name!r}).declare") == expected
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_handler_registers_the_same_definition(api: Api, name: str) -> None:
+    expected = definition(api, name)
+
+    given = arguments(as_handler(name, expected), "ctx.tasks.register")
+
+    own = {each: given.pop(each) for each in ("name", "handler", "schedule")}
+    made = declared(**own, on_conflict="update", members=given)
+    assert made.name == name
+    read = TaskDefinition.model_validate(expected)
+    assert made.definition.model_dump(exclude_unset=True) == read.model_dump(exclude_unset=True)
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -87,7 +105,38 @@ def test_yaml_has_the_same_definition(api: Api, name: str) -> None:
 
     read = yaml.safe_load(as_yaml(name, expected))
 
-    assert json.dumps(read) == json.dumps({"name": name, **expected})
+    assert json.dumps(read) == json.dumps({"tasks": [{"name": name, **expected}]})
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_the_command_line_applies_that_file(api: Api, name: str) -> None:
+    expected = definition(api, name)
+
+    text = as_command("http://localhost", name, expected)
+
+    first, _, rest = text.partition("\n")
+    assert first == "rota --url http://localhost apply -f - <<'EOF'"
+    assert rest.partition("EOF\n")[0] == as_yaml(name, expected)
+    assert text.endswith(f"task run {name} --wait\n")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "when"),
+    [
+        ({"type": "cron", "expression": "0 9 * * 1-5"}, "0 9 * * 1-5"),
+        ({"type": "cron", "expression": "@daily"}, "@daily"),
+        ({"type": "cron", "expression": "*/5 0 9 * * *"}, "0 * * * *"),
+        ({"type": "manual"}, "0 * * * *"),
+    ],
+)
+def test_a_crontab_runs_the_task(schedule: dict[str, str], when: str) -> None:
+    line = as_crontab("http://h/a%20b/v1/tasks/x", {"schedule": schedule}, with_key=False)
+
+    expected = f"{when} curl -fsS -m 30 -o /dev/null -X POST 'http://h/a\\%20b/v1/tasks/x/run'"
+    assert line.strip().replace("'", "") == expected.replace("'", "")
+    with_key = as_crontab("http://h/v1/tasks/x", {"schedule": schedule}, with_key=True)
+    assert with_key.startswith("ROTA_KEY=")
+    assert "Bearer $ROTA_KEY" in with_key
 
 
 def test_only_what_differs_from_the_defaults_is_written(api: Api) -> None:

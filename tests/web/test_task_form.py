@@ -80,7 +80,7 @@ def members(schema: Mapping[str, Any], pointer: str = "") -> Iterator[str]:
 
 
 def test_every_member_of_a_registration_has_a_field(browser: Browser) -> None:
-    fields = {re.sub(r"#[^/]*", "", name) for name in typed_at(browser, "/ui/tasks/new")}
+    fields = {re.sub(r"#[^/]*", "", name) for name in typed_at(browser, "/ui/new-task")}
 
     wanted = {re.sub(r"/type$", "", pointer) for pointer in members(SCHEMAS["TaskIn"])}
 
@@ -91,7 +91,7 @@ def test_every_member_of_a_registration_has_a_field(browser: Browser) -> None:
 def test_an_edit_has_the_same_fields_but_the_name(api: Api, browser: Browser) -> None:
     api.task("edited", schedule=YEARLY)
 
-    new = typed_at(browser, "/ui/tasks/new").keys()
+    new = typed_at(browser, "/ui/new-task").keys()
 
     assert new - typed_at(browser, "/ui/tasks/edited/edit").keys() == {"/name"}
 
@@ -106,7 +106,7 @@ def test_sections_of_what_is_default_are_folded(api: Api, browser: Browser) -> N
 
 def test_every_form_of_a_choice_is_shown_when_it_is_chosen(browser: Browser) -> None:
     css = files("rota.web").joinpath("static/task_form.css").read_text()
-    page = browser.page("/ui/tasks/new")
+    page = browser.page("/ui/new-task")
 
     forms = {each["data-form"] for each in page.all("div") if each.get("class") == "form"}
 
@@ -116,12 +116,12 @@ def test_every_form_of_a_choice_is_shown_when_it_is_chosen(browser: Browser) -> 
 
 
 def test_a_task_is_registered_without_script(api: Api, browser: Browser) -> None:
-    page = browser.send("/ui/tasks/new", CRON | {"/name": "by-form", "/input#json": "[1, 2]"})
+    page = browser.send("/ui/new-task", CRON | {"/name": "by-form", "/input#json": "[1, 2]"})
 
     assert page.status_code == 200, page.text
     assert "A new task, active." in page.text
     assert api.get("/v1/tasks/by-form").status_code == 404
-    saved = browser.send("/ui/tasks/new", Typed(page.text).fields | {"action": "save"})
+    saved = browser.send("/ui/new-task", Typed(page.text).fields | {"action": "save"})
     assert (saved.status_code, saved.headers["location"]) == (303, "/ui/tasks/by-form")
     made = api.read("/v1/tasks/by-form")
     assert made["input"] == [1, 2]
@@ -199,7 +199,7 @@ def test_what_an_edit_shows_registers_an_equal_task(api: Api, browser: Browser, 
     before = api.task(f"from-{index}", **DEFINITIONS[index])
     typed = typed_at(browser, f"/ui/tasks/from-{index}/edit") | {"/name": f"to-{index}"}
     typed["/target/headers"] = typed["/target/headers"].replace("[redacted]", "another: secret")
-    answer = browser.send("/ui/tasks/new", typed | {"action": "save"})
+    answer = browser.send("/ui/new-task", typed | {"action": "save"})
 
     assert answer.status_code == 303, answer.text
     made = api.read(f"/v1/tasks/to-{index}")
@@ -270,7 +270,7 @@ def test_a_fault_is_said_at_its_field(
 ) -> None:
     api.task("taken", schedule=YEARLY)
 
-    answer = browser.send("/ui/tasks/new", CRON | {"/description": "kept"} | typed)
+    answer = browser.send("/ui/new-task", CRON | {"/description": "kept"} | typed)
 
     assert answer.status_code in {409, 422}
     (fault,) = re.findall(rf'id="{path}-fault1">(.*?)</p>', answer.text)
@@ -281,12 +281,12 @@ def test_a_fault_is_said_at_its_field(
 def test_what_was_typed_is_text_on_each_page(browser: Browser) -> None:
     typed = CRON | {"/description": HOSTILE, "/input#json": '"' + HOSTILE.replace('"', "") + '"'}
     for action in ("review", "refresh", "live"):
-        answer = browser.send("/ui/tasks/new", typed | {"action": action})
+        answer = browser.send("/ui/new-task", typed | {"action": action})
         assert answer.status_code == 200
         assert "<img" not in answer.text
         assert "<script>" not in answer.text
     assert (
-        Typed(browser.send("/ui/tasks/new", typed | {"action": "refresh"}).text).fields[
+        Typed(browser.send("/ui/new-task", typed | {"action": "refresh"}).text).fields[
             "/description"
         ]
         == HOSTILE
@@ -294,19 +294,19 @@ def test_what_was_typed_is_text_on_each_page(browser: Browser) -> None:
 
 
 def test_a_preview_says_words_times_and_what_is_missing(browser: Browser) -> None:
-    shown = browser.send("/ui/tasks/new", CRON | {"action": "live"}).text
+    shown = browser.send("/ui/new-task", CRON | {"action": "live"}).text
 
     assert "At 09:00 from Monday to Friday, UTC" in shown
     assert shown.count("<time") == 5
     assert "It can be registered." in shown
-    missing = browser.send("/ui/tasks/new", CRON | {"/handler": "", "action": "live"}).text
+    missing = browser.send("/ui/new-task", CRON | {"/handler": "", "action": "live"}).text
     assert "Not right yet" in missing
     assert "<code>handler</code>" in missing
 
 
 def test_a_form_of_another_site_is_refused(api: Api, browser: Browser) -> None:
     answer = browser.send(
-        "/ui/tasks/new",
+        "/ui/new-task",
         CRON | {"/name": "foreign", "action": "save"},
         sec_fetch_site="cross-site",
     )

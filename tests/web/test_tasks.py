@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from rota.web.pages.tasks import tasks_bulk
 from tests.api.keys.clients import ADMIN, bearer, made
 from tests.api.service import YEARLY, Api, serving
 from tests.web.browser import Browser, Elements
@@ -94,6 +95,16 @@ def test_a_bulk_pause_shows_first_what_it_would_do(api: Api, browser: Browser) -
     assert "pause for 2 tasks" in answer.text
     assert statuses(api) == {"a-1": "paused", "a-2": "paused", "b-1": "active"}
     assert api.read("/v1/tasks/a-1")["status_reason"] == "CRM"
+
+
+def test_a_bulk_of_very_many_says_only_how_many(
+    browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tasks_bulk, "_MOST", 1)
+
+    shown = words(browser.page("/ui/tasks/pause?tag=a"))
+
+    assert "2 tasks fit. Of so many it is not tried out" in shown
 
 
 def test_a_bulk_does_nothing_if_other_tasks_fit_meanwhile(api: Api, browser: Browser) -> None:

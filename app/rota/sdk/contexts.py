@@ -56,16 +56,23 @@ class _Base:
     """The members of both kinds of context."""
 
     def __init__(self, info: RunInfo, journal: Journal, stop: Stop, draft: AttemptDraft) -> None:
+        #: The id of the run.
         self.run_id = info.run_id
+        #: The name of the task.
         self.task = info.task
+        #: The id of the task.
         self.task_id = info.task_id
         #: The number of this attempt; it rises at every start of the run.
         self.attempt = info.attempt
         #: The number of attempts that counted as failures so far.
         self.failures = info.failures
+        #: What has made the run, such as `schedule` or `manual`.
         self.trigger = info.trigger
+        #: The fire time that the run is for; a run that a client has made: when it was made.
         self.scheduled_for = info.scheduled_for
+        #: The target of the task, of built-in handlers.
         self.target = info.target
+        #: The named secrets that the target refers to, of built-in handlers.
         self.secrets = info.secrets
         #: The `traceparent` for what the handler calls; None if the trigger of the run had none.
         self.traceparent = info.traceparent
@@ -75,6 +82,7 @@ class _Base:
         #: Whether the input must not be shown, neither in errors nor in logs.
         self.secret_input = info.secret_input
         self._ends_at = info.ends_at
+        #: Its lines are kept with the run.
         self.log = Log(journal)
         self._input_json = info.input_json
         self._journal = journal
@@ -131,6 +139,7 @@ class Context(_Base):
         self, info: RunInfo, journal: Journal, stop: Stop, draft: AttemptDraft, kv: Kv
     ) -> None:
         super().__init__(info, journal, stop, draft)
+        #: The key-value table of the task.
         self.kv = kv
 
     @cached_property
@@ -170,6 +179,7 @@ class SyncContext(_Base):
         self, info: RunInfo, journal: Journal, stop: Stop, draft: AttemptDraft, kv: SyncKv
     ) -> None:
         super().__init__(info, journal, stop, draft)
+        #: The key-value table of the task.
         self.kv = kv
 
     @cached_property

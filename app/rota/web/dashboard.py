@@ -18,6 +18,7 @@ from rota.domain.access.session import Session
 from rota.errors import AppError
 from rota.web import forms, sessions
 from rota.web.api_client import ApiClient, ApiProblemError
+from rota.web.open_streams import OpenStreams
 from rota.web.page import Page, View, see_other
 from rota.web.routes import VIEWS
 
@@ -31,6 +32,7 @@ class Dashboard:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._streams = OpenStreams()
         self._pages = Router(
             [
                 Route(
@@ -39,7 +41,11 @@ class Dashboard:
                 Route(
                     "/ui/sign-in", self._endpoint(self._sign_in, needs_key=False), methods=["POST"]
                 ),
-                Route("/ui/sign-out", self._endpoint(_sign_out, needs_key=False), methods=["POST"]),
+                Route(
+                    "/ui/sign-out",
+                    self._endpoint(self._sign_out, needs_key=False),
+                    methods=["POST"],
+                ),
                 Route("/ui/static/{name}", _static, methods=["GET"]),
                 *(
                     Route(path, self._endpoint(view), methods=[method])
@@ -89,7 +95,14 @@ class Dashboard:
         try:
             await sessions.sign_in(self._app, page.request, page.services, given, response)
         except ApiProblemError as error:
-            return page.show("sign_in.html", status=error.status, fault=str(error))
+            return page.show("access/sign_in.html", status=error.status, fault=str(error))
+        return response
+
+    async def _sign_out(self, page: Page) -> Response:
+        everywhere = (await page.form()).get("everywhere") == "yes"
+        response = see_other("/ui/sign-in")
+        await sessions.sign_out(page.request, page.services, response, everywhere=everywhere)
+        self._streams.look_again()
         return response
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -106,18 +119,19 @@ class Dashboard:
             return
         client = ApiClient(self._app, scope, session)
         inner = client.scope_of("GET", path.removeprefix("/v1/").split("/"), {})
-        await self._app({**inner, "query_string": scope["query_string"]}, receive, send)
+        inner["query_string"] = scope["query_string"]
+        if session is None:
+            await self._app(inner, receive, send)
+            return
+
+        async def is_over() -> bool:
+            return await sessions.session_of(request, request.app.state.services) is None
+
+        await self._streams.serve(self._app, inner, receive, send, is_over)
 
 
 async def _show_sign_in(page: Page) -> Response:
-    return page.show("sign_in.html", fault=None)
-
-
-async def _sign_out(page: Page) -> Response:
-    everywhere = (await page.form()).get("everywhere") == "yes"
-    response = see_other("/ui/sign-in")
-    await sessions.sign_out(page.request, page.services, response, everywhere=everywhere)
-    return response
+    return page.show("access/sign_in.html", fault=None)
 
 
 def _static(request: Request) -> Response:

@@ -14,6 +14,12 @@ def fault_of(error: ApiProblemError) -> Mapping[str, Any]:
     return {"detail": problem.get("detail", "That did not work."), "errors": _errors(problem)}
 
 
+def fault_of_name(what: str) -> Mapping[str, Any]:
+    """Return what is wrong with a confirmation that is not the name of the thing."""
+    detail = f"That is not the name of the {what}. Type it as it stands above. Nothing was deleted."
+    return {"detail": detail, "errors": []}
+
+
 def _errors(problem: Mapping[str, Any]) -> list[Mapping[str, str]]:
     return [
         {"at": each.get("pointer") or each.get("parameter") or "", "detail": each.get("detail", "")}

@@ -12,6 +12,7 @@ PAGES: Final = (
 #: Below "More", so that the bar stays short.
 MORE: Final = (
     ("/ui/load", "Load"),
+    ("/ui/runs/bulk", "Bulk operations"),
     ("/ui/calendars", "Calendars"),
     ("/ui/handlers", "Handlers"),
     ("/ui/secrets", "Secrets"),

@@ -9,7 +9,7 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rota.web import formats
-from rota.web.charts import sparkline
+from rota.web.charts.sparkline import sparkline
 from rota.web.navigation import CHORDS, MORE, PAGES
 
 _FILTERS: Final = {

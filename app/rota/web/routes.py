@@ -5,29 +5,19 @@ from typing import Final
 from rota.web.page import Views
 from rota.web.pages import (
     audit,
-    bulk,
     calendars,
-    failures,
     handlers,
     holds,
     keys,
-    kv,
-    kv_entry,
-    kv_revert,
     load,
     now,
     queues,
-    repair,
-    run,
-    run_now,
-    runs,
     secrets,
     system,
-    task,
-    task_form,
-    tasks,
-    tasks_bulk,
 )
+from rota.web.pages.kv import kv, kv_entry, kv_revert
+from rota.web.pages.runs import bulk, failures, repair, run, runs
+from rota.web.pages.tasks import run_now, task, task_form, tasks, tasks_bulk
 
 #: Of paths that fit a request the first counts: those with a fixed part come before those with a name there.
 VIEWS: Final[Views] = {

@@ -30,7 +30,10 @@ OPEN = {
 #: Routes with public content, which let anyone in and say themselves what they do not show.
 PUBLIC = {"/v1/tasks/{name}/badge.svg"}
 #: What the router has beside the routes of the API: the documentation, without stored data.
-DOCUMENTATION = {"/", "/docs", "/docs/{asset}", "/openapi.json", "/problems/{slug}"}
+DOCUMENTATION = {
+    *("/", "/docs", "/docs/{asset}", "/openapi.json", "/problems/{slug}", "/llms.txt"),
+    *("/guide", "/guide/files/{path:path}", "/guide/{name:path}"),
+}
 ANYONE = {"name": "ours-1", "key": "k", "id": "0", "version": "1", "number": "1"}
 
 

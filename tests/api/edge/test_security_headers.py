@@ -79,8 +79,23 @@ def test_a_page_cannot_be_framed_either_and_may_have_its_own_style(
         assert "script-src 'self' 'sha256-" in policies[1]
 
 
+@pytest.mark.parametrize("path", ["/guide", "/guide?q=x", "/guide/explanation/concepts"])
+def test_a_page_of_the_guide_may_have_styles_of_this_service_and_no_script(
+    service: Listening, path: str
+) -> None:
+    answer = ask(service, "GET", path)
+
+    [policy] = answer.all("content-security-policy")
+    assert answer.status == 200
+    assert policy.startswith(
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'"
+    )
+    assert "script-src" not in policy
+    assert answer.headers.items() >= EXPECTED.items()
+
+
 def test_no_header_is_sent_twice(service: Listening) -> None:
-    for path in ("/healthz", "/docs", "/problems/not-found", "/v1/tasks"):
+    for path in ("/healthz", "/docs", "/guide", "/problems/not-found", "/v1/tasks"):
         answer = ask(service, "GET", path)
         for name in EXPECTED:
             assert len(answer.all(name)) == 1, (path, name)

@@ -74,6 +74,7 @@ def test_any_key_reads_what_it_may_do(api: Api) -> None:
         "rate": 5.0,
         "max_tasks": None,
         "max_unfinished_runs": None,
+        "max_kv_bytes": None,
         "expires_at": None,
     }
     configured = api.read("/v1/keys/self")

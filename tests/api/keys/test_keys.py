@@ -32,6 +32,7 @@ def test_a_key_is_made_with_all_that_limits_it(api: Api) -> None:
         "rate": 2.5,
         "max_tasks": 10,
         "max_unfinished_runs": 20,
+        "max_kv_bytes": 5_000_000_000,
         "expires_at": later(api, days=90),
     }
     key = made(api, **{"scopes": [], **limits})
@@ -57,6 +58,7 @@ def test_a_key_is_made_with_all_that_limits_it(api: Api) -> None:
         ({"rate": "5"}, "/rate"),
         ({"max_tasks": 0}, "/max_tasks"),
         ({"max_unfinished_runs": 2.5}, "/max_unfinished_runs"),
+        ({"max_kv_bytes": "1 GB"}, "/max_kv_bytes"),
         ({"expires_at": "tomorrow"}, "/expires_at"),
         ({"secret": "mine"}, "/secret"),
     ],

@@ -11,7 +11,7 @@ from tests.api.keys.clients import client, made
 from tests.api.service import MANUAL, Api, problem
 
 TASK: dict[str, Any] = {"handler": "echo", "schedule": MANUAL, "overlap_policy": "allow"}
-SCOPES = ("tasks:read", "tasks:write", "runs:read", "runs:write")
+SCOPES = ("tasks:read", "tasks:write", "runs:read", "runs:write", "kv:read", "kv:write")
 
 
 def limited(api: Api, prefix: str, **quota: int) -> Api:
@@ -92,6 +92,39 @@ def test_no_way_of_running_exceeds_the_number_of_unfinished_runs(api: Api) -> No
     assert api.post("/v1/tasks/busy-1/run").status_code == 202
 
 
-@pytest.mark.parametrize("member", ["max_tasks", "max_unfinished_runs"])
+def test_no_way_of_writing_exceeds_the_bytes_of_kv_values(api: Api) -> None:
+    us = limited(api, "full-", max_kv_bytes=30)
+    assert us.put("/v1/tasks/full-1", json=TASK | {"kv": {"seed": "x" * 8}}).status_code == 201
+    us.put("/v1/tasks/full-2", json=TASK)
+    revision = us.read("/v1/tasks/full-1/kv/seed")["version"]
+    entry, kv = "/v1/tasks/full-2/kv/a", "/v1/tasks/full-2/kv"
+    assert us.put(entry, json={"value": "y" * 18}).status_code == 201
+
+    line = b'{"key": "b", "value": "zz"}'
+    ndjson = {**(us.headers or {}), "content-type": "application/x-ndjson"}
+    appended = {"operations": [{"op": "set", "key": "b", "value": "zz"}]}
+    seeded = TASK | {"name": "full-3", "kv": {"b": "zz"}}
+    for answer in (
+        us.put("/v1/tasks/full-1/kv/b", json={"value": "zz"}),
+        us.post(f"{kv}/transaction", json=appended),
+        us.post(f"{kv}/import", content=line, headers=ndjson),
+        us.post("/v1/tasks", json=seeded),
+        us.put("/v1/tasks/full-3", json=seeded),
+        us.post("/v1/tasks/batch", json={"items": [seeded]}),
+        us.put("/v1/tasks/full-3?dry_run=true", json=seeded),
+    ):
+        assert refused(answer, "60") == (30, 30, 4)
+    assert us.get("/v1/tasks/full-3").status_code == 404
+
+    assert us.delete("/v1/tasks/full-1/kv/seed").status_code == 204
+    assert us.put(entry, json={"value": "y" * 28}).status_code == 200
+    reverted = us.post("/v1/tasks/full-1/kv/revert", json={"revision": revision})
+    assert refused(reverted, "60") == (30, 30, 10)
+    assert us.put(entry, json={"value": "y"}).status_code == 200
+    assert api.put(entry, json={"value": "y" * 100}).status_code == 200
+    assert us.put(entry, json={"value": "y" * 90}).status_code == 200
+
+
+@pytest.mark.parametrize("member", ["max_tasks", "max_unfinished_runs", "max_kv_bytes"])
 def test_a_key_can_read_its_quotas(api: Api, member: str) -> None:
     assert limited(api, "own-", **{member: 7}).read("/v1/keys/self")[member] == 7

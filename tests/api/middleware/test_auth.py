@@ -106,6 +106,9 @@ OPEN = [
     "/readyz",
     "/docs",
     "/docs/swagger-ui.css",
+    "/guide",
+    "/guide/explanation/concepts",
+    "/llms.txt",
     "/openapi.json",
     "/problems/invalid",
 ]

@@ -528,13 +528,14 @@ def test_a_failed_call_shows_the_response_of_its_target(api: Api) -> None:
 
 def test_a_call_that_was_not_answered_shows_the_phase_in_which_it_failed(api: Api) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
-        target = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}/", "timeout": 0.1}
+        target = {"url": f"http://127.0.0.1:{silent.getsockname()[1]}/", "timeout": 0.4}
         api.task("t", handler="http", target=target, retry={"max_attempts": 1})
         run = api.ended(api.run("t"))
 
     error = run["error"]
     assert (error["type"], error["phase"], error["response"]) == ("http.timeout", "wait", None)
-    assert 0.09 < error["timings"]["wait"] < 5
+    # The phases before it count as well: on a busy machine they take a while.
+    assert 0.2 < error["timings"]["wait"] < 5
 
 
 _PHASES = {"dns", "connect", "write", "wait", "read"}

@@ -28,8 +28,9 @@ def test_the_statistics_of_a_task_say_how_its_runs_went(api: Api) -> None:
     assert found["runs"]["total"] == 3
     assert found["runs"]["by_reason"] == {"error": 1}
     assert found["success_rate"] == 0.666667
-    assert found["duration"] == {"count": 3, "p50": 4, "p95": 30, "p99": 30}
-    assert found["lateness"] == {"count": 0, "p50": None, "p95": None, "p99": None}
+    assert found["duration"] == {"count": 3, "p50": 4, "p95": 30, "p99": 30, "sampled": False}
+    none = dict.fromkeys(("p50", "p95", "p99"))
+    assert found["lateness"] == {"count": 0, **none, "sampled": False}
     assert (found["exact"], found["complete_since"]) == (True, None)
     assert found["completeness"]["due"] == 0
     assert found["last_failure_at"] > found["last_success_at"]

@@ -66,7 +66,7 @@ def test_who_makes_the_first_key_is_told_what_becomes_of_requests_and_targets(ro
 
 def test_a_key_is_made_with_all_that_limits_it(rota: Rota, migrated_database_url: str) -> None:
     limits = ("--scope", "work,runs:read", "--task-prefix", "a-", "--task-prefix", "b-")
-    quotas = ("--max-tasks", "500", "--max-unfinished-runs", "1000")
+    quotas = ("--max-tasks", "500", "--max-unfinished-runs", "1000", "--max-kv-bytes", "9000000000")
     key = made(rota, *CI, *limits, *quotas, "--queue", "mail", "--rate", "5", "--expires", "90d")
 
     found = stored(migrated_database_url, id_of(key))
@@ -74,6 +74,7 @@ def test_a_key_is_made_with_all_that_limits_it(rota: Rota, migrated_database_url
     assert sorted(found.scopes) == ["runs:read", "tasks:read", "work"]
     assert (found.tasks, found.queues, found.rate) == (("a-", "b-"), ("mail",), 5.0)
     assert (found.max_tasks, found.max_unfinished_runs) == (500, 1_000)
+    assert found.max_kv_bytes == 9_000_000_000
     assert found.expires_at is not None
     assert (found.expires_at - found.created_at).days in {89, 90}
     assert found.created_by == "cli"

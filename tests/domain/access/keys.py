@@ -19,6 +19,7 @@ def stored(**members: Any) -> StoredKey:
         "rate": None,
         "max_tasks": None,
         "max_unfinished_runs": None,
+        "max_kv_bytes": None,
         "expires_at": None,
         "created_at": datetime(2026, 3, 10, 12, tzinfo=UTC),
         "created_by": "cli",

@@ -258,7 +258,7 @@ def test_a_run_of_a_time_answers_whatever_the_rule_says_now() -> None:
 
 
 def test_the_document_lists_every_verdict_and_every_warning() -> None:
-    text = (Path(__file__).parents[3] / "docs" / "explain.md").read_text()
+    text = (Path(__file__).parents[3] / "docs/reference/tasks/explain.md").read_text()
     rows = dict(re.findall(r"^\| `(\w+)` \| (.*) \|$", text, re.MULTILINE))
 
     assert {verdict: rows.get(verdict) for verdict in MEANINGS} == MEANINGS

@@ -8,13 +8,14 @@ from itertools import groupby
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rota.domain.fire_time import FireTime
 from rota.domain.holds.held import Holds
 from rota.domain.holds.model import HeldFireTimes, Hold, HoldSelector
 from rota.domain.policies import MOST_CAUGHT_UP, SKIP_GRACE, MisfirePolicy
+from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.plan import DueTask, Gap, Plan
 from rota.domain.runs.planning import plan
@@ -95,13 +96,18 @@ def _caught_up_from(holds: Sequence[Hold], at: datetime) -> datetime | None:
     return since
 
 
+def _seen(at: datetime) -> datetime:
+    """Return when a hold sees a fire time: one before the registration (`once`) counts as at that time."""
+    return max(at, ANCHOR.at)
+
+
 def _group(task: DueTask, at: datetime, now: datetime) -> tuple[Key, int]:
     """Return the group of a fire time that the rule lets run, and how many of the group run."""
-    if any(each.covers(at) for each in task.holds if each.fire_times is SKIP):
+    if any(each.covers(_seen(at)) for each in task.holds if each.fire_times is SKIP):
         return (SkipReason.HELD, None), 0
     if task.gap is not None and at <= task.gap.until:
         return (SkipReason.PAUSED, None), _KEPT_OF_PAUSE[task.gap.catch_up]
-    since = _caught_up_from(task.holds, at)
+    since = _caught_up_from(task.holds, _seen(at))
     if since is not None:
         return (SkipReason.HELD, since), _KEPT_OF_HOLD[task.misfire_policy]
     skips = task.misfire_policy is MisfirePolicy.SKIP
@@ -117,7 +123,7 @@ def fates(
 ) -> list[tuple[datetime, SkipReason | None]]:
     """Return what becomes of each fire time up to now (None: it runs); what is deferred is left out."""
     deferred_from = _caught_up_from(task.holds, now)
-    decided = [time for time in times if deferred_from is None or time.at < deferred_from]
+    decided = [time for time in times if deferred_from is None or _seen(time.at) < deferred_from]
     members: dict[Key, list[datetime]] = defaultdict(list)
     kept: dict[Key, int] = {}
     for time in decided:
@@ -172,6 +178,10 @@ def _until_deferred(task: DueTask, now: datetime, most: int) -> tuple[list[Any],
     _GAPS,
     _MOVED,
 )
+@example(
+    read(type="once", at=format_instant(NOON - SECOND)),
+    *(0, 1, MisfirePolicy.RUN_ONCE, None, (hold(timedelta(0), None),), None, None),
+)
 @settings(deadline=None, max_examples=150)
 def test_each_fire_time_has_the_fate_that_the_rules_give_it_one_by_one(
     schedule: Any,
@@ -214,6 +224,21 @@ def test_each_fire_time_has_the_fate_that_the_rules_give_it_one_by_one(
     if last is not None:
         assert (last.deferred_until is not None) == bool(left_over)
         assert not left_over or last.next_fire_at == left_over[0]
+
+
+@pytest.mark.parametrize("fire_times", HeldFireTimes)
+def test_a_fire_time_before_the_registration_counts_as_at_that_time(
+    fire_times: HeldFireTimes,
+) -> None:
+    schedule = read(type="once", at=format_instant(NOON - SECOND))
+    for start, is_held in ((timedelta(0), True), (10 * MINUTE, False)):
+        task = due(schedule, holds=(hold(start, HOUR, fire_times),))
+
+        runs, _ = _until_deferred(task, NOON + 2 * HOUR, 1)
+
+        skipped = is_held and fire_times is SKIP
+        assert [run.reason for run in runs] == [SkipReason.HELD if skipped else None]
+        assert fates(task, _times(task, NOON), NOON + 2 * HOUR) == [(NOON - SECOND, runs[0].reason)]
 
 
 @given(ALL, st.lists(st.integers(1, 6_000), min_size=1, max_size=6), POLICIES, HOLDS)

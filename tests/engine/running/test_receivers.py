@@ -87,6 +87,7 @@ def receiving(command: Sequence[str], folder: Path) -> Iterator[Relay]:
     variables = os.environ | {
         "PORT": str(port),
         "WEBHOOK_KEY": KEY,
+        "ROTA_SIGNING_KEYS": KEY,
         "DATABASE": str(folder / "receiver.db"),
     }
     process = subprocess.Popen(command, env=variables, stdout=subprocess.DEVNULL)
@@ -121,6 +122,7 @@ def _relaying(receiver: int) -> Iterator[Relay]:
     scope="module",
     params=[
         pytest.param([sys.executable, str(EXAMPLES / "fastapi_receiver.py")], id="fastapi"),
+        pytest.param([sys.executable, str(EXAMPLES / "receiver_kit.py")], id="kit"),
         pytest.param(
             [str(NODE), str(EXAMPLES / "receiver.mjs")],
             id="node",
@@ -217,7 +219,7 @@ def test_calls_of_a_run_that_come_at_once_take_effect_once(relay: Relay) -> None
 
 
 def test_the_page_shows_what_the_receivers_do() -> None:
-    page = (EXAMPLES.parents[1] / "docs" / "http-auth.md").read_text()
+    page = (EXAMPLES.parents[1] / "docs/reference/http/auth.md").read_text()
     receivers = {
         "python": (EXAMPLES / "fastapi_receiver.py").read_text(),
         "js": (EXAMPLES / "receiver.mjs").read_text(),

@@ -261,6 +261,7 @@ def test_what_cannot_be_read_permits_nothing(world: World, damaged: str) -> None
         ({"rate": 0}, "ck_api_key_rate"),
         ({"max_tasks": 0}, "ck_api_key_max_tasks"),
         ({"max_unfinished_runs": 0}, "ck_api_key_max_unfinished_runs"),
+        ({"max_kv_bytes": 0}, "ck_api_key_max_kv_bytes"),
         ({"previous_digest": b"x"}, "ck_api_key_previous_ends"),
         ({"revoked_at": NOON}, "ck_api_key_revoked_by"),
     ],

@@ -13,22 +13,28 @@ from rota.db.command import Command
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import LOCAL, Principal
 from rota.domain.access.quotas import Counted, quota_of
+from rota.domain.primitives import json_text
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.errors import QuotaExceeded
 from rota.store.access.quotas import Within, counting, within
 from rota.store.scheduling.backfill import AdvanceBackfill, CancelBackfill
 from rota.store.task_rows import TaskFilter
 from rota.store.tasks.bulk import DoEach
-from rota.store.tasks.bulk_verbs import RunEach
+from rota.store.tasks.bulk_runs import RunEach
 from rota.store.tasks.registration import Register, RegisterAll
 from rota.store.tasks.run_commands import Rerun, RunNow
 from tests.store.test_races import Pair
 from tests.support.backfills import begin, beginning
-from tests.support.factories import HOUR, MINUTE, NOON, World, define, together
+from tests.support.factories import HOUR, MINUTE, NOON, World, define, set_entry, together
 
 OURS = NameLimit(("a-",))
 US = Principal(
-    label="key:us", idempotency_scope="key:us", tasks=OURS, max_tasks=2, max_unfinished_runs=3
+    label="key:us",
+    idempotency_scope="key:us",
+    tasks=OURS,
+    max_tasks=2,
+    max_unfinished_runs=3,
+    max_kv_bytes=10,
 )
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}, "overlap_policy": "allow"}
 
@@ -45,6 +51,11 @@ def tasks(command: Command[Any], client: Principal = US) -> Command[Any]:
 
 def runs(command: Command[Any], client: Principal = US, adds: int = 1) -> Command[Any]:
     return within(client, Counted.UNFINISHED_RUNS, command, adds=adds)
+
+
+def bytes_of(key: str, value: str, task: str = "a-1") -> Command[Any]:
+    written = set_entry(task, key, json_text.dumps(value).encode())
+    return within(US, Counted.KV_BYTES, written)
 
 
 def refused(world: World, command: Command[Any]) -> dict[str, Any]:
@@ -190,6 +201,30 @@ def test_backfills_of_others_do_not_count(world: World) -> None:
     world.do(runs(RunNow(task="a-1")))
 
 
+def test_a_kv_write_beyond_it_is_refused_and_not_written(full: World) -> None:
+    full.do(bytes_of("a", "four", "a-2"))
+    full.set("b", "others do not count", "b-1")
+
+    shown = refused(full, bytes_of("a", "four."))
+
+    assert shown == {"name": "max_kv_bytes", "allowed": 10, "used": 6, "requested": 7}
+    assert full.entries("a-1") == {}
+
+
+def test_what_runs_write_counts_and_is_written_beyond_it(world: World) -> None:
+    world.register("a-1", **MANUAL)
+    world.run_now("a-1")
+    world.succeed(world.start("a-1"), result='"results do not count"', a="more than ten bytes")
+
+    shown = refused(world, bytes_of("b", ""))
+
+    assert (shown["used"], shown["requested"]) == (21, 2)
+    world.do(bytes_of("a", "less than before"))
+    world.delete("a-1")
+    world.register("a-2", **MANUAL)
+    world.do(bytes_of("a", "eight...", "a-2"))
+
+
 def test_of_many_requests_at_once_only_as_many_are_taken_as_allowed(world: World) -> None:
     world.register("a-1", **MANUAL)
 
@@ -214,8 +249,17 @@ def test_a_client_without_a_quota_executes_what_it_did_before(full: World) -> No
     assert not [statement for statement in executed if "count(" in statement.lower()]
 
 
-@pytest.mark.parametrize("counted", Counted)
-@pytest.mark.parametrize("prefixes", [None, ("a-",), ("a-", "b-", "c-")], ids=str)
+@pytest.mark.parametrize(
+    ("counted", "prefixes"),
+    [
+        (counted, prefixes)
+        for counted in Counted
+        for prefixes in (None, ("a-",), ("a-", "b-", "c-"))
+        # For all tasks, their rows are read.
+        if (counted, prefixes) != (Counted.KV_BYTES, None)
+    ],
+    ids=str,
+)
 def test_indexes_serve_the_counts(
     world: World, counted: Counted, prefixes: tuple[str, ...] | None
 ) -> None:
@@ -262,6 +306,13 @@ def test_of_two_replicas_one_takes_the_last_place(pair: Pair) -> None:
 
     assert isinstance(answer.exception(), QuotaExceeded)
     assert all_runs(pair.first) == 3
+
+
+@on_postgres
+def test_of_two_replicas_one_writes_the_last_bytes(pair: Pair) -> None:
+    answer = pair.second_after(bytes_of("a", "six..."), bytes_of("a", "six...", "a-2"))
+
+    assert isinstance(answer.exception(), QuotaExceeded)
 
 
 @on_postgres

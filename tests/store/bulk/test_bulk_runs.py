@@ -6,20 +6,23 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from sqlalchemy import create_engine, select, text, update
+from sqlalchemy import create_engine, event, select, text, update
 
 from rota.db import tables
 from rota.domain.access.names import NameLimit
 from rota.domain.access.quotas import Counted, Quota
+from rota.domain.access.scopes import Scope
 from rota.domain.bulk.model import Bulk, BulkStatus, BulkVerb, Item, ItemResult, Refusal, Request
 from rota.domain.bulk.selector import RunSelector
+from rota.domain.effects import BulkChanged
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Failed
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import Conflict, NotFound
-from rota.store.bulk import reruns
+from rota.store.access.changes import CreateKey, RevokeKey
+from rota.store.bulk import changes, reruns
 from rota.store.bulk.advance import AdvanceBulk
 from rota.store.bulk.changes import (
     CONFIRMABLE_FOR,
@@ -30,7 +33,8 @@ from rota.store.bulk.changes import (
     ConfirmBulk,
     RemoveOldBulks,
 )
-from rota.store.bulk.rows import find_bulk, list_bulks, list_items, results
+from rota.store.bulk.rows import find_bulk, list_bulks, list_items, results, results_of
+from rota.store.bulk.rows import running as running_bulks
 from rota.store.bulk.selection import select_runs
 from rota.store.tasks.ping import Ping
 from tests.support.factories import BROKEN, DAY, HOUR, MINUTE, World
@@ -41,7 +45,13 @@ LARGE = "x" * 20_000
 
 
 def begin(
-    world: World, verb: str, *, confirmed: bool = True, quota: Quota | None = None, **members: Any
+    world: World,
+    verb: str,
+    *,
+    confirmed: bool = True,
+    quota: Quota | None = None,
+    by: str = "me",
+    **members: Any,
 ) -> Bulk:
     """Begin an operation; members are those of the request, or of its selector."""
     own = {
@@ -51,7 +61,7 @@ def begin(
     request = Request(verb=BulkVerb(verb), selector=selector, **own)
     selection = world.read(select_runs, request)
     return world.do(
-        BeginBulk(request=request, selection=selection, by="me", confirmed=confirmed, quota=quota)
+        BeginBulk(request=request, selection=selection, by=by, confirmed=confirmed, quota=quota)
     )
 
 
@@ -458,6 +468,76 @@ def test_old_operations_are_removed_in_small_steps(world: World) -> None:
     assert world.read(list_bulks, NameLimit(), None, 10) == [going_on]
     assert world.count(tables.bulk_item) == 0
     assert world.count(tables.bulk_selection) == 1
+
+
+def test_the_results_of_a_page_of_operations_are_counted_with_one_statement(world: World) -> None:
+    failed(world, 3, overlap_policy="allow")
+    ended = begin(world, "rerun", task=["t"])
+    execute(world, ended)
+    preview, other = begin(world, "delete", confirmed=False), begin(world, "cancel", task=["t"])
+    execute(world, other)
+    executed: list[str] = []
+    with world.database.read() as connection:
+        event.listen(connection, "before_cursor_execute", lambda *given: executed.append(given[2]))
+        counted = results_of(connection, [ended, preview, other])
+
+    assert counted == {
+        ended.id: {ItemResult.DONE: 3},
+        preview.id: {},
+        other.id: {ItemResult.DONE: 3, ItemResult.REFUSED: 3},
+    }
+    assert len([each for each in executed if "bulk_item" in each]) == 1
+
+
+def test_the_oldest_previews_of_a_client_beyond_a_hundred_are_removed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changes, "MOST_PREVIEWS", 2)
+    failed(world, 1)
+    theirs = begin(world, "delete", confirmed=False, by="them")
+    first, second = (begin(world, "delete", confirmed=False) for _ in range(2))
+    world.do(ConfirmBulk(id=first.id, by="me"))
+    executed = begin(world, "cancel")
+
+    third, fourth = (begin(world, "delete", confirmed=False) for _ in range(2))
+
+    kept = [each.id for each in world.read(list_bulks, NameLimit(), None, 10)]
+    assert kept == [fourth.id, third.id, executed.id, first.id, theirs.id]
+    with pytest.raises(NotFound):
+        world.do(ConfirmBulk(id=second.id, by="me"))
+    assert world.count(tables.bulk_selection) == 5
+
+
+@pytest.mark.parametrize(("revoked", "word"), [(True, "was revoked"), (False, "has expired")])
+def test_an_operation_ends_before_its_next_write_when_its_key_is_not_accepted_any_more(
+    world: World, *, revoked: bool, word: str
+) -> None:
+    failed(world, 3, overlap_policy="allow")
+    key = world.do(
+        CreateKey(name="CI", scopes=(Scope.RUNS_WRITE,), expires_at=world.now + HOUR, by="me")
+    ).stored
+    preview = begin(world, "rerun", confirmed=False, task=["t"])
+    running = world.do(ConfirmBulk(id=preview.id, by=key.principal.label)).bulk
+    running = advance(world, running, 1)
+
+    if revoked:
+        world.do(RevokeKey(id=key.id, by="me"))
+    else:
+        world.clock.advance(HOUR)
+    world.effects.clear()
+    ended = advance(world, running)
+
+    assert (ended.status, ended.position) == (BulkStatus.CANCELLED, 1)
+    assert (ended.finished_at, ended.reason) == (world.now, f"The key {key.id} (CI) {word}.")
+    assert BulkChanged(ended.id) in world.effects
+    assert world.count(tables.run, tables.run.c.trigger == "rerun") == 1
+    assert world.read(running_bulks) == []
+
+
+@pytest.mark.parametrize("by", ["local", "key:1", "cli"])
+def test_an_operation_of_a_client_without_a_stored_key_goes_on(world: World, by: str) -> None:
+    failed(world, 1)
+    assert outcomes(execute(world, begin(world, "rerun", task=["t"], by=by))) == ["done"]
 
 
 def test_an_operation_without_runs_has_finished(world: World) -> None:

@@ -1,6 +1,6 @@
 """Statistics, as they are read: runs by status and reason, quantiles, what is not kept, and what a key sees."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,12 +14,14 @@ from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.fire_time import TICK
 from rota.domain.holds.model import HeldFireTimes
 from rota.domain.stats.badge import BadgeMetric
-from rota.domain.stats.report import Quantiles, Report, Waits
+from rota.domain.stats.report import PERCENTS, Quantiles, Report, Tally, Waits
 from rota.domain.stats.window import Window
+from rota.store.stats import samples
 from rota.store.stats.badges import read_badge
-from rota.store.stats.chosen import ChosenTasks
+from rota.store.stats.chosen import ChosenTasks, begun_within
+from rota.store.stats.overall import tallies_of_all
 from rota.store.stats.reading import last_failure, read_report
-from rota.store.stats.tallies import durations
+from rota.store.stats.tallies import durations, tallies
 from rota.store.tasks.retention import RemoveRuns
 from tests.support.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, once
 from tests.support.holds import end_hold, set_hold
@@ -84,8 +86,8 @@ def test_quantiles_are_those_of_the_sorted_durations_by_nearest_rank(
 
     ranked = sorted(milliseconds)
     ranks = (-(-len(ranked) * percent // 100) for percent in (50, 95, 99))
-    expected = [timedelta(milliseconds=ranked[rank - 1]) for rank in ranks]
-    assert found == Quantiles(len(ranked), *expected)
+    p50, p95, p99 = (timedelta(milliseconds=ranked[rank - 1]) for rank in ranks)
+    assert found == Quantiles(len(ranked), p50, p95, p99)
 
 
 def test_lateness_counts_from_the_fire_time_and_runs_by_hand_have_none(world: World) -> None:
@@ -98,7 +100,7 @@ def test_lateness_counts_from_the_fire_time_and_runs_by_hand_have_none(world: Wo
 
     found = report(world)
 
-    assert found.lateness == Quantiles(1, *[3 * SECOND] * 3)
+    assert found.lateness == Quantiles(1, 3 * SECOND, 3 * SECOND, 3 * SECOND)
     assert found.duration.number == 2
 
 
@@ -109,7 +111,7 @@ def test_a_clock_that_was_set_back_makes_no_duration_negative(world: World) -> N
     world.succeed(claimed)
 
     assert report(world, begins_at=NOON - HOUR, ends_at=NOON + HOUR).duration == Quantiles(
-        1, *[timedelta()] * 3
+        1, timedelta(), timedelta(), timedelta()
     )
 
 
@@ -262,8 +264,81 @@ def test_indexes_find_the_runs_of_a_task_and_those_of_a_window(world: World) -> 
             for text, given in executed[:]
         ]
 
-    assert not [step for plan in plans for step in plan if step.startswith("SCAN run")]
+    scans = [step for plan in plans for step in plan if step.startswith("SCAN run")]
+    few = ("ix_run_span", "ix_run_unfinished")
+    assert [step for step in scans if not step.endswith(few)] == []
     assert not [step for plan in plans[:of_one] for step in plan if step == "SCAN task"]
+
+
+def alike(found: Iterable[Tally]) -> dict[tuple[Any, ...], tuple[int, datetime | None]]:
+    """Return the number of runs that are alike, and the end of the last one."""
+    summed: dict[tuple[Any, ...], tuple[int, datetime | None]] = {}
+    for status, reason, trigger, began, number, last in found:
+        before, latest = summed.get((status, reason, trigger, began), (0, None))
+        ends = [each for each in (latest, last) if each is not None]
+        summed[status, reason, trigger, began] = (before + number, max(ends, default=None))
+    return summed
+
+
+@pytest.mark.parametrize("hours", [(0, 24), (1, 3), (2, 9), (-9, 1)])
+def test_the_runs_of_all_tasks_are_counted_by_what_differs_as_by_reading_all(
+    world: World, hours: tuple[int, int]
+) -> None:
+    for name in ("a", "b", "gone"):
+        world.register(name, schedule=HOURLY, retry=ONCE, misfire_policy="run_all")
+    for outcome in (None, BROKEN, None):
+        world.clock.advance(HOUR)
+        world.fire()
+        for claimed in world.claim():
+            world.end(claimed, outcome) if outcome else world.succeed(claimed)
+    world.delete("gone")
+    world.pause("a")
+    world.clock.advance(3 * HOUR)
+    world.resume("a")
+    world.fire()  # a span of `paused`
+    world.claim(limit=1)
+    world.register("hand", schedule=MANUAL, overlap_policy="allow")
+    world.succeed(world.start("hand"))
+    world.run_now("hand", scheduled_for=world.now + MINUTE)
+    window = Window(NOON + hours[0] * HOUR, NOON + hours[1] * HOUR)
+
+    found = world.read(tallies_of_all, window)
+
+    everything = begun_within(ChosenTasks(), window)
+    assert alike(found) == alike(world.read(tallies, everything))
+
+
+def test_of_very_many_runs_a_sample_is_read_and_said_to_be_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.register(schedule=MANUAL)
+    run_for(world, range(1, 17))
+    monkeypatch.setattr(samples, "MOST_READ", 15)
+    monkeypatch.setattr(samples, "IN_A_SAMPLE", 8)
+
+    found = of_all(world)
+
+    drawn = sorted(
+        run.finished_at - run.started_at
+        for run in world.runs()
+        if run.finished_at and run.started_at and run.id[-3:] < "800"
+    )
+    assert found.by_status() == {"succeeded": 16}
+    assert found.duration.sampled
+    assert found.duration.number == len(drawn)
+    assert found.duration.p50 == (drawn[(len(drawn) - 1) // 2] if drawn else None)
+    assert found.duration.p99 == (drawn[-1] if drawn else None)
+    assert found.lateness == Quantiles(sampled=True)
+
+
+@given(st.lists(st.integers(-5, 30_000), max_size=40))
+def test_quantiles_of_a_sample_are_by_nearest_rank(milliseconds: list[int]) -> None:
+    found = Quantiles.of_sample(milliseconds)
+
+    ranked = sorted(max(each, 0) for each in milliseconds)
+    for percent, value in zip(PERCENTS, found[1:4], strict=True):
+        reached = [each for n, each in enumerate(ranked, 1) if 100 * n >= percent * len(ranked)]
+        assert value == (timedelta(milliseconds=reached[0]) if reached else None)
 
 
 def test_only_the_runs_of_the_chosen_tasks_are_counted(world: World) -> None:

@@ -21,11 +21,11 @@ from rota.store.scheduling.fire import OvertakenError
 from rota.store.task_rows import TaskFilter, list_tasks
 from rota.store.tasks import bulk_verbs
 from rota.store.tasks.bulk import Batch, DoEach, selected
+from rota.store.tasks.bulk_runs import RunEach
 from rota.store.tasks.bulk_verbs import (
     PLANS_FOR,
     TASKS_TOGETHER,
     ResumeEach,
-    RunEach,
     Verb,
     cancel_each,
     delete_each,
@@ -275,7 +275,7 @@ def statements(world: World) -> Iterator[list[str]]:
 @pytest.mark.parametrize("dry_run", [True, False])
 @pytest.mark.parametrize(
     "verb",
-    [pause_each("me"), resume_each("once"), cancel_each("me"), delete_each()],
+    [pause_each("me"), resume_each("once"), RunEach(), cancel_each("me"), delete_each()],
     ids=lambda verb: type(verb).__name__,
 )
 def test_hundreds_of_tasks_take_a_few_statements(world: World, verb: Verb, dry_run: bool) -> None:
@@ -284,7 +284,10 @@ def test_hundreds_of_tasks_take_a_few_statements(world: World, verb: Verb, dry_r
     paused = isinstance(verb, ResumeEach)
     world.do(
         RegisterAll(
-            tuple(Register(name=name, definition=define(), paused=paused) for name in names)
+            tuple(
+                Register(name=name, definition=define(overlap_policy="allow"), paused=paused)
+                for name in names
+            )
         )
     )
     world.do(DoEach(verb=RunEach(), wanted=ANY, limit=20))

@@ -15,7 +15,7 @@ AROUND = tuple(
 )
 PATHS = (
     *("/ui", "/ui/tasks", "/ui/tasks/nightly", "/ui/runs"),
-    *("/ui/tasks/new", "/ui/tasks/nightly/edit"),
+    *("/ui/new-task", "/ui/tasks/nightly/edit"),
     *AROUND,
 )
 

@@ -8,7 +8,7 @@ from tests.api.service import Api
 
 
 def test_a_cron_task_is_registered_without_reading_the_documentation(page: Page, api: Api) -> None:
-    page.goto("/ui/tasks/new")
+    page.goto("/ui/new-task")
     page.get_by_label("Name", exact=True).fill("morning-report")
     page.get_by_label("Handler").select_option("echo")
     page.get_by_label("Expression").fill("0 9 * * 1-5")

@@ -135,6 +135,14 @@ class BulkRunsOut(TypedDict):
     finished_at: Annotated[
         InstantText | None, Field(description="When it ended, or was cancelled.")
     ]
+    reason: Annotated[
+        str | None,
+        Field(
+            description="Why it was cancelled, if no client has requested that: the key that had it executed is not "
+            "accepted any more.",
+            examples=[None],
+        ),
+    ]
     items: NotRequired[
         Annotated[
             Sequence[BulkItemOut],
@@ -186,6 +194,7 @@ def show_bulk(of: Bulk, counted: Mapping[ItemResult, int]) -> BulkRunsOut:
         "confirmed_at": show_instant(of.confirmed_at),
         "confirmed_by": of.confirmed_by,
         "finished_at": show_instant(of.finished_at),
+        "reason": of.reason,
     }
     if of.input_left_out:
         shown["input_omitted"] = True

@@ -18,7 +18,7 @@ HEADERS: Final = (
 )
 _CSP: Final = b"content-security-policy"
 _EMBEDDING: Final = b"cross-origin-resource-policy"
-_BEGINNINGS: Final = (b"/docs", b"/problems/", b"/ui", b"/v1/tasks/")
+_BEGINNINGS: Final = (b"/docs", b"/guide", b"/problems/", b"/ui", b"/v1/tasks/")
 # A browser applies all policies that a response has: that of a page itself can only be stricter than this one.
 _OF_PAGES: Final = (_CSP, b"frame-ancestors 'none'; base-uri 'none'; form-action 'none'")
 _OF_DASHBOARD: Final = (
@@ -28,12 +28,23 @@ _OF_DASHBOARD: Final = (
         b"form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
     ),
 )
+#: The pages of the guide have no script.
+_OF_GUIDE: Final = (
+    _CSP,
+    (
+        b"default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; "
+        b"base-uri 'none'"
+    ),
+)
 #: A badge is made to be shown by pages of other origins.
 _OF_BADGES: Final = (_EMBEDDING, b"cross-origin")
 
 
 def other_at(url: bytes) -> Header | None:
-    """Return the constant header that is another one at a URL: of a page, the dashboard, or a badge; None elsewhere."""
+    """Return the constant header that is another one at a URL, None if there is none.
+
+    Pages, the dashboard, the guide and badges have one.
+    """
     if not url.startswith(_BEGINNINGS):
         return None
     path = url.partition(b"?")[0]
@@ -41,6 +52,8 @@ def other_at(url: bytes) -> Header | None:
         return _OF_BADGES if path.endswith(b"/badge.svg") else None
     if path.startswith(b"/ui/") or path == b"/ui":
         return _OF_DASHBOARD
+    if path.startswith(b"/guide/") or path == b"/guide":
+        return _OF_GUIDE
     return _OF_PAGES if path.startswith(b"/problems/") or path == b"/docs" else None
 
 

@@ -25,6 +25,7 @@ from rota.store.access.changes import CreateKey
 MOST_NAMES = 100
 HIGHEST_RATE = 100_000
 HIGHEST_QUOTA = 1_000_000_000
+MOST_BYTES = 1_000_000_000_000_000
 LONGEST_OVERLAP = timedelta(days=30)
 DEFAULT_OVERLAP = timedelta(days=1)
 _PREFIX = re.compile(NAME_PATTERN)
@@ -50,6 +51,7 @@ KeyName = Annotated[
 
 
 _Quota = Annotated[int, Field(ge=1, le=HIGHEST_QUOTA, strict=True)]
+_ByteQuota = Annotated[int, Field(ge=1, le=MOST_BYTES, strict=True)]
 
 
 class KeyIn(RequestModel):
@@ -104,6 +106,12 @@ class KeyIn(RequestModel):
         "it requests none beyond. Runs that schedules make count, and are made all the same. Left out, any number.",
         examples=[1_000],
     )
+    max_kv_bytes: _ByteQuota | None = Field(
+        None,
+        description="How many bytes the values of all kv entries of those tasks may have: it writes none beyond. Those "
+        "that runs write count, and are written all the same. Left out, any number.",
+        examples=[100_000_000],
+    )
     expires_at: Instant | None = Field(
         None, description="From when on it is not accepted any more. Left out, it does not expire."
     )
@@ -118,6 +126,7 @@ class KeyIn(RequestModel):
             rate=self.rate,
             max_tasks=self.max_tasks,
             max_unfinished_runs=self.max_unfinished_runs,
+            max_kv_bytes=self.max_kv_bytes,
             expires_at=self.expires_at,
             by=by,
         )

@@ -48,6 +48,13 @@ _MaxUnfinishedRuns = Annotated[
         examples=[1_000],
     ),
 ]
+_MaxKvBytes = Annotated[
+    int | None,
+    Field(
+        description="Bytes of kv values that there may be when it writes some; null: any number.",
+        examples=[100_000_000],
+    ),
+]
 _Expiry = Annotated[
     InstantText | None, Field(description="When it expires, or has expired; null: never.")
 ]
@@ -67,6 +74,7 @@ class KeyOut(TypedDict):
     rate: _Rate
     max_tasks: _MaxTasks
     max_unfinished_runs: _MaxUnfinishedRuns
+    max_kv_bytes: _MaxKvBytes
     expires_at: _Expiry
     created_at: Annotated[InstantText, Field(description="When it was made.")]
     created_by: Annotated[
@@ -129,6 +137,7 @@ class OwnKeyOut(TypedDict):
     rate: _Rate
     max_tasks: _MaxTasks
     max_unfinished_runs: _MaxUnfinishedRuns
+    max_kv_bytes: _MaxKvBytes
     expires_at: _Expiry
 
 
@@ -144,6 +153,7 @@ def show_key(key: StoredKey, now: datetime) -> KeyOut:
         "rate": key.rate,
         "max_tasks": key.max_tasks,
         "max_unfinished_runs": key.max_unfinished_runs,
+        "max_kv_bytes": key.max_kv_bytes,
         "expires_at": show_instant(key.expires_at),
         "created_at": show_instant(key.created_at) or "",
         "created_by": key.created_by,
@@ -167,6 +177,7 @@ def show_own(caller: Principal, key: StoredKey | None) -> OwnKeyOut:
         "rate": caller.rate,
         "max_tasks": caller.max_tasks,
         "max_unfinished_runs": caller.max_unfinished_runs,
+        "max_kv_bytes": caller.max_kv_bytes,
         "expires_at": None if key is None else show_instant(key.expires_at),
     }
 

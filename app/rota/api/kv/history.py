@@ -35,6 +35,8 @@ from rota.api.kv.response_models import (
 )
 from rota.api.kv.views import show_entry
 from rota.api.problems.problem import describe
+from rota.domain.access.principal import Principal
+from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives.ids import GivenId, Id, to_id
@@ -42,6 +44,7 @@ from rota.domain.primitives.instants import Instant, format_instant, parse_insta
 from rota.domain.primitives.names import Name
 from rota.domain.schedules.requested_times import parse_requested_time, zone_of
 from rota.errors import Unplannable
+from rota.store.access.quotas import within
 from rota.store.audit.kv_subjects import Entries
 from rota.store.kv.entries import KvFilter
 from rota.store.kv.history.moments import Moment, find_moment
@@ -111,15 +114,21 @@ def history(
     "/revert",
     response_model=KvRevertedOut,
     responses=describe(
-        "not-found", "history-too-short", "conflict", "kv-full", "kv-schema", "sealed"
+        "not-found",
+        "history-too-short",
+        "conflict",
+        "kv-full",
+        "quota-exceeded",
+        "kv-schema",
+        "sealed",
     ),
 )
 async def revert(services: Served, caller: WritesKv, name: Name, body: RevertIn) -> Response:
     """Restore the table as it was before a run, at a time or at a revision, in a new revision that can be reverted."""
     for _ in range(_TRIES - 1):
         with suppress(TableChanged):
-            return await _revert(services, caller.label, name, body)
-    return await _revert(services, caller.label, name, body)
+            return await _revert(services, caller, name, body)
+    return await _revert(services, caller, name, body)
 
 
 def list_at(
@@ -175,14 +184,15 @@ def _read_at(at: str, timezone: str) -> datetime | Id | int:
         raise invalid_parameter("at", f"{error}. Or give the id of a run, or a revision") from None
 
 
-async def _revert(services: Services, by: str, name: str, body: RevertIn) -> Response:
+async def _revert(services: Services, caller: Principal, name: str, body: RevertIn) -> Response:
     reversion = await run_in_threadpool(_compute_reversion, services, name, body)
     revision = reversion.revision
     if not body.dry_run:
         limits = KvLimits.of(services.settings)
-        command = Revert(task=name, reversion=reversion, by=by, limits=limits)
+        command = Revert(task=name, reversion=reversion, by=caller.label, limits=limits)
         subjects = Entries(name, (*reversion.entries, *reversion.removed))
-        revision = await services.writer.run(logged(Action.KV_REVERTED, command, subjects))
+        changed = logged(Action.KV_REVERTED, command, subjects)
+        revision = await services.writer.run(within(caller, Counted.KV_BYTES, changed))
     shown = KvRevertedOut(
         dry_run=body.dry_run,
         set=sorted(reversion.entries),

@@ -33,6 +33,7 @@ from rota.api.kv.values import WRITABLE, read_value, send_value
 from rota.api.kv.views import show_entry
 from rota.api.kv.watch import watch as start_watch
 from rota.api.problems.problem import describe
+from rota.domain.access.quotas import Counted
 from rota.domain.access.scopes import Scope
 from rota.domain.audit.actions import Action
 from rota.domain.kv.entries import KvLimits, check_key
@@ -40,6 +41,7 @@ from rota.domain.kv.operations import Check, Delete, Operation
 from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.names import KEY_PREFIX_PATTERN, Name
 from rota.errors import AppError, Fault
+from rota.store.access.quotas import within
 from rota.store.audit.kv_subjects import Entries
 from rota.store.kv.entries import KvFilter, count_entries, find_entry, list_entries, list_sizes
 from rota.store.kv.transactions import DeletePrefix, Transact
@@ -124,7 +126,13 @@ async def delete_prefix(
     "/transaction",
     response_model=KvTransactionOut,
     responses=describe(
-        "not-found", "operation-failed", "kv-full", "invalid-key", "kv-schema", "sealed"
+        "not-found",
+        "operation-failed",
+        "kv-full",
+        "quota-exceeded",
+        "invalid-key",
+        "kv-schema",
+        "sealed",
     ),
 )
 async def transact(
@@ -141,7 +149,8 @@ async def transact(
         limits=KvLimits.of(services.settings),
     )
     subjects = Entries(name, [each.key for each in command.operations])
-    made = await services.writer.run(logged(Action.KV_CHANGED, command, subjects))
+    changed = logged(Action.KV_CHANGED, command, subjects)
+    made = await services.writer.run(within(caller, Counted.KV_BYTES, changed))
     # A `set_once` of what is there, an `expire` or an `append` would read it.
     items = [show_entry(each, with_value=caller.may(Scope.KV_READ)) for each in made.entries]
     return send(reply(200, KvTransactionOut(items=items)))
@@ -174,6 +183,7 @@ async def read(
     responses=describe(
         "not-found",
         "kv-full",
+        "quota-exceeded",
         "precondition-failed",
         "too-large",
         "invalid-key",
@@ -206,8 +216,9 @@ async def write(
         expected=precondition(request),
         limits=limits,
     )
+    changed = logged(Action.KV_SET, command, Entries(name, (key,)))
     try:
-        made = await services.writer.run(logged(Action.KV_SET, command, Entries(name, (key,))))
+        made = await services.writer.run(within(caller, Counted.KV_BYTES, changed))
     except DoesNotFit as error:
         raise error.moved("/value") from None
     [entry] = made.entries

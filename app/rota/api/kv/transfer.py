@@ -20,10 +20,12 @@ from rota.api.kv.ndjson import Lines, read_lines, write_line
 from rota.api.kv.parameters import Prefix
 from rota.api.kv.response_models import KvImportedOut
 from rota.api.problems.problem import describe
+from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.names import Name
+from rota.store.access.quotas import within
 from rota.store.audit.kv_subjects import Entries
 from rota.store.kv.bulk_import import Import
 from rota.store.kv.entries import KvFilter, list_entries
@@ -89,7 +91,9 @@ def export(services: Served, _caller: ReadsKv, name: Name, prefix: Prefix = "") 
 @routes.post(
     "/import",
     response_model=KvImportedOut,
-    responses=describe("not-found", "kv-full", "too-large", "invalid-key", "kv-schema"),
+    responses=describe(
+        "not-found", "kv-full", "quota-exceeded", "too-large", "invalid-key", "kv-schema"
+    ),
     openapi_extra=_BODY,
 )
 async def import_(
@@ -120,8 +124,9 @@ async def import_(
         by=caller.label,
         limits=limits,
     )
+    changed = logged(Action.KV_IMPORTED, command, _imported(command))
     try:
-        made = await services.writer.run(logged(Action.KV_IMPORTED, command, _imported(command)))
+        made = await services.writer.run(within(caller, Counted.KV_BYTES, changed))
     except DoesNotFit as error:
         raise error.moved(f"/{lines.numbers[error.key]}/value") from None
     shown = KvImportedOut(

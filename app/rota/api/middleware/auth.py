@@ -24,9 +24,9 @@ from rota.domain.access.stored_key import Proof
 #: Where a request of the dashboard has its session in the scope; a client cannot put one there.
 SESSION = "rota.session"
 
-_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/openapi.json"})
+_OPEN = frozenset({"/", "/healthz", "/readyz", "/docs", "/guide", "/llms.txt", "/openapi.json"})
 # Pages without stored data; a browser cannot send a key when it opens them.
-_OPEN_BELOW = ("/docs/", "/problems/")
+_OPEN_BELOW = ("/docs/", "/guide/", "/problems/")
 # Feeds of calendars.
 _BY_PASSWORD = frozenset({"/v1/upcoming.ics"})
 # Routes that check the token of an attempt themselves: it is all that a request needs there.

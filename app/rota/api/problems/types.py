@@ -256,9 +256,9 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
     "quota-exceeded": (
         429,
         (
-            "There are as many tasks, or unfinished runs, as the <code>max_tasks</code> or "
-            "<code>max_unfinished_runs</code> of this key allows, and the request needs more: <code>quota</code> shows "
-            "which, how many are allowed and how many there are. Nothing was written."
+            "There are as many tasks, unfinished runs or bytes of kv values as the <code>max_tasks</code>, "
+            "<code>max_unfinished_runs</code> or <code>max_kv_bytes</code> of this key allows, and the request needs "
+            "more: <code>quota</code> shows which, how many are allowed and how many there are. Nothing was written."
         ),
     ),
     "headers-too-large": (
@@ -298,5 +298,6 @@ async def page(slug: str) -> HTMLResponse:
     return HTMLResponse(
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(slug)}</title>"
         f"<body style='font:16px/1.5 system-ui;max-width:40em;margin:3em auto;padding:0 1em'>"
-        f"<h1>{escape(slug)}</h1><p>HTTP {status}</p><p>{text}</p></body></html>"
+        f"<h1>{escape(slug)}</h1><p>HTTP {status}</p><p>{text}</p>"
+        f"<p><a href='/guide/reference/service/problems'>All types of problems</a></p></body></html>"
     )

@@ -20,6 +20,13 @@ class QuantilesOut(TypedDict):
     ]
     p95: Annotated[float | None, Field(description="95 % are not above it.", examples=[1.205])]
     p99: Annotated[float | None, Field(description="99 % are not above it.", examples=[2.731])]
+    sampled: Annotated[
+        bool,
+        Field(
+            description="Whether they are of a random sample of `count` runs: of more than 100,000 not all are read.",
+            examples=[False],
+        ),
+    ]
 
 
 class RunCountsOut(TypedDict):

@@ -73,7 +73,10 @@ def _rate(part: float | None) -> float | None:
 
 
 def _quantiles(found: Quantiles) -> dict[str, Any]:
-    number, *times = found
-    return {"count": number} | dict(
-        zip(("p50", "p95", "p99"), map(show_seconds, times), strict=True)
-    )
+    return {
+        "count": found.number,
+        "p50": show_seconds(found.p50),
+        "p95": show_seconds(found.p95),
+        "p99": show_seconds(found.p99),
+        "sampled": found.sampled,
+    }

@@ -24,11 +24,10 @@ from rota.api.tasks.registration import (
 )
 from rota.api.tasks.request_models import BatchIn
 from rota.api.tasks.response_models import BatchOut
-from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
 from rota.domain.tasks.definition import Registered
 from rota.errors import Fault, Invalid
-from rota.store.access.quotas import within
+from rota.store.access.quotas import within_registration
 from rota.store.audit.registrations import all_registered
 from rota.store.audit.subjects import Tasks
 from rota.store.idempotency import Reply
@@ -92,7 +91,9 @@ async def register_batch(
         changes_of=all_registered,
         details={"bulk": True},
     )
-    return await commit(request, services, within(caller, Counted.TASKS, command), _render)
+    seeds = any(each.seeds for each in items)
+    limited = within_registration(caller, command, seeds=seeds)
+    return await commit(request, services, limited, _render)
 
 
 def _check_names_differ(items: Sequence[Register]) -> None:

@@ -35,10 +35,10 @@ from rota.store.audit.subjects import Tasks
 from rota.store.idempotency import Once, Reply
 from rota.store.task_rows import TaskFilter
 from rota.store.tasks.bulk import Batch, DoEach
+from rota.store.tasks.bulk_runs import RunEach
 from rota.store.tasks.bulk_verbs import (
     Refused,
     ResumeEach,
-    RunEach,
     Verb,
     cancel_each,
     delete_each,

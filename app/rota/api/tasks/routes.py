@@ -40,13 +40,12 @@ from rota.api.tasks.rendering import holds_now, render, render_at_once, render_t
 from rota.api.tasks.request_models import DeclaredTaskIn, TaskIn
 from rota.api.tasks.response_models import RegistrationOut, TaskOut, TasksOut, UpcomingOut
 from rota.api.tasks.views import show_latest, show_task, show_upcoming
-from rota.domain.access.quotas import Counted
 from rota.domain.access.scopes import Scope
 from rota.domain.audit.actions import Action
 from rota.domain.primitives.names import NAME_PREFIX_PATTERN, Name
 from rota.domain.step_budget import FOR_A_PAGE, limited_to
 from rota.domain.tasks.definition import OnConflict, TaskStatus
-from rota.store.access.quotas import within
+from rota.store.access.quotas import within_registration
 from rota.store.runs.latest import latest_runs as runs_of_each
 from rota.store.task_rows import TaskFilter, count_tasks, find_task, list_sizes, list_tasks
 from rota.store.tasks.declaration import Registration
@@ -105,7 +104,11 @@ async def register(
     key = idempotency_key(request)
     if dry_run:
         return await dry_run_one(services, caller, command, timeout_given=given)
-    logged = within(caller, Counted.TASKS, of_registration(Action.TASK_REGISTERED, name, command))
+    logged = within_registration(
+        caller,
+        of_registration(Action.TASK_REGISTERED, name, command),
+        seeds=bool(command.seeds),
+    )
     if key is None:
         made = await services.writer.run(logged)
         return send(await render(services, made, timeout_given=given))
@@ -196,7 +199,9 @@ async def declare(
     given = _gives_timeout(body)
     if dry_run:
         return await dry_run_one(services, caller, command, timeout_given=given)
-    logged = within(caller, Counted.TASKS, of_registration(Action.TASK_DECLARED, name, command))
+    logged = within_registration(
+        caller, of_registration(Action.TASK_DECLARED, name, command), seeds=bool(command.seeds)
+    )
     made = await services.writer.run(logged)
     return send(await render(services, made, timeout_given=given))
 
@@ -241,7 +246,8 @@ async def patch(
     async def write(command: Register) -> Registration:
         command = replace(command, traceparent=traceparent)
         logged = of_registration(Action.TASK_CHANGED, name, command)
-        return await services.writer.run(within(caller, Counted.TASKS, logged))
+        limited = within_registration(caller, logged, seeds=bool(command.seeds))
+        return await services.writer.run(limited)
 
     made = await apply_patch(services, name, body, caller, expected, write)
     return send(await render(services, made, timeout_given=given))

@@ -39,6 +39,7 @@ _OPTIONS = {
     "rate": "--rate",
     "max_tasks": "--max-tasks",
     "max_unfinished_runs": "--max-unfinished-runs",
+    "max_kv_bytes": "--max-kv-bytes",
     "expires_at": "--expires",
     "overlap": "--overlap",
 }
@@ -82,6 +83,9 @@ def create(
     max_unfinished_runs: Annotated[
         int | None, typer.Option(help="Unfinished runs that there may be of those tasks.")
     ] = None,
+    max_kv_bytes: Annotated[
+        int | None, typer.Option(help="Bytes that the kv values of those tasks may have.")
+    ] = None,
     expires: _Expires = None,
 ) -> None:
     """Make a key, and print it: it is not shown again."""
@@ -93,6 +97,7 @@ def create(
         "rate": rate,
         "max_tasks": max_tasks,
         "max_unfinished_runs": max_unfinished_runs,
+        "max_kv_bytes": max_kv_bytes,
         "expires_at": _ahead(expires),
     }
     body = _checked(KeyIn, given)

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, Float, Index, LargeBinary, String, Text
+from sqlalchemy import BigInteger, CheckConstraint, Float, Index, LargeBinary, String, Text
 from sqlmodel import Field
 
 from rota.db.schema.base import Row, name_type
@@ -21,6 +21,7 @@ class ApiKeyRow(Row, table=True):
         CheckConstraint("rate > 0", name="rate"),
         CheckConstraint("max_tasks > 0", name="max_tasks"),
         CheckConstraint("max_unfinished_runs > 0", name="max_unfinished_runs"),
+        CheckConstraint("max_kv_bytes > 0", name="max_kv_bytes"),
         CheckConstraint(
             "(previous_digest IS NULL) = (previous_until IS NULL)", name="previous_ends"
         ),
@@ -41,9 +42,11 @@ class ApiKeyRow(Row, table=True):
     queues: str | None = Field(None, sa_type=Text)
     #: Requests per second; NULL for any number.
     rate: float | None = Field(None, sa_type=Float)
-    #: Tasks that have not ended, and unfinished runs, that there may be under its prefixes; NULL for any number.
+    #: Tasks that have not ended, unfinished runs, and bytes of kv values, that there may be under its prefixes; NULL
+    #: for any number.
     max_tasks: int | None = None
     max_unfinished_runs: int | None = None
+    max_kv_bytes: int | None = Field(None, sa_type=BigInteger)
     expires_at: datetime | None = Field(None, sa_type=Instant)
     created_at: datetime = Field(sa_type=Instant)
     created_by: str

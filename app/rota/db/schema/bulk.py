@@ -61,6 +61,8 @@ class BulkRow(Row, table=True):
     confirmed_at: datetime | None = Field(None, sa_type=Instant)
     confirmed_by: str | None = None
     finished_at: datetime | None = Field(None, sa_type=Instant)
+    #: Why it was cancelled, if no client has requested that.
+    reason: str | None = Field(None, sa_type=Text)
 
 
 class BulkSelectionRow(Row, table=True):

@@ -24,9 +24,10 @@ class Principal:
     key_id: str | None = None
     #: How many requests a second it may make of one replica; None: any number.
     rate: float | None = None
-    #: How many tasks, and unfinished runs of them, it may bring about under its prefixes; None: any number.
+    #: How many tasks, unfinished runs and bytes of kv values there may be under its prefixes; None: any number.
     max_tasks: int | None = None
     max_unfinished_runs: int | None = None
+    max_kv_bytes: int | None = None
 
     def may(self, scope: Scope) -> bool:
         """Return whether it has a scope."""

@@ -1,4 +1,4 @@
-"""Quotas of stored keys: how many tasks, and how many unfinished runs of them, there may be under its prefixes."""
+"""Quotas of stored keys: how many tasks, unfinished runs and bytes of kv values there may be under its prefixes."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -17,6 +17,8 @@ class Counted(StrEnum):
     TASKS = "max_tasks"
     #: Runs that have not ended, and those that backfills have yet to make.
     UNFINISHED_RUNS = "max_unfinished_runs"
+    #: Bytes of the values of kv entries of tasks that are not deleted, Rota's own entries apart.
+    KV_BYTES = "max_kv_bytes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,8 @@ class Quota:
                 return (
                     f"unfinished runs of tasks{named}, with those that backfills have yet to make"
                 )
+            case Counted.KV_BYTES:
+                return f"bytes of kv values of tasks{named}"
             case _:
                 assert_never(self.counted)
 
@@ -72,13 +76,15 @@ class Quota:
                 return "Cancel or delete tasks that are not needed."
             case Counted.UNFINISHED_RUNS:
                 return "Try again when some have ended."
+            case Counted.KV_BYTES:
+                return "Delete entries that are not needed."
             case _:
                 assert_never(self.counted)
 
     @property
     def _retry_after(self) -> int:
         match self.counted:
-            case Counted.TASKS:
+            case Counted.TASKS | Counted.KV_BYTES:
                 return 60
             case Counted.UNFINISHED_RUNS:
                 return 5
@@ -93,6 +99,8 @@ def quota_of(client: Principal, counted: Counted) -> Quota | None:
             allowed = client.max_tasks
         case Counted.UNFINISHED_RUNS:
             allowed = client.max_unfinished_runs
+        case Counted.KV_BYTES:
+            allowed = client.max_kv_bytes
         case _:
             assert_never(counted)
     return None if allowed is None else Quota(counted, allowed, client.tasks)

@@ -11,6 +11,7 @@ from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
 from rota.domain.access.scopes import Scope
 
+_LABEL = "key:"
 #: Compared with the secret of a key that is not known, so that the answer takes as long as for one that is.
 _NO_DIGEST = bytes(32)
 
@@ -34,9 +35,11 @@ class StoredKey:
     queues: tuple[str, ...] | None
     #: Requests per second that it may make; None for any number.
     rate: float | None
-    #: How many tasks that have not ended, and unfinished runs, there may be under its prefixes; None for any number.
+    #: How many tasks that have not ended, unfinished runs and bytes of kv values there may be under its prefixes; None
+    #: for any number.
     max_tasks: int | None
     max_unfinished_runs: int | None
+    max_kv_bytes: int | None
     expires_at: datetime | None
     created_at: datetime
     created_by: str
@@ -60,7 +63,7 @@ class StoredKey:
     @property
     def principal(self) -> Principal:
         """The client that it stands for."""
-        label = f"key:{self.id}"
+        label = f"{_LABEL}{self.id}"
         return Principal(
             label=label,
             idempotency_scope=label,
@@ -71,7 +74,13 @@ class StoredKey:
             rate=self.rate,
             max_tasks=self.max_tasks,
             max_unfinished_runs=self.max_unfinished_runs,
+            max_kv_bytes=self.max_kv_bytes,
         )
+
+
+def id_of(label: str) -> str | None:
+    """Return the id in the label of a client that has a key; None for a client without one."""
+    return label.removeprefix(_LABEL) if label.startswith(_LABEL) else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,8 @@ class Bulk:
     confirmed_at: datetime | None
     confirmed_by: str | None
     finished_at: datetime | None
+    #: Why it was cancelled, if no client has requested that.
+    reason: str | None
     #: In a list: its input was not read, since it is large.
     input_left_out: bool = False
 

@@ -1,7 +1,7 @@
 """A report: runs by status and reason, how long they took and how late they were, and what became of fire times."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -15,6 +15,10 @@ from rota.domain.stats.window import Window
 MISSED = frozenset({SkipReason.MISFIRE, SkipReason.TOO_LATE})
 #: The schedule leaves these out: they were not to run.
 LEFT_OUT = frozenset({SkipReason.EXCLUDED, SkipReason.DST_GAP})
+
+
+#: Which quantiles there are, in percent.
+PERCENTS = (50, 95, 99)
 
 
 class Waits(StrEnum):
@@ -46,6 +50,18 @@ class Quantiles(NamedTuple):
     p50: timedelta | None = None
     p95: timedelta | None = None
     p99: timedelta | None = None
+    #: They are those of a random sample of the runs.
+    sampled: bool = False
+
+    @classmethod
+    def of_sample(cls, milliseconds: Sequence[int]) -> "Quantiles":
+        """Return the quantiles of a sample. A negative time counts as 0: the clock was set back."""
+        ranked = sorted(milliseconds)
+        if not ranked:
+            return cls(sampled=True)
+        nearest = (ranked[-(-percent * len(ranked) // 100) - 1] for percent in PERCENTS)
+        p50, p95, p99 = (timedelta(milliseconds=max(each, 0)) for each in nearest)
+        return cls(len(ranked), p50, p95, p99, sampled=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ class CreateKey(Command[MadeKey]):
     rate: float | None = None
     max_tasks: int | None = None
     max_unfinished_runs: int | None = None
+    max_kv_bytes: int | None = None
     expires_at: datetime | None = None
     by: str
 
@@ -56,6 +57,7 @@ class CreateKey(Command[MadeKey]):
             "rate": self.rate,
             "max_tasks": self.max_tasks,
             "max_unfinished_runs": self.max_unfinished_runs,
+            "max_kv_bytes": self.max_kv_bytes,
             "expires_at": self.expires_at,
             "created_at": tx.now,
             "created_by": self.by,

@@ -51,6 +51,12 @@ def within(
     return command if quota is None else Within(command=command, quota=quota, adds=adds)
 
 
+def within_registration(client: Principal, command: Command[R], *, seeds: bool) -> Command[R]:
+    """Return a registration that keeps the quotas of a client; `seeds`: whether it writes kv entries."""
+    limited = within(client, Counted.TASKS, command)
+    return within(client, Counted.KV_BYTES, limited) if seeds else limited
+
+
 def used(tx: Transaction, quota: Quota) -> int:
     """Return how many there are; until the commit no other write within the quotas of these prefixes adds any."""
     _wait_for_others(tx, quota)
@@ -77,6 +83,9 @@ def counting(quota: Quota) -> Select[int]:
         case Counted.UNFINISHED_RUNS:
             runs, further = _unfinished(quota.tasks), _to_make(quota.tasks)
             return select(runs.scalar_subquery() + further.scalar_subquery())
+        case Counted.KV_BYTES:
+            size = func.coalesce(func.sum(task.c.kv_bytes), 0)
+            return select(size).where(task.c.kv_bytes > 0, *_present(quota.tasks))
         case _:
             assert_never(quota.counted)
 

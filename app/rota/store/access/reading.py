@@ -3,14 +3,14 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from sqlalchemy import Connection, and_, func, or_, select
 
 from rota.db.tables import api_key
 from rota.domain.access.keys import KeyId
 from rota.domain.access.scopes import Scope
-from rota.domain.access.stored_key import KeyStatus, StoredKey
+from rota.domain.access.stored_key import KeyStatus, StoredKey, id_of
 from rota.domain.primitives import json_text
 from rota.errors import Invalid, NotFound
 
@@ -21,6 +21,7 @@ _SAME = (
     "rate",
     "max_tasks",
     "max_unfinished_runs",
+    "max_kv_bytes",
     "expires_at",
     "created_at",
     "created_by",
@@ -83,6 +84,25 @@ def keys_if_changed(
     """Return the keys, unless they still have the mark that is known."""
     present = mark(connection)
     return None if present == known else KeysRead(present, all_keys(connection, revoked_since))
+
+
+def why_not_accepted(connection: Connection, label: str, now: datetime) -> str | None:
+    """Return why the stored key of a client (`key:…`) is not accepted now; None for all other clients."""
+    id = id_of(label)
+    wanted = select(api_key).where(api_key.c.id == id)
+    row = None if id is None else connection.execute(wanted).mappings().one_or_none()
+    if row is None:
+        return None
+    found = to_key(row)
+    match found.status(now):
+        case KeyStatus.REVOKED:
+            return f"The key {found.id} ({found.name}) was revoked."
+        case KeyStatus.EXPIRED:
+            return f"The key {found.id} ({found.name}) has expired."
+        case KeyStatus.ACTIVE:
+            return None
+        case status:
+            assert_never(status)
 
 
 def has_kept_keys(connection: Connection) -> bool:

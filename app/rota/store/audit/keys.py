@@ -31,6 +31,7 @@ def _made(made: MadeKey) -> Iterator[Made]:
         "rate": key.rate,
         "max_tasks": key.max_tasks,
         "max_unfinished_runs": key.max_unfinished_runs,
+        "max_kv_bytes": key.max_kv_bytes,
         "expires_at": None if key.expires_at is None else format_instant(key.expires_at),
     }
     yield Made(kind=Kind.KEY, name=key.id, after=after)

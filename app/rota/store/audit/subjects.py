@@ -92,7 +92,7 @@ def _task_state(connection: Connection, row: Mapping[Any, Any]) -> State:
 
 _KEY = (
     *("version", "name", "scopes", "tasks", "queues", "rate", "expires_at"),
-    *("max_tasks", "max_unfinished_runs", "previous_until", "revoked_at"),
+    *("max_tasks", "max_unfinished_runs", "max_kv_bytes", "previous_until", "revoked_at"),
 )
 _HOLD = ("selector", "prefixes", "starts_at", "ends_at", "fire_times", "reason")
 #: Table, columns that are compared, and the column that has the name.

@@ -17,6 +17,7 @@ from rota.domain.bulk.model import Bulk, BulkStatus, BulkVerb, Refusal
 from rota.domain.effects import BulkChanged
 from rota.domain.primitives.ids import Id
 from rota.store.access.quotas import used
+from rota.store.access.reading import why_not_accepted
 from rota.store.bulk.batch import PresentRun, Verdicts, judge, read_runs, task_ids
 from rota.store.bulk.endings import cancel, delete_runs
 from rota.store.bulk.reruns import Unfit, rerun
@@ -42,6 +43,8 @@ class AdvanceBulk(Command[Advanced]):
 
     `read` is the operation as it was read. If it was continued or cancelled since, nothing is done. `failed`: the next
     run is not touched, and gets this as its result, since it could not be dealt with.
+
+    If the key that had it executed is not accepted any more, the operation ends here.
     """
 
     # Its caller tries again, and continues others meanwhile.
@@ -54,6 +57,10 @@ class AdvanceBulk(Command[Advanced]):
 
     def apply(self, tx: Transaction) -> Advanced:
         if not self._is_ours(tx):
+            return Advanced(0, stalled=True)
+        why = why_not_accepted(tx.connection, self.read.confirmed_by or "", tx.now)
+        if why is not None:
+            self._end(tx, why)
             return Advanced(0, stalled=True)
         selected = read_selection(tx.connection, self.read.id, self.read.position, self.limit)
         verdicts = Verdicts()
@@ -135,17 +142,26 @@ class AdvanceBulk(Command[Advanced]):
         self._move(tx, self.read.position + len(items))
         tx.effects.append(BulkChanged(self.read.id))
 
+    def _end(self, tx: Transaction, why: str) -> None:
+        """Leave the runs alone that have no result yet."""
+        ended = {"status": BulkStatus.CANCELLED, "finished_at": tx.now, "reason": why}
+        self._update(tx, ended)
+        tx.effects.append(BulkChanged(self.read.id))
+
     def _move(self, tx: Transaction, position: int) -> None:
         finished = position == self.read.runs
         columns: dict[str, object] = {"position": position}
         if finished:
             columns |= {"status": BulkStatus.FINISHED, "finished_at": tx.now}
+        self._update(tx, columns)
+
+    def _update(self, tx: Transaction, columns: Mapping[str, object]) -> None:
         same = (
             bulk.c.id == self.read.id,
             bulk.c.status == BulkStatus.RUNNING,
             bulk.c.position == self.read.position,
         )
-        if tx.connection.execute(update(bulk).where(*same).values(columns)).rowcount != 1:
+        if tx.connection.execute(update(bulk).where(*same).values(dict(columns))).rowcount != 1:
             raise StaleError("a bulk operation was continued by another replica")
 
 

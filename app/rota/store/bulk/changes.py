@@ -22,13 +22,18 @@ from rota.store.bulk.selection import store_selection
 CONFIRMABLE_FOR = timedelta(hours=1)
 #: How long an operation is kept after it was made; one that goes on is kept.
 KEPT_FOR = timedelta(days=30)
+#: How many previews of one client are kept.
+MOST_PREVIEWS = 100
 #: How long a preview is kept once it is too late to confirm it.
 PREVIEWS_KEPT_FOR = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BeginBulk(Command[Bulk]):
-    """Store a bulk operation: a preview, or one that is executed at once (`confirmed`), within a quota."""
+    """Store a bulk operation: a preview, or one that is executed at once (`confirmed`), within a quota.
+
+    Of the previews of one client MOST_PREVIEWS are kept: the oldest ones are removed.
+    """
 
     request: Request
     selection: Selection
@@ -42,6 +47,8 @@ class BeginBulk(Command[Bulk]):
         store_selection(tx.connection, id, self.selection)
         if self.confirmed:
             tx.effects.append(BulkChanged(id))
+        else:
+            _remove_surplus(tx, self.by)
         return find_bulk(tx.connection, id)
 
     def _row(self, id: Id, now: datetime) -> dict[str, object]:
@@ -68,6 +75,20 @@ class BeginBulk(Command[Bulk]):
 
     def _confirmation(self, now: datetime) -> dict[str, object]:
         return confirmation(self.by, now, self.quota, len(self.selection.run_ids))
+
+
+def _remove_surplus(tx: Transaction, by: str) -> None:
+    """Remove the oldest previews of a client beyond MOST_PREVIEWS."""
+    previews = select(bulk.c.id).where(
+        bulk.c.created_at > tx.now - CONFIRMABLE_FOR - PREVIEWS_KEPT_FOR,  # for the index
+        bulk.c.status == BulkStatus.PREVIEWED,
+        bulk.c.created_by == by,
+    )
+    newest_first = previews.order_by(bulk.c.created_at.desc(), bulk.c.id.desc())
+    surplus = tx.connection.execute(newest_first.offset(MOST_PREVIEWS)).scalars().all()
+    if surplus:
+        still = (bulk.c.id.in_(surplus), bulk.c.status == BulkStatus.PREVIEWED)
+        tx.connection.execute(delete(bulk).where(*still))
 
 
 def confirmation(by: str, now: datetime, quota: Quota | None, runs: int) -> dict[str, object]:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, Row, Select, bindparam, case, false, func, se
 
 from rota.db.byte_lengths import byte_length
 from rota.db.tables import bulk, bulk_item, run, task
-from rota.db.types import spelled_out
+from rota.db.types import is_one_of, spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.access.quotas import Counted, Quota
 from rota.domain.bulk.model import (
@@ -38,6 +38,11 @@ _LISTED: Select[Any] = select(
     case((_LEFT_OUT, None), else_=bulk.c.input).label("input"),
     _LEFT_OUT.label("left_out"),
 ).order_by(bulk.c.id.desc())
+_RESULTS = (
+    select(bulk_item.c.bulk_id, bulk_item.c.result, func.count().label("runs"))
+    .where(is_one_of(bulk_item.c.bulk_id, "g_ids"))
+    .group_by(bulk_item.c.bulk_id, bulk_item.c.result)
+)
 _RUNNING = select(bulk).where(bulk.c.status == spelled_out(BulkStatus.RUNNING)).order_by(bulk.c.id)
 
 
@@ -95,12 +100,15 @@ def _page(connection: Connection, after: Id | None) -> list[Bulk]:
 
 def results(connection: Connection, of: Bulk) -> dict[ItemResult, int]:
     """Return how many runs have had each result."""
-    counted = (
-        select(bulk_item.c.result, func.count().label("runs"))
-        .where(bulk_item.c.bulk_id == of.id)
-        .group_by(bulk_item.c.result)
-    )
-    return {ItemResult(row.result): row.runs for row in connection.execute(counted)}
+    return results_of(connection, [of])[of.id]
+
+
+def results_of(connection: Connection, bulks: Sequence[Bulk]) -> dict[Id, dict[ItemResult, int]]:
+    """Return how many runs of each operation have had each result, by its id: one statement for all of them."""
+    found: dict[Id, dict[ItemResult, int]] = {each.id: {} for each in bulks}
+    for row in connection.execute(_RESULTS, {"g_ids": list(found)}):
+        found[row.bulk_id][ItemResult(row.result)] = row.runs
+    return found
 
 
 def list_items(
@@ -166,6 +174,7 @@ def to_bulk(row: Row[Any]) -> Bulk:
         confirmed_at=row.confirmed_at,
         confirmed_by=row.confirmed_by,
         finished_at=row.finished_at,
+        reason=row.reason,
     )
 
 

@@ -13,7 +13,7 @@ from rota.store.json_columns import load_message
 from rota.store.runs.filters import RunFilter, matching_runs
 
 #: How many failures are grouped: the latest ones.
-MOST_GROUPED = 10_000
+MOST_GROUPED = 5_000
 # Type and message come first in the text of an error.
 _HEAD = 1_500
 

@@ -83,6 +83,11 @@ def matching_runs(wanted: RunFilter, *, walks: bool = False) -> list[ColumnEleme
     return conditions
 
 
+def has_error() -> ColumnElement[bool]:
+    """Return the condition that a run has an error, by which an index finds these runs: few have one."""
+    return run.c.error_type >= ""
+
+
 def error_contains(wanted: str) -> ColumnElement[bool]:
     """Return the condition that the message of a run's error contains a text; A to Z may be upper or lower case."""
     return run.c.error.ilike(in_message(wanted), escape=ESCAPE)

@@ -15,7 +15,14 @@ from rota.db.planning import unindexed
 from rota.db.tables import run, task, task_tag
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.runs.status import RunStatus
-from rota.store.runs.filters import UNFINISHED, RunFilter, matching_runs, within
+from rota.store.runs.filters import (
+    UNFINISHED,
+    RunFilter,
+    error_contains,
+    has_error,
+    matching_runs,
+    within,
+)
 from rota.store.task_names import covers
 
 #: Up to how many runs are few. Of more there is one among each five hundred of a million.
@@ -66,6 +73,8 @@ def _narrowing(wanted: RunFilter) -> Iterator[Select[Any]]:
         yield _tagged(wanted.tag)
     if wanted.status and set(wanted.status) <= UNFINISHED:
         yield _unfinished(wanted.status)
+    if wanted.error_text:
+        yield ids.where(has_error(), error_contains(wanted.error_text))
     ended = list(within(run.c.finished_at, wanted.finished_from, wanted.finished_to))
     if ended:
         yield ids.where(run.c.finished_at.is_not(None), *ended)

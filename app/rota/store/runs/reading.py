@@ -30,7 +30,7 @@ from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import NotFound
 from rota.store.counting import Counted, count_rows
 from rota.store.json_columns import load_error, load_list, load_progress
-from rota.store.runs.filters import RunFilter, matching_runs
+from rota.store.runs.filters import RunFilter, has_error, matching_runs
 from rota.store.runs.narrowing import Way, ways
 
 # `Row.count` is a method of tuples, so the column gets another name.
@@ -150,6 +150,8 @@ def count_runs(connection: Connection, wanted: RunFilter) -> Counted:
         found: Select[Any] = _RUN.with_only_columns(literal_column("1"))
     else:  # without a look at the task of each: few are deleted and not removed yet
         found = select(literal_column("1")).where(run.c.task_id.not_in(_DELETED))
+    if wanted.error_text:
+        found = found.where(has_error())
     return count_rows(connection, found.where(*matching_runs(wanted)))
 
 

@@ -1,10 +1,11 @@
 """Statistics of the runs of a window, read in one snapshot."""
 
 from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import ColumnElement, Connection, func, select
 
 from rota.db.tables import removed_runs, run, task
 from rota.db.types import spelled_out
@@ -23,12 +24,14 @@ from rota.domain.stats.fire_counts import (
     estimated,
     in_window,
 )
-from rota.domain.stats.report import Report, Tally, Waits
+from rota.domain.stats.report import Quantiles, Report, Tally, Waits
 from rota.domain.stats.window import Window
 from rota.domain.step_budget import limited_to
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.holds.reading import holds_that_matter
+from rota.store.stats import samples
 from rota.store.stats.chosen import ChosenTasks, begun_within, over_the_edge
+from rota.store.stats.overall import tallies_of_all
 from rota.store.stats.tallies import durations, lateness, tallies
 from rota.store.task_rows import read_definition
 
@@ -67,18 +70,33 @@ def read_report(
 ) -> Report:
     """Return the statistics of tasks; what takes too long to count is estimated, and the report says so."""
     within = begun_within(tasks, window)
+    counted = tallies_of_all(connection, window) if tasks.are_all else tallies(connection, within)
+    duration, late = _quantiles(connection, within, window, counted)
     with limited_to(MOST_STEPS):
         spans, spans_exact = _over_the_edge(connection, tasks, window)
         waiting, waiting_exact = _waiting(connection, tasks, window, now)
     return Report(
         window=window,
-        tallies=(*tallies(connection, within), *spans),
+        tallies=(*counted, *spans),
         waiting=waiting,
-        duration=durations(connection, within),
-        lateness=lateness(connection, within),
+        duration=duration,
+        lateness=late,
         exact=spans_exact and waiting_exact,
         complete_since=_complete_since(connection, tasks, window),
     )
+
+
+def _quantiles(
+    connection: Connection,
+    within: Sequence[ColumnElement[bool]],
+    window: Window,
+    counted: Sequence[Tally],
+) -> tuple[Quantiles, Quantiles]:
+    """Return those of the durations and of the lateness: of a sample, where very many runs have begun."""
+    began = sum(each.number for each in counted if each.began)
+    if began > samples.MOST_READ:
+        return samples.sample(connection, within, window, began)
+    return durations(connection, within), lateness(connection, within)
 
 
 def last_failure(connection: Connection, task_id: Id) -> datetime | None:

@@ -10,16 +10,14 @@ from rota.db.elapsed import elapsed_ms
 from rota.db.tables import run
 from rota.db.types import spelled_out
 from rota.domain.runs.status import FINAL, RunStatus, Trigger
-from rota.domain.stats.report import Quantiles, Tally
+from rota.domain.stats.report import PERCENTS, Quantiles, Tally
 
 Conditions = Sequence[ColumnElement[bool]]
 
 _BEGAN = run.c.first_started_at.is_not(None)
-_ALIKE = (run.c.status, run.c.reason, run.c.trigger, _BEGAN)
-_TALLIES = select(*_ALIKE, func.sum(run.c.count), func.max(run.c.finished_at)).group_by(*_ALIKE)
+ALIKE = (run.c.status, run.c.reason, run.c.trigger, _BEGAN)
+_TALLIES = select(*ALIKE, func.sum(run.c.count), func.max(run.c.finished_at)).group_by(*ALIKE)
 _RAN = run.c.status.in_([spelled_out(each) for each in sorted(FINAL - {RunStatus.SKIPPED})])
-#: In percent.
-_RANKS = (50, 95, 99)
 
 
 def tallies(connection: Connection, conditions: Conditions) -> list[Tally]:
@@ -61,10 +59,11 @@ def _quantiles(connection: Connection, value: ColumnElement[int], which: Conditi
     hundred = literal_column("100", Integer)
     reached: list[Any] = [
         func.min(case((ranked.c.rank * hundred >= ranked.c.total * percent, ranked.c.value)))
-        for percent in (literal_column(str(rank), Integer) for rank in _RANKS)
+        for percent in (literal_column(str(rank), Integer) for rank in PERCENTS)
     ]
     total, *values = connection.execute(select(func.max(ranked.c.total), *reached)).one()
-    return Quantiles(int(total or 0), *map(_to_duration, values))
+    p50, p95, p99 = map(_to_duration, values)
+    return Quantiles(int(total or 0), p50, p95, p99)
 
 
 def _to_duration(milliseconds: int | None) -> timedelta | None:

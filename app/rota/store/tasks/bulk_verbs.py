@@ -14,22 +14,16 @@ from sqlalchemy import Connection, func, select
 from rota.db.command import Transaction
 from rota.db.tables import run, task
 from rota.db.types import is_one_of
-from rota.domain.access.quotas import Quota
 from rota.domain.policies import CatchUp
 from rota.domain.primitives.ids import Id
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import AppError
-from rota.store.access.quotas import used
-from rota.store.follow_ups import follow_up
 from rota.store.holds.reading import holds_that_matter
 from rota.store.task_rows import Known, tasks_by_id
 from rota.store.tasks import transitions
-from rota.store.tasks.run_commands import RunNow
 from rota.store.tasks.transitions import Resumption, awaiting_finish, check_status, resumption
 
-#: Tasks per write, where each is a write of its own: so few that what others write meanwhile hardly waits.
-TASKS_PER_WRITE = 25
-#: Tasks per write, where a few statements do it for all of them.
+#: Tasks per write: a few statements do it for all of them.
 TASKS_TOGETHER = 250
 #: For about how many seconds a write plans the fire times of pauses, and about how many runs of its tasks it changes or
 #: makes. The tasks that are left are for the next write, so that firing has its turn.
@@ -202,65 +196,6 @@ class ResumeEach:
         if not dry_run:
             transitions.resume(tx, accepted, self.by)
         return Done(seen, len(accepted), refused, _resumed(tx.connection, accepted))
-
-
-@dataclass(frozen=True, slots=True)
-class RunEach:
-    """The verb that runs tasks now: each is a command of its own, so that a refused one keeps nothing.
-
-    Beyond the quota the others are refused; each that runs counts as one more, whatever it replaces.
-    """
-
-    traceparent: str | None = None
-    quota: Quota | None = None
-
-    @property
-    def tasks_per_write(self) -> int:
-        return TASKS_PER_WRITE
-
-    def do(self, tx: Transaction, chosen: Sequence[Chosen], *, dry_run: bool) -> Done:
-        with tx.savepoint() as savepoint:
-            room = _Room.of(tx, self.quota)
-            ids = [each.id for each in chosen]
-            present = {each.id for each in _present(tx.connection, ids, lock=True)}
-            names = [each.name for each in chosen if each.id in present]
-            refused = [
-                error for name in names if (error := self._refusal(tx, name, room)) is not None
-            ]
-            if dry_run:
-                savepoint.rollback()
-        others = {each.task for each in refused}
-        ran = [] if dry_run else [name for name in names if name not in others]
-        return Done(len(chosen), len(names) - len(refused), refused, ran=ran)
-
-    def _refusal(self, tx: Transaction, name: str, room: "_Room | None") -> Refused | None:
-        try:
-            with tx.savepoint():
-                if room is not None:
-                    room.check()
-                RunNow(task=name, traceparent=self.traceparent).apply(tx)
-                follow_up(tx)
-        except AppError as error:
-            return Refused.of(name, error)
-        if room is not None:
-            room.used += 1
-        return None
-
-
-@dataclass(slots=True)
-class _Room:
-    """What is left of a quota while tasks are run."""
-
-    quota: Quota
-    used: int
-
-    @classmethod
-    def of(cls, tx: Transaction, quota: Quota | None) -> "_Room | None":
-        return None if quota is None else cls(quota, used(tx, quota))
-
-    def check(self) -> None:
-        """Raise QuotaExceeded if there is none for one more."""
-        self.quota.check(self.used, self.used + 1)
 
 
 def _resumed(connection: Connection, resumed: Sequence[Resumption]) -> list[TaskChange]:

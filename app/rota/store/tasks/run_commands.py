@@ -128,6 +128,15 @@ class CancelRun(Command[Run]):
         return find_run(tx.connection, self.run_id)
 
 
+def skips_on_overlap(task: str, busy: Id, status: str) -> Conflict:
+    """Return the error for a task that skips on overlap, and its unfinished run."""
+    return Conflict(
+        f"Task {task!r} skips on overlap, and its run {busy} is {status}.",
+        slug="overlap",
+        present={"run": {"id": busy, "status": status}},
+    )
+
+
 def _line(tx: Transaction, found: Task) -> Line:
     """Return the line that a further run of a task meets. Raises Conflict if there can be none.
 
@@ -142,11 +151,7 @@ def _line(tx: Transaction, found: Task) -> Line:
     overlapped = skipped_for(policy, line)
     if overlapped is not None:
         busy = find_run(tx.connection, overlapped)
-        raise Conflict(
-            f"Task {found.name!r} skips on overlap, and its run {busy.id} is {busy.status}.",
-            slug="overlap",
-            present=_present(busy),
-        )
+        raise skips_on_overlap(found.name, busy.id, busy.status)
     return line
 
 

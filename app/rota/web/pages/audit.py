@@ -30,7 +30,7 @@ async def show(page: Page) -> Response:
             raise
         fault = fault_of(error)
     return page.show(
-        "audit.html",
+        "around/audit.html",
         status=400 if fault else 200,
         rows=[_row(each) for each in found["items"]],
         following_cursor=found["next_cursor"],

@@ -13,7 +13,7 @@ async def show(page: Page) -> Response:
     """Show the handlers with their input schemas."""
     found = await page.api.get("handlers", limit=_PER_PAGE, cursor=page.parameters.get("cursor"))
     return page.show(
-        "handlers.html", handlers=found["items"], following_cursor=found["next_cursor"]
+        "around/handlers.html", handlers=found["items"], following_cursor=found["next_cursor"]
     )
 
 

@@ -51,7 +51,7 @@ async def declare(page: Page) -> Response:
 async def show_one(page: Page) -> Response:
     """Show a hold, and how many tasks it holds."""
     hold = await page.api.get("holds", page.part("name"), count="true")
-    return page.show("hold.html", hold=hold)
+    return page.show("around/hold.html", hold=hold)
 
 
 async def end(page: Page) -> Response:
@@ -67,7 +67,7 @@ async def _listed(page: Page, form: Mapping[str, str], fault: Any = None) -> Res
         page.api.find("queues"),
     )
     return page.show(
-        "holds.html",
+        "around/holds.html",
         status=400 if fault else 200,
         holds=found["items"],
         following_cursor=found["next_cursor"],

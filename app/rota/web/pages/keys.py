@@ -13,7 +13,8 @@ from rota.web.page import Page, Views, see_other
 _PER_PAGE: Final = 50
 _SCOPES: Final = tuple(each.value for each in Scope)
 _SCOPE: Final = "scope:"
-_FIELDS: Final = ("name", "tasks", "queues", "rate", "expires_at")
+_QUOTAS: Final = ("max_tasks", "max_unfinished_runs")
+_FIELDS: Final = ("name", "tasks", "queues", "rate", *_QUOTAS, "expires_at")
 
 
 async def show(page: Page) -> Response:
@@ -28,7 +29,7 @@ async def create(page: Page) -> Response:
         made = await page.api.post("keys", body=_body(form))
     except ApiProblemError as error:
         return await _listed(page, form, fault_of(error))
-    return page.show("key_made.html", made=made, rotated=False)
+    return page.show("access/key_made.html", made=made, rotated=False)
 
 
 async def show_one(page: Page) -> Response:
@@ -44,7 +45,7 @@ async def rotate(page: Page) -> Response:
         made = await page.api.post("keys", page.part("id"), "rotate", body={"overlap": overlap})
     except ApiProblemError as error:
         return await _one(page, fault_of(error), form)
-    return page.show("key_made.html", made=made, rotated=True)
+    return page.show("access/key_made.html", made=made, rotated=True)
 
 
 async def revoke(page: Page) -> Response:
@@ -61,7 +62,7 @@ async def revoke(page: Page) -> Response:
 async def _listed(page: Page, form: Mapping[str, str], fault: Any = None) -> Response:
     found = await page.api.get("keys", limit=_PER_PAGE, cursor=page.parameters.get("cursor"))
     return page.show(
-        "keys.html",
+        "access/keys.html",
         status=400 if fault else 200,
         keys=found["items"],
         following_cursor=found["next_cursor"],
@@ -74,7 +75,7 @@ async def _listed(page: Page, form: Mapping[str, str], fault: Any = None) -> Res
 async def _one(page: Page, fault: Any = None, form: Mapping[str, str] | None = None) -> Response:
     given = form or {}
     return page.show(
-        "key.html",
+        "access/key.html",
         status=400 if fault else 200,
         key=await page.api.get("keys", page.part("id")),
         fault=fault,
@@ -90,6 +91,7 @@ def _body(form: Mapping[str, str]) -> dict[str, Any]:
         "tasks": _names(form.get("tasks", "")),
         "queues": _names(form.get("queues", "")),
         "rate": _number(form.get("rate", "").strip()),
+        **{name: _whole(form.get(name, "").strip()) for name in _QUOTAS},
         "expires_at": form.get("expires_at", "").strip() or None,
     }
     return {name: value for name, value in body.items() if value is not None}
@@ -105,6 +107,13 @@ def _number(given: str) -> float | str | None:
         return float(given) if given else None
     except ValueError:
         return given
+
+
+def _whole(given: str) -> int | str | None:
+    """Return a whole number as it was typed, likewise."""
+    if not given:
+        return None
+    return int(given) if given.isascii() and given.isdecimal() and len(given) < 16 else given
 
 
 VIEWS: Final[Views] = {

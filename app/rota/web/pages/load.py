@@ -5,7 +5,7 @@ from typing import Final
 
 from starlette.responses import Response
 
-from rota.web.charts_around import ended_bars, heat_map, lateness_bars
+from rota.web.charts.around import ended_bars, heat_map, lateness_bars
 from rota.web.page import Page, Views
 
 _HOURS: Final = 12
@@ -23,7 +23,7 @@ async def show(page: Page) -> Response:
     fullest = sorted(hours, key=lambda each: (-each["runs"], each["at"]))[:_FULLEST]
     past = ended["items"] if ended else []
     return page.show(
-        "load.html",
+        "around/load.html",
         due=due,
         heat=heat_map(hours),
         total=sum(each["runs"] for each in hours),

@@ -8,8 +8,8 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from rota.domain.primitives.instants import format_instant
+from rota.web.charts.around_now import lines_of, timeline
 from rota.web.page import Page, Views
-from rota.web.timeline import lines_of, timeline
 
 _AROUND: Final = timedelta(hours=1)
 _MOST_RUNS: Final = 100

@@ -6,7 +6,7 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from rota.web.api_client import ApiProblemError
-from rota.web.charts_around import gauge
+from rota.web.charts.around import gauge
 from rota.web.faults import fault_of
 from rota.web.page import Page, Views, see_other
 
@@ -62,7 +62,7 @@ async def _shown(
         for each in found["items"]
     ]
     return page.show(
-        "queues.html",
+        "around/queues.html",
         status=400 if fault else 200,
         rows=rows,
         following_cursor=found["next_cursor"],

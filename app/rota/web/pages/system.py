@@ -14,7 +14,7 @@ async def show(page: Page) -> Response:
         page.api.readiness(), page.api.find("replicas"), page.api.get("keys", "self")
     )
     return page.show(
-        "system.html",
+        "around/system.html",
         is_ready=ready.get("status") == "ok",
         detail=ready.get("detail"),
         firing_pass_age=ready.get("firing_pass_age"),

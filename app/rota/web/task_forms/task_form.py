@@ -105,7 +105,7 @@ class TaskForm:
         handler = self.handlers.find(self.typed.get("/handler", ""))
         sections, others = lay_out(self.fields, self.typed, faults)
         return self.page.show(
-            "task_form.html",
+            "tasks/task_form.html",
             status=status,
             sections=sections,
             others=others,

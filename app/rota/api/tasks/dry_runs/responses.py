@@ -23,7 +23,6 @@ from rota.api.tasks.dry_runs.response_models import (
 from rota.api.tasks.rendering import show_made
 from rota.api.tasks.views import show_finding
 from rota.domain.access.principal import Principal
-from rota.domain.access.quotas import Counted
 from rota.domain.dry_runs.changes import MOST_CHANGES, MemberChange
 from rota.domain.dry_runs.fire_times import MOST_COMPARED, FireTimeDiff, diff_fire_times
 from rota.domain.primitives.finding import Finding
@@ -34,7 +33,7 @@ from rota.domain.tasks.definition import Registered
 from rota.domain.time_zones.clock_changes import clock_change
 from rota.domain.time_zones.zone import zone
 from rota.errors import TooCostly, Unplannable
-from rota.store.access.quotas import within
+from rota.store.access.quotas import within_registration
 from rota.store.dry_runs import DryRun, One, WouldRegister
 from rota.store.tasks.declaration import Registration
 from rota.store.tasks.registration import Register, RegisterAll
@@ -56,7 +55,7 @@ _SAME = frozenset({Registered.UNCHANGED, Registered.KEPT})
 
 async def try_one(services: Services, caller: Principal, command: Register) -> WouldRegister:
     """Return what a registration would do; raises what it would raise."""
-    one = One(within(caller, Counted.TASKS, command))
+    one = One(within_registration(caller, command, seeds=bool(command.seeds)))
     [would] = await services.writer.run(DryRun(one, (command,), 1))
     return would
 
@@ -82,7 +81,8 @@ async def show_one(services: Services, would: WouldRegister, *, timeout_given: b
 
 async def dry_run_all(services: Services, caller: Principal, items: Sequence[Register]) -> Response:
     """Respond with what a batch would do; raises what it would raise."""
-    command = within(caller, Counted.TASKS, RegisterAll(tuple(items)))
+    seeds = any(each.seeds for each in items)
+    command = within_registration(caller, RegisterAll(tuple(items)), seeds=seeds)
     would = await services.writer.run(DryRun(command, items, MOST_ITEMS))
     return send(reply(200, await services.computing.run(_show_all, services, would)))
 

@@ -1,0 +1,22 @@
+"""The service that the cases are run against: a process of its own, with an API key."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.acceptance.launching import Start
+from tests.acceptance.server import Server
+
+KEY = "conformance-key-of-32-characters"
+HANDLERS = Path(__file__).with_name("handlers.py")
+
+
+@contextmanager
+def service(begin: Start, database_url: str, folder: Path) -> Iterator[Server]:
+    """Run the service on a migrated database."""
+    server = Server(begin, database_url, folder, handlers=HANDLERS, api_key=KEY)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.close()

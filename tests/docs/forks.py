@@ -1,0 +1,96 @@
+"""`rota` without the second that its imports take: a process that has them forks one for each command.
+
+Run as a program with the path of a socket. Nothing of the tests is imported here: what is forked is `rota` alone.
+"""
+
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from importlib.metadata import entry_points
+from typing import NoReturn
+
+#: How many seconds a command has to end once it was interrupted.
+_PATIENCE = 5.0
+
+#: What stands on the PATH as `rota`. It sends its arguments, environment and files, and waits for the exit code.
+PROGRAM = """#!{python} -IS
+import array, json, os, socket, sys
+with socket.socket(socket.AF_UNIX) as server:
+    server.connect({path!r})
+    asked = json.dumps([sys.argv[1:], dict(os.environ), os.getcwd()]).encode()
+    files = array.array("i", [0, 1, 2])
+    server.sendmsg([len(asked).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])
+    server.sendall(asked)
+    answer = server.recv(1)
+sys.exit(answer[0] if answer else 70)
+"""
+
+
+def serve(path: str) -> None:
+    """Fork a `rota` for each connection, until this process is ended."""
+    [program] = entry_points(group="console_scripts", name="rota")
+    main = program.load()
+    import_module("rota.main")
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that watch
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(16)
+        sys.stdout.write("ready\n")
+        sys.stdout.flush()
+        while True:
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                listener.close()
+                _watch(connection, main)
+            connection.close()
+
+
+def _watch(connection: socket.socket, main: Callable[[], None]) -> NoReturn:
+    """Fork the command and send its exit code; interrupt it if who waits for it has gone."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    head, files, _, _ = socket.recv_fds(connection, 4, 3)
+    with connection.makefile("rb", buffering=0) as stream:
+        asked = b""
+        while len(asked) < int.from_bytes(head, "big"):
+            asked += stream.read(1 << 16)
+    child = os.fork()
+    if child == 0:
+        connection.close()
+        _run(asked, files, main)
+    for each in files:
+        os.close(each)
+    ended = os.pidfd_open(child)
+    readable, _, _ = select.select([connection.fileno(), ended], [], [])
+    if ended not in readable:
+        os.kill(child, signal.SIGINT)
+        if not select.select([ended], [], [], _PATIENCE)[0]:
+            os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    with contextlib.suppress(OSError):
+        connection.sendall(bytes([os.waitstatus_to_exitcode(status) % 256]))
+    os._exit(0)
+
+
+def _run(asked: bytes, files: Sequence[int], main: Callable[[], None]) -> NoReturn:
+    arguments, environment, folder = json.loads(asked)
+    for number, each in enumerate(files):
+        os.dup2(each, number)
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(folder)
+    sys.argv = ["rota", *arguments]
+    # The shell ignores the interrupts of what it starts in the background.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # SystemExit has the exit code, and goes on to the end of this process.
+    main()
+    sys.exit()
+
+
+if __name__ == "__main__":
+    serve(sys.argv[1])

@@ -1,0 +1,1 @@
+"""Parts of `docs/reference/` that are made from the code: `python -m tests.reference` writes them."""
