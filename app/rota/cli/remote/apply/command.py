@@ -18,6 +18,7 @@ from rota.cli.remote.documents.reading import DocumentError
 from rota.cli.remote.service import Service, connected
 from rota.cli.remote.text.lines import print_lines
 from rota.cli.remote.text.selectors import as_query
+from rota.cli.remote.text.values import plural
 
 
 def apply(
@@ -111,7 +112,7 @@ def _confirm(plan: Plan, *, yes: bool) -> None:
     """Ask before tasks are deleted, or taken from others; other changes are those of the files."""
     pruned = len(plan.of(Kind.PRUNED))
     taken = sum(step.takes_over for step in plan.steps)
-    parts = [f"delete {pruned} tasks with their runs and kv"] if pruned else []
+    parts = [f"delete {plural(pruned, 'task')}, with runs and kv"] if pruned else []
     parts += [f"take over {taken}"] if taken else []
     if parts:
         confirm(f"{' and '.join(parts).capitalize()}?", yes=yes)

@@ -16,6 +16,7 @@ from rota.cli.remote.service import at, connected
 from rota.cli.remote.tasks.members import declared, has_redacted
 from rota.cli.remote.tasks.registering import Registering, groups, read_lines
 from rota.cli.remote.text.selectors import as_query
+from rota.cli.remote.text.values import plural
 
 _TO_STDOUT = "-"
 
@@ -40,7 +41,7 @@ def export(
             written += 1
             redacted += has_redacted(task)
             bar.advance(1)
-    note(f"{written:,} tasks exported.")
+    note(f"{plural(written, 'task')} exported.")
     if redacted:
         note(
             f"{redacted:,} of them have secret values, which are never shown: they are '[redacted]' in the export. "
