@@ -61,7 +61,7 @@ def _step(
     *,
     take_over: bool,
 ) -> Step:
-    """Return the step for a task; `created` are those before it that are missing, `known` the answer if there is one."""
+    """Return the step for a task; `created` are those before it that are missing, `known` is its answer, or None."""
     try:
         if known is not None:
             answer, etag = known, service.etag_of_changed(wanted.name, known)
