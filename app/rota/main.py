@@ -38,7 +38,7 @@ from rota.api.runs import lists as run_lists
 from rota.api.runs import logs as run_logs
 from rota.api.runs import routes as run_routes
 from rota.api.secrets import routes as secret_routes
-from rota.api.stats import badge
+from rota.api.stats import badge, status
 from rota.api.stats import hours as stats_hours
 from rota.api.stats import routes as stats_routes
 from rota.api.tasks import actions as task_actions
@@ -104,6 +104,7 @@ _ROUTERS = (
     run_lists.of_task,
     stats_routes.of_task,
     badge.routes,
+    status.routes,
     alerts.of_task,
     alerts.routes,
     run_lists.routes,

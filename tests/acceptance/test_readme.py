@@ -1,26 +1,23 @@
-"""The README's curl lines, typed as a stranger would, give the replies that it prints."""
+"""The README's commands, typed as a stranger would, print what it shows."""
 
-import json
 import re
 import shutil
 import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
 
 import pytest
 
-from tests.acceptance.launching import ROOT, Installed
+from tests.acceptance.launching import ROOT, ROTA, Installed
 from tests.acceptance.server import Server
+from tests.docs.output import agrees
+from tests.docs.reader import commands_of
 from tests.support.factories import eventually
 
-STEP = re.compile(r"```console\n\$ (curl [^\n]+)\n```\n```json\n(.*?)\n```", re.DOTALL)
-# What differs each time: ids, times, cursors, and how long things took.
-VOLATILE = re.compile(
-    r'[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f-]+|[0-9a-f]{32}|\d{4}-\d\d-\d\dT[\d:.]+Z|"[\w-]{60,}"'
-    r'|(?<="lateness": )[\d.]+|(?<="duration": )[\d.]+'
-)
+BLOCK = re.compile(r"```console\n(.*?)\n```", re.DOTALL)
+#: Makes the environment and starts the service.
+BEFORE = ("git clone", "make run")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
@@ -28,34 +25,43 @@ VOLATILE = re.compile(
 def test_the_readme_prints_what_its_commands_print(
     serve: Callable[..., Server], installed: Installed
 ) -> None:
-    steps = STEP.findall((ROOT / "README.md").read_text())
+    steps = [
+        step
+        for block in BLOCK.findall((ROOT / "README.md").read_text())
+        for step in commands_of(block)
+        if not step[0].startswith(BEFORE)
+    ]
     server = serve(installed, handlers=ROOT / "examples" / "handlers.py")
     server.start()
 
-    outputs = []
-    for command, _ in steps:
-        outputs.append(_type(command, server.port))
-        _wait_as_the_readme_does(server, outputs)
+    for number, (command, shown) in enumerate(steps):
+        printed = _type(command, server)
+        assert agrees(shown, printed), f"{command}\n{printed}\n--- the README shows ---\n{shown}"
+        if number == 0:
+            _wait_as_the_readme_does(server)
 
     assert len(steps) > 3
-    assert [_masked(text) for text in outputs] == [_masked(printed) for _, printed in steps]
 
 
-def _type(command: str, port: int) -> str:
-    typed = command.replace("localhost:8000", f"localhost:{port}")
-    return subprocess.run(typed, shell=True, capture_output=True, text=True, check=True).stdout
+def _type(command: str, server: Server) -> str:
+    typed = command.replace("localhost:8000", f"localhost:{server.port}")
+    typed = typed.replace(".venv/bin/rota", str(ROTA))
+    environment = server.environment | {"ROTA_URL": server.url, "COLUMNS": "200"}
+    done = subprocess.run(
+        typed, shell=True, env=environment, capture_output=True, text=True, check=False
+    )
+    return (done.stdout + done.stderr).rstrip("\n")
 
 
-def _wait_as_the_readme_does(server: Server, outputs: list[str]) -> None:
-    """The first step registers a task that fires every five seconds; the third looks ten seconds later.
+def _wait_as_the_readme_does(server: Server) -> None:
+    """The first step registers a task that fires every five seconds; the second looks ten seconds later.
 
     Its two fire times are moved to the next second, so that the test does not take these ten seconds.
     """
-    if len(outputs) == 2:
-        for times in (1, 2):
-            eventually(partial(_fires_soon, server), "the fire time cannot be moved")
-            eventually(partial(_has_greeted, server, times), "Ada is not greeted")
-        server.call("POST", "/v1/tasks/greet/pause")
+    for times in (1, 2):
+        eventually(partial(_fires_soon, server), "the fire time cannot be moved")
+        eventually(partial(_has_greeted, server, times), "Ada is not greeted")
+    server.call("POST", "/v1/tasks/greet/pause")
 
 
 def _fires_soon(server: Server) -> bool:
@@ -67,7 +73,3 @@ def _fires_soon(server: Server) -> bool:
 def _has_greeted(server: Server, times: int) -> bool:
     runs = server.items("/v1/tasks/greet/runs")
     return sum(run["status"] == "succeeded" for run in runs) == times
-
-
-def _masked(text: str) -> Any:
-    return json.loads(VOLATILE.sub(lambda found: '"…"' if found[0].startswith('"') else "0", text))

@@ -19,7 +19,7 @@ PROGRAM = """
 from rota.cli.output import print_fields, print_table, progress
 with progress("Copying", 3) as bar:
     for _ in range(3):
-        bar.advance(1)
+        bar(1)
         bar._shown.refresh()
 print_table(("name", "status"), [("a [red]b\\x1b[2J", "failed"), ("c", None), ("d" * 70, "succeeded")])
 print_fields({"name": "x", "status": "failed"})

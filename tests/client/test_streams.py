@@ -14,6 +14,7 @@ from rota.client import (
     ResultTimeout,
     Rota,
     RunFailed,
+    Unreachable,
 )
 from tests.client.faulty import CUT, FaultyServer, answer, event, faulty, problem, stream
 
@@ -111,6 +112,18 @@ def test_a_stream_that_is_refused_ends_with_the_problem(rota: Rota, server: Faul
 
     with rota.events.listen() as events, pytest.raises(Forbidden):
         next(events)
+
+
+def test_a_stream_that_never_begins_ends_with_the_error(
+    rota: Rota, server: FaultyServer, waits: list[float]
+) -> None:
+    server.plan(*[CUT] * 5)
+
+    with rota.events.listen() as events, pytest.raises(Unreachable):
+        next(events)
+
+    assert len(server.received) == 5
+    assert len(waits) == 4
 
 
 def test_an_event_that_is_none_of_rota_is_reported(rota: Rota, server: FaultyServer) -> None:

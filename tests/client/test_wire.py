@@ -66,10 +66,20 @@ def test_the_address_and_the_key_come_from_the_environment(monkeypatch: pytest.M
     assert address("http://other", "k").headers["Authorization"] == "Bearer k"
 
 
-@pytest.mark.parametrize("url", ["localhost:8000", "ftp://rota", "http://", "http://rota/?a=1"])
+@pytest.mark.parametrize(
+    "url", ["localhost:8000", "ftp://rota", "http://", "http://rota/?a=1", "http://rota:x"]
+)
 def test_what_is_no_url_of_a_service_is_refused(url: str) -> None:
-    with pytest.raises(ValueError, match="URL"):
+    with pytest.raises(ValueError, match=r"URL|Port"):
         address(url, None)
+
+
+def test_a_key_is_taken_from_a_file_as_it_is_and_never_shown() -> None:
+    assert address("http://rota", "rota_secret\n").key == "rota_secret"
+    for url, key in (("http://me:secret@rota", None), ("http://rota", "sec\nret")):
+        with pytest.raises(ValueError, match="key") as caught:
+            address(url, key)
+        assert "secret" not in str(caught.value)
 
 
 TEXT = (

@@ -22,7 +22,7 @@ from tests.conformance.service import KEY, service
 from tests.support.databases import ENGINES
 
 NODE = shutil.which("node")
-DOCUMENT = ROOT / "docs" / "conformance.md"
+DOCUMENT = ROOT / "docs" / "reference" / "conformance.md"
 CLIENTS = [
     pytest.param(f"{sys.executable} -m tests.conformance.python_driver", id="python"),
     pytest.param(

@@ -37,9 +37,10 @@ COMMANDS = (
         r"(?:sudo )?docker .*", "it needs a Docker daemon; the names of settings are checked"
     ),
     Substitute(
-        r"(?:sudo )?(?:systemctl|journalctl|systemd-creds|useradd|nginx|caddy|certbot|install|chown) .*",
+        r"(?:sudo )?(?:apt-get|systemctl|journalctl|systemd-creds|useradd|nginx|caddy|certbot|install|chown) .*",
         "it changes the machine",
     ),
+    Substitute(r"/opt/rota/bin/.*", "it is the environment of a machine that the page sets up"),
     Substitute(r"git pull.*", "the repository has no address that a test could reach"),
 )
 #: Blocks that are neither executed nor checked, by their page and their first line.

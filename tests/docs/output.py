@@ -16,7 +16,10 @@ _RULES = [
     (r"\d{4}-\d\d-\d\d", "DATE"),
     (r"\b\d\d:\d\d:\d\d(\.\d+)?( UTC)?", "TIME"),
     (
-        r"\b(in|after|for) [\d.]+ ?[a-zµ]+( [\d.]+ ?[a-z]+)?\b|\b\d+ ?[a-z]+ ago\b|\bjust now\b|\bnow\b",
+        (
+            r"\b(in|after|for) [\d.]+ ?[a-zµ]+( [\d.]+ ?[a-z]+)?\b"
+            r"|\b(?:\d+(?:\.\d+)? ?[a-z]+ ?)+ago\b|\bjust now\b|\bnow\b"
+        ),
         "WHEN",
     ),
     (r"\b\d+(\.\d+)? ?[mµ]s\b|\b\d+\.\d+ ?s(econds)?\b", "DURATION"),

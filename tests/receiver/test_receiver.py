@@ -138,15 +138,20 @@ def test_any_of_several_keys_and_signatures_will_do() -> None:
 
 
 def test_keys_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    made, without = App(), App()
+    made.receiver, without.receiver = Receiver(), Receiver()
+    for each in (made, without):
+        each.endpoint("/", _input)
+
+    assert without.answer("/", signed_call(KEY, 1)).status_code == 500
     monkeypatch.setenv("ROTA_SIGNING_KEYS", f"{OLD}, {KEY}")
-    made = App.__new__(App)
-    made.app, made.receiver = FastAPI(), Receiver()
-    made.endpoint("/", _input)
     assert made.outcome("/", signed_call(KEY, 1))["result"] == 1
 
-    monkeypatch.delenv("ROTA_SIGNING_KEYS")
-    with pytest.raises(ValueError, match="ROTA_SIGNING_KEYS"):
-        Receiver()
+
+@pytest.mark.parametrize("text", ["", "whsec_", "whsec_c2hvcnQ=", "secret"])
+def test_what_is_no_key_is_refused_at_once(text: str) -> None:
+    with pytest.raises(ValueError, match="signing key"):
+        Receiver(text)
 
 
 async def _input(call: Call) -> Any:

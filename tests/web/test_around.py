@@ -1,6 +1,7 @@
 """The pages around tasks: queues, holds, keys, audit, system; what their forms do, and what they say."""
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -12,7 +13,11 @@ from tests.web.browser import Browser
 
 @pytest.fixture(scope="module")
 def api(another_database: Callable[[str], str]) -> Iterator[Api]:
-    settings = {"api_key": ADMIN, "headers": bearer(ADMIN), "encryption_keys": (OLD,)}
+    settings: dict[str, Any] = {
+        "api_key": ADMIN,
+        "headers": bearer(ADMIN),
+        "encryption_keys": (OLD,),
+    }
     with serving(another_database("sqlite"), **settings) as service:
         service.task("digest", schedule=YEARLY, queue="mail", tags=["billing"])
         service.task("hourly", schedule={"type": "cron", "expression": "0 * * * *"})

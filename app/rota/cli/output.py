@@ -127,13 +127,13 @@ def note(sentence: str) -> None:
 
 
 class Bar:
-    """A progress bar."""
+    """A progress bar: it is called with how much more is done."""
 
     def __init__(self, shown: Progress, task: TaskID) -> None:
         self._shown = shown
         self._task = task
 
-    def advance(self, more: int) -> None:
+    def __call__(self, more: int) -> None:
         """Say that so much more is done."""
         self._shown.advance(self._task, more)
 

@@ -28,7 +28,7 @@ class Address:
 
 
 def address(url: str | None, key: str | None) -> Address:
-    """Return the address, completed from ROTA_URL and ROTA_KEY; raises ValueError for what is no URL.
+    """Return the address, completed from ROTA_URL and ROTA_KEY; raises ValueError for what is no URL or no key.
 
     `key`: None is ROTA_KEY; an empty one is none, so that a key is sent to no other service than its own.
     """
@@ -38,4 +38,15 @@ def address(url: str | None, key: str | None) -> Address:
         raise ValueError(f"{url!r} is no URL of a service: give one such as {DEFAULT_URL!r}")
     if parts.query or parts.fragment:
         raise ValueError(f"The URL of a service has no query and no fragment: {url!r}")
-    return Address(url, (os.environ.get("ROTA_KEY") if key is None else key) or None)
+    if parts.username or parts.password:
+        raise ValueError("A URL with a user is refused: give the API key as `key`, or as ROTA_KEY")
+    _ = parts.port  # raises ValueError for what is no port
+    return Address(url, _checked(os.environ.get("ROTA_KEY", "") if key is None else key))
+
+
+def _checked(key: str) -> str | None:
+    """Return a key without spaces around it, which a file ends with."""
+    key = key.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise ValueError("The key has characters that no API key has")
+    return key or None

@@ -11,7 +11,7 @@ from rota.receiver.background import Background
 from rota.receiver.call import Call, Unreadable, read_call
 from rota.receiver.outcomes import InMemoryOutcomes, Outcomes, Record
 from rota.receiver.results import OUTCOME_TYPE, answer_of
-from rota.receiver.signature import TOLERANCE, NotSigned, read_keys, verify
+from rota.receiver.signature import TOLERANCE, VARIABLE, NotSigned, read_keys, verify
 from rota.receiver.wrapping import Endpoint, endpoint_of, wrapped
 
 __all__ = ["OUTCOME_TYPE", "Receiver"]
@@ -36,13 +36,14 @@ class Receiver:
         heartbeat_every: float = 20.0,
         clock: Clock | None = None,
     ) -> None:
-        """Raises ValueError if there is no key.
+        """Raises ValueError for what is no key.
 
-        `keys`: `whsec_…`, any of which may have signed; without one those in ROTA_SIGNING_KEYS. `outcomes`: where
-        they are kept; in memory, if left out. `tolerance`: how old a call may be, in seconds. `url`: where endpoints
-        in the background report to (ROTA_URL), with a sign of life each `heartbeat_every` seconds.
+        `keys`: `whsec_…`, any of which may have signed; without one those in ROTA_SIGNING_KEYS, which is read at the
+        first call. `outcomes`: where they are kept; in memory, if left out. `tolerance`: how old a call may be, in
+        seconds. `url`: where endpoints in the background report to (ROTA_URL), with a sign of life each
+        `heartbeat_every` seconds.
         """
-        self._keys = read_keys(keys, os.environ)
+        self._keys = read_keys(keys) if keys else ()
         self._outcomes = outcomes or InMemoryOutcomes()
         self._tolerance = tolerance
         self._most_bytes = most_bytes
@@ -91,6 +92,7 @@ class Receiver:
         body = await self._body(request)
         try:
             now = self._clock.now().timestamp()
+            self._keys = self._keys or read_keys(os.environ.get(VARIABLE, "").split(","))
             run_id = verify(self._keys, request.headers, body, now, self._tolerance)
             return read_call(run_id, request.headers, body, prefixes)
         except NotSigned as error:

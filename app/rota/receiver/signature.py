@@ -20,12 +20,11 @@ class NotSigned(Exception):
     """A request is not Rota's, was changed, or is old."""
 
 
-def read_keys(given: Sequence[str], variables: Mapping[str, str]) -> tuple[bytes, ...]:
-    """Return the keys in the texts given, or else in ROTA_SIGNING_KEYS; raises ValueError if there are none."""
-    texts = [*given] or [each.strip() for each in variables.get(VARIABLE, "").split(",")]
-    found = tuple(read_key(text) for text in texts if text)
+def read_keys(texts: Sequence[str]) -> tuple[bytes, ...]:
+    """Return the keys in texts, without the empty ones; raises ValueError for what is no key, or if there is none."""
+    found = tuple(read_key(text.strip()) for text in texts if text.strip())
     if not found:
-        raise ValueError(f"give the signing key of the target, or set {VARIABLE}")
+        raise ValueError(f"give the receiver the signing key of the target, or set {VARIABLE}")
     return found
 
 

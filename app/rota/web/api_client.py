@@ -68,6 +68,10 @@ class ApiClient:
         self._scope = scope
         self._session = session
 
+    def without_session(self) -> "ApiClient":
+        """Return a client that calls as somebody who is not signed in."""
+        return ApiClient(self._app, self._scope, None)
+
     async def get(self, *path: str, **parameters: Any) -> Any:
         """Return the JSON at a path, whose parts are escaped; raises ApiProblemError."""
         return (await self.call("GET", path, parameters)).content

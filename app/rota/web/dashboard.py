@@ -20,7 +20,7 @@ from rota.web import forms, sessions
 from rota.web.api_client import ApiClient, ApiProblemError
 from rota.web.open_streams import OpenStreams
 from rota.web.page import Page, View, see_other
-from rota.web.routes import VIEWS
+from rota.web.routes import OPEN_VIEWS, VIEWS
 
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 #: The script of a page reads the API below this path, with the cookie of the session.
@@ -47,6 +47,10 @@ class Dashboard:
                     methods=["POST"],
                 ),
                 Route("/ui/static/{name}", _static, methods=["GET"]),
+                *(
+                    Route(path, self._endpoint(view, needs_key=False), methods=[method])
+                    for (method, path), view in OPEN_VIEWS.items()
+                ),
                 *(
                     Route(path, self._endpoint(view), methods=[method])
                     for (method, path), view in VIEWS.items()

@@ -13,6 +13,7 @@ from rota.web.pages import (
     now,
     queues,
     secrets,
+    status,
     system,
 )
 from rota.web.pages.kv import kv, kv_entry, kv_revert
@@ -45,3 +46,6 @@ VIEWS: Final[Views] = {
     **audit.VIEWS,
     **system.VIEWS,
 }
+
+#: The pages for everybody.
+OPEN_VIEWS: Final[Views] = status.VIEWS

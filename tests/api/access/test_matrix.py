@@ -28,7 +28,7 @@ OPEN = {
     ("POST", "/v1/runs/{id}/heartbeat"): "the token of the attempt is what it needs",
 }
 #: Routes with public content, which let anyone in and say themselves what they do not show.
-PUBLIC = {"/v1/tasks/{name}/badge.svg"}
+PUBLIC = {"/v1/tasks/{name}/badge.svg", "/v1/status"}
 #: What the router has beside the routes of the API: the documentation, without stored data.
 DOCUMENTATION = {
     *("/", "/docs", "/docs/{asset}", "/openapi.json", "/problems/{slug}", "/llms.txt"),

@@ -16,11 +16,11 @@ from rota.domain.policies import CatchUp
 from rota.domain.runs.plan import DueTask, Plan
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
-from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.scheduling.fire import OvertakenError
 from rota.store.task_rows import TaskFilter, list_tasks
 from rota.store.tasks import bulk_verbs
-from rota.store.tasks.bulk import Batch, DoEach, selected
+from rota.store.tasks.bulk import Ahead, Batch, DoEach, select_ahead, selected
 from rota.store.tasks.bulk_runs import RunEach
 from rota.store.tasks.bulk_verbs import (
     PLANS_FOR,
@@ -147,6 +147,52 @@ def test_a_batch_ends_after_its_limit_and_the_next_continues_from_there(four: Wo
     assert (first.matched, first.last) == (2, "cancelled")
     assert (second.matched, second.last) == (2, "paused")
     assert third == Batch(matched=0, changed=0)
+
+
+def test_what_was_selected_before_is_looked_at_again_in_the_write(world: World) -> None:
+    for name in ("a", "b", "c", "d", "e"):
+        world.register(name, tags=["x"])
+    wanted = TaskFilter(tag=("x",), status=("active",))
+    ahead = world.read(select_ahead, wanted, "", 99)
+    world.registration("a", tags=["y"], on_conflict=OnConflict.UPDATE)
+    world.pause("b", "by hand")
+    world.delete("d")
+    world.register("d", tags=["x"])
+
+    first = each(world, pause_each("me"), wanted, ahead=ahead, limit=3)
+    second = each(world, pause_each("me"), wanted, after=first.last, ahead=first.ahead, limit=3)
+
+    assert [(done.matched, done.changed, done.last) for done in (first, second)] == [
+        (1, 1, "c"),
+        (1, 1, None),
+    ]
+    found = {"a": "active", "b": "paused", "c": "paused", "d": "active", "e": "paused"}
+    assert statuses(world) == found
+    assert world.task("b").status_reason == "by hand"
+
+
+@pytest.mark.parametrize("most", [1, 2, 3, 6, 7])
+def test_a_bulk_goes_on_behind_what_was_selected_and_dealt_with(
+    world: World, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    """A write takes the runs of two tasks, and some number of tasks is selected before."""
+    monkeypatch.setattr(bulk_verbs, "RUNS_TOGETHER", 2)
+    names = [f"t{number}" for number in range(6)]
+    for name in names:
+        world.register(name, **MANUAL)
+        world.run_now(name)
+
+    last: str | None = ""
+    ahead, done = Ahead(), list[Batch]()
+    while last is not None:
+        if not ahead.tasks:
+            ahead = world.read(select_ahead, ANY, last, most)
+        done.append(each(world, cancel_each("me"), after=last, ahead=ahead))
+        last, ahead = done[-1].last, done[-1].ahead
+
+    assert sum(batch.changed for batch in done) == 6
+    assert max(batch.matched for batch in done) <= 2
+    assert set(statuses(world).values()) == {"cancelled"}
 
 
 def test_a_refused_task_leaves_nothing_behind(world: World) -> None:

@@ -9,6 +9,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 from tests.api.edge.sockets import Listening, listening
 from tests.api.service import Api, serving
+from tests.api.test_encryption import OLD
 
 _HERE = Path(__file__).parent
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -37,7 +38,7 @@ def chromium() -> Iterator[Browser]:
 @pytest.fixture(scope="module")
 def api(another_database: Callable[[str], str]) -> Iterator[Api]:
     """A service of this machine, which needs no key; modules fill it."""
-    with serving(another_database("sqlite")) as service:
+    with serving(another_database("sqlite"), encryption_keys=(OLD,)) as service:
         yield service
 
 

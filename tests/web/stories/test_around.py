@@ -1,6 +1,7 @@
 """Stories: everything is stopped for an hour and goes on again; a key is made; the keyboard leads to pages."""
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.api.service import YEARLY, Api
@@ -51,10 +52,6 @@ def test_the_keyboard_leads_to_pages(page: Page) -> None:
     )
     page.wait_for_load_state()  # the keys are of its script
 
-    page.keyboard.press("/")
-    expect(page.locator("main [role=search] input").first).to_be_focused()
-    page.keyboard.press("Escape")
-    page.locator("h1").click()
     page.keyboard.press("?")
     expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
     page.keyboard.press("Escape")
@@ -78,3 +75,46 @@ def test_a_reader_sees_how_much_is_new(page: Page, api: Api) -> None:
     chip.click()
     expect(page.get_by_role("cell", name="Run of nightly, succeeded")).to_be_visible()
     expect(chip).to_be_hidden()
+
+
+def test_the_palette_leads_to_tasks_pages_and_actions(page: Page, api: Api) -> None:
+    page.goto("/ui")
+    page.wait_for_load_state()
+    page.keyboard.press("/")
+    field = page.get_by_role("combobox", name="A page")
+    expect(field).to_be_focused()
+    options = page.get_by_role("listbox").get_by_role("option")
+    expect(options.filter(has_text="Bulk operations")).to_have_count(1)
+    found = Axe().run(page).response["violations"]
+    assert [each["id"] for each in found if each["impact"] in {"serious", "critical"}] == []
+
+    field.fill("night")
+    expect(options.first).to_have_text("nightly Task")
+    expect(field).to_have_attribute("aria-activedescendant", "palette-0")
+    field.press("Enter")
+    expect(page.get_by_role("heading", level=1, name="nightly")).to_be_visible()
+
+    page.keyboard.press("Control+k")
+    page.get_by_role("combobox", name="A page").fill("pause")
+    expect(options.first).to_have_text("Pause On this page")
+    page.get_by_role("combobox", name="A page").press("Enter")
+    expect(page.get_by_text("nothing fires until it is resumed")).to_be_visible()
+    assert api.read("/v1/tasks/nightly")["status"] == "paused"
+    page.get_by_role("button", name="Search").click()
+    page.get_by_role("combobox", name="A page").fill("hold")
+    page.get_by_role("combobox", name="A page").press("Enter")
+    expect(page.get_by_role("heading", level=1, name="Holds")).to_be_visible()
+
+
+def test_a_calendar_is_set_and_deleted_by_its_name(page: Page, api: Api) -> None:
+    page.goto("/ui/calendars")
+    form = page.locator("form", has=page.get_by_role("button", name="Set"))
+    form.get_by_label("Name").fill("closed")
+    form.get_by_role("textbox", name="Dates").fill("2031-12-24\n2031-12-31")
+    form.get_by_role("button", name="Set").click()
+
+    expect(page.get_by_role("heading", level=1, name="Calendar closed")).to_be_visible()
+    assert api.read("/v1/calendars/closed")["dates"] == ["2031-12-24", "2031-12-31"]
+    page.get_by_label("Type its name").fill("closed")
+    page.get_by_role("button", name="Delete the calendar").click()
+    expect(page.get_by_text("There is no calendar yet")).to_be_visible()

@@ -13,16 +13,20 @@ AROUND = tuple(
         "system",
     )
 )
+NAMED = ("/ui/calendars/closed", "/ui/secrets/crm", "/ui/runs/bulk")
 PATHS = (
     *("/ui", "/ui/tasks", "/ui/tasks/nightly", "/ui/runs"),
     *("/ui/new-task", "/ui/tasks/nightly/edit"),
     *AROUND,
+    *NAMED,
 )
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _filled(api: Api) -> None:
     api.task("nightly", schedule=YEARLY, tags=["billing"])
+    api.put("/v1/calendars/closed", json={"dates": ["2031-12-24"]})
+    api.put("/v1/secrets/crm", json={"value": "s3cr3t", "origins": ["https://crm.example.com"]})
     api.task("broken", handler="fail", retry={"max_attempts": 1})
     api.ended(api.run("broken"))
 

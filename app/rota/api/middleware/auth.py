@@ -31,8 +31,8 @@ _OPEN_BELOW = ("/docs/", "/guide/", "/problems/")
 _BY_PASSWORD = frozenset({"/v1/upcoming.ics"})
 # Routes that check the token of an attempt themselves: it is all that a request needs there.
 _BY_TOKEN = re.compile(r"/v1/runs/[^/]+/(complete|heartbeat)")
-# Badges, of which the route shows those that tasks make public without a key, and no others.
-_BADGE = re.compile(r"/v1/tasks/[^/]+/badge\.svg")
+# Badges, alone or those of a tag: the routes show those that tasks make public without a key, and no others.
+_BADGE = re.compile(r"/v1/tasks/[^/]+/badge\.svg|/v1/status")
 
 # Headers that proxies add to forwarded requests. A proxy that adds none cannot be distinguished from a program of this
 # machine, unless it uses HTTP/1.0, as nginx does with its upstreams by default.

@@ -1,12 +1,13 @@
 """Bulk: a verb applied to every task that a selector matches."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Annotated, Any, Self
 
 from fastapi import APIRouter, Request, Response
 from pydantic import ConfigDict, Field, StringConstraints, model_validator
 from pydantic_core import PydanticCustomError
+from starlette.concurrency import run_in_threadpool
 from typing_extensions import TypedDict
 
 from rota.api.http.access import WritesRuns, WritesTasks
@@ -34,7 +35,7 @@ from rota.store.audit.registrations import AuditedChange
 from rota.store.audit.subjects import Tasks
 from rota.store.idempotency import Once, Reply
 from rota.store.task_rows import TaskFilter
-from rota.store.tasks.bulk import Batch, DoEach
+from rota.store.tasks.bulk import SELECTED_TOGETHER, Ahead, Batch, DoEach, select_ahead
 from rota.store.tasks.bulk_runs import RunEach
 from rota.store.tasks.bulk_verbs import (
     Refused,
@@ -203,7 +204,7 @@ async def _do_each(
     services: Services, action: Action, verb: Verb, body: _BulkIn, limit: NameLimit
 ) -> Response:
     tally = _Tally()
-    for command in tally.commands(verb, body, limit):
+    async for command in tally.commands(services, verb, body, limit):
         tally.add(await services.writer.run(_logged(action, command)))
     return send(tally.reply())
 
@@ -241,7 +242,7 @@ async def _run_each_once(
     tally, replayed = _Tally(), True
     digest = await fingerprint(request)
     verb = RunEach(traceparent, quota_of(caller, Counted.UNFINISHED_RUNS))
-    for command in tally.commands(verb, body, caller.tasks):
+    async for command in tally.commands(services, verb, body, caller.tasks):
         once = Once(
             key=key if not tally.batches else _further_key(key, tally.batches),
             principal=caller.idempotency_scope,
@@ -255,6 +256,12 @@ async def _run_each_once(
     return send(tally.reply(), replayed=replayed)
 
 
+def _select(services: Services, wanted: TaskFilter, after: str) -> Ahead:
+    """Return the next tasks that a filter matches: found before the writes, so that the writer need not wait for it."""
+    with services.database.read() as connection:
+        return select_ahead(connection, wanted, after, SELECTED_TOGETHER)
+
+
 class _Tally:
     """The results of the writes of a request so far."""
 
@@ -264,8 +271,11 @@ class _Tally:
         self._changed = 0
         self._refused: list[Refused] = []
         self._last: str | None = ""
+        self._ahead = Ahead()
 
-    def commands(self, verb: Verb, body: _BulkIn, limit: NameLimit) -> Iterator[DoEach]:
+    async def commands(
+        self, services: Services, verb: Verb, body: _BulkIn, limit: NameLimit
+    ) -> AsyncIterator[DoEach]:
         """Yield one write after another, each for the tasks after the previous one; call `add` in between.
 
         `limit`: the tasks that the client may see; a selector matches no others.
@@ -280,14 +290,22 @@ class _Tally:
             limit=limit,
         )
         while self._last is not None:
-            yield DoEach(verb=verb, wanted=wanted, after=self._last, dry_run=body.dry_run)
+            if not self._ahead.tasks:
+                self._ahead = await run_in_threadpool(_select, services, wanted, self._last)
+            yield DoEach(
+                verb=verb,
+                wanted=wanted,
+                after=self._last,
+                ahead=self._ahead,
+                dry_run=body.dry_run,
+            )
 
     def add(self, batch: Batch) -> None:
         self.batches += 1
         self._matched += batch.matched
         self._changed += batch.changed
         self._refused.extend(batch.refused[: REFUSALS_SHOWN - len(self._refused)])
-        self._last = batch.last
+        self._last, self._ahead = batch.last, batch.ahead
 
     def reply(self) -> Reply:
         refused: list[RefusedOut] = [

@@ -87,7 +87,7 @@ def _copy(source: Path, copy: Path, *, is_there: bool) -> None:
         def on_progress(pages: int, all_: int) -> None:
             nonlocal done
             bar.set_total(all_)
-            bar.advance(pages - done)
+            bar(pages - done)
             done = pages
 
         copy_file(source, copy, on_progress)

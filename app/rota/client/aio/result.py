@@ -1,5 +1,6 @@
 """Waiting for the end of a run: by the events of its task, and by reading it now and then."""
 
+import math
 from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
@@ -44,4 +45,6 @@ def _ends(transport: AsyncTransport, task: str, until: Deadline) -> AsyncEventSo
         return max(min(next(connections, _SILENCES[-1]), until.left), 0.05)
 
     query = {"task": task, "type": "run.*"}
-    return AsyncEventSource(transport, wire.path("events"), query, silence=silence)
+    return AsyncEventSource(
+        transport, wire.path("events"), query, silence=silence, first_tries=math.inf
+    )

@@ -2,6 +2,7 @@
 
 # Made by `python -m tests.client.sync_half` from the file of this name in `aio/`: edit that.
 
+import math
 from collections.abc import Callable
 from contextlib import closing
 
@@ -46,4 +47,4 @@ def _ends(transport: Transport, task: str, until: Deadline) -> EventSource:
         return max(min(next(connections, _SILENCES[-1]), until.left), 0.05)
 
     query = {"task": task, "type": "run.*"}
-    return EventSource(transport, wire.path("events"), query, silence=silence)
+    return EventSource(transport, wire.path("events"), query, silence=silence, first_tries=math.inf)

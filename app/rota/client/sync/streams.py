@@ -2,6 +2,8 @@
 
 # Made by `python -m tests.client.sync_half` from the file of this name in `aio/`: edit that.
 
+import logging
+import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
@@ -15,9 +17,12 @@ from rota.client.sync.concurrency import sleep
 from rota.client.sync.transport import Transport
 
 T = TypeVar("T")
+log = logging.getLogger("rota.client")
 
 #: A stream that is alive sends something every 15 seconds.
 SILENCE = 45.0
+#: How often a first connection is tried.
+FIRST_TRIES = 5
 _REMEMBERED = 1_000
 
 
@@ -32,12 +37,17 @@ class EventSource:
         *,
         after: str | None = None,
         silence: Callable[[], float] = lambda: SILENCE,
+        first_tries: float = FIRST_TRIES,
     ) -> None:
-        """`after`: the id behind which to begin. `silence`: seconds without a byte that mean a break."""
+        """`after`: the id behind which to begin. `silence`: seconds without a byte that mean a break.
+
+        `first_tries`: how often a stream that has not begun yet may fail; one that has begun always goes on.
+        """
         self._transport = transport
         self._path = path
         self._parameters = parameters
         self._silence = silence
+        self._first_tries = first_tries
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
         self.position = after
 
@@ -52,8 +62,9 @@ class EventSource:
                         failures = failures if event is None else 0
                         yield event
             except (Unreachable, ProblemError) as error:
-                if isinstance(error, ProblemError) and not _passes(error):
+                if failures + 1 >= self._first_tries or not _passes(error):
                     raise
+                log.info("the stream of %s is broken: %s", self._path, error)
                 wait = getattr(error, "retry_after", None) or 0.0
             yield None
             failures += 1
@@ -65,6 +76,7 @@ class EventSource:
             headers["Last-Event-ID"] = self.position
         stream = self._transport.stream(self._path, self._parameters, headers, self._silence())
         with stream as chunks:
+            self._first_tries = math.inf
             decoder = SseDecoder()
             for chunk in chunks:
                 events = [event for event in decoder.feed(chunk) if self._is_new(event)]
@@ -138,5 +150,5 @@ class Stream(Generic[T]):
                     return
 
 
-def _passes(error: ProblemError) -> bool:
-    return isinstance(error, BackPressure) or error.status >= 500
+def _passes(error: Unreachable | ProblemError) -> bool:
+    return isinstance(error, (Unreachable, BackPressure)) or error.status >= 500

@@ -5,7 +5,8 @@ from typing import assert_never
 
 from sqlalchemy import Connection, select
 
-from rota.db.tables import alert
+from rota.db.tables import alert, task, task_tag
+from rota.domain.access.names import NameLimit
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.stats.badge import (
     COMPLETENESS_OF,
@@ -16,11 +17,17 @@ from rota.domain.stats.badge import (
     state_badge,
 )
 from rota.domain.stats.window import Window
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.definition import BadgeAudience, Task
 from rota.store.holds.reading import holds_that_matter
 from rota.store.stats.chosen import ChosenTasks
 from rota.store.stats.reading import read_report
+from rota.store.task_names import covers
+from rota.store.task_rows import find_task
 
+#: Tasks that a status page shows.
+MOST_ON_A_PAGE = 100
+# What the definition of a task with a public badge contains. Others may as well, so each is read before it counts.
+_PUBLIC = f'%"badge":"{BadgeAudience.PUBLIC}"%'
 _OVERDUE = (AlertKind.LATE, AlertKind.NO_PING, AlertKind.NO_SUCCESS)
 
 
@@ -35,6 +42,21 @@ def read_badge(connection: Connection, found: Task, metric: BadgeMetric, now: da
             return completeness_badge(found.name, report)
         case _:
             assert_never(metric)
+
+
+def public_states(connection: Connection, tag: str, limit: NameLimit, now: datetime) -> list[Badge]:
+    """Return the badges of the tasks with a tag that make them public, by name: at most one more than a page has."""
+    tagged = select(task_tag.c.task_id).where(task_tag.c.tag == tag)
+    names = (
+        select(task.c.name)
+        .where(task.c.id.in_(tagged), task.c.deleted_at.is_(None), covers(limit, task.c.name))
+        .where(task.c.definition.like(_PUBLIC))
+        .order_by(task.c.name)
+        .limit(MOST_ON_A_PAGE + 1)
+    )
+    found = [find_task(connection, name) for name in connection.execute(names).scalars()]
+    public = [each for each in found if each.definition.badge is BadgeAudience.PUBLIC]
+    return [state_badge(_state_of(connection, each, now), now) for each in public]
 
 
 def _state_of(connection: Connection, found: Task, now: datetime) -> TaskState:

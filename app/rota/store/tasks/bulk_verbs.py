@@ -4,7 +4,7 @@ Nothing is written for a task that refuses.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
@@ -200,10 +200,16 @@ class ResumeEach:
 
 def _resumed(connection: Connection, resumed: Sequence[Resumption]) -> list[TaskChange]:
     """Return what was changed of tasks: what they fired of the pause may have completed them."""
-    now = {each.id: each for each in _present(connection, [each.task.id for each in resumed])}
+    fired = [each.task.id for each in resumed if each.fire is not None]
+    now = {each.id: _state(each) for each in _present(connection, fired)} if fired else {}
     return [
-        TaskChange(each.task.name, _state(each.task), _state(now[each.task.id])) for each in resumed
+        TaskChange(each.task.name, _state(each.task), now.get(each.task.id) or _resumed_as(each))
+        for each in resumed
     ]
+
+
+def _resumed_as(each: Resumption) -> Mapping[str, Any]:
+    return _state(replace(each.task, status=each.status, status_reason=None))
 
 
 def _present(connection: Connection, ids: Collection[Id], *, lock: bool = False) -> list[_Present]:

@@ -1,5 +1,5 @@
 "use strict";
-// Keys: `/` to the search of the page, `?` for the list of keys, `g` and a letter to a page. Each has a link as well.
+// Keys: `?` for the list of keys, `g` and a letter to a page. Each has a link as well. The palette has its own file.
 
 let armed = 0;
 
@@ -39,11 +39,7 @@ document.addEventListener("keydown", (event) => {
   if (armed && event.key !== "?") return goTo(event.key);
   if (event.key === "g") arm();
   else if (event.key === "?") showKeys();
-  else if (event.key === "/") {
-    const search = document.querySelector("main [role=search] input");
-    if (search) search.focus();
-    else location.href = "/ui/tasks";
-  } else return;
+  else return;
   event.preventDefault();
 });
 
