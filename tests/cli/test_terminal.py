@@ -107,7 +107,7 @@ def test_the_program_itself_prints_a_table_on_a_terminal(
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("rota se", {"serve"}),
+        ("rota ser", {"serve"}),
         ("rota db ", {"upgrade", "reseal", "backup", "check"}),
         ("rota serve --pa", {"--paused"}),
         ("rota --context ", {"shop", "crm"}),
