@@ -152,7 +152,7 @@ class BulkRunner(WakeableThread):
 
 def _unfit_among(handlers: Sequence[HandlerInfo], value: object) -> Mapping[str, str]:
     found = ((each.name, _faults(each, value)) for each in handlers)
-    return {name: f"{faults[0].pointer}: {faults[0].detail}." for name, faults in found if faults}
+    return {name: faults[0].sentence for name, faults in found if faults}
 
 
 def _faults(handler: HandlerInfo, value: object) -> Sequence[Fault]:
