@@ -43,8 +43,8 @@ from rota.api.stats import hours as stats_hours
 from rota.api.stats import routes as stats_routes
 from rota.api.tasks import actions as task_actions
 from rota.api.tasks import backfills, batch, explain, preview
-from rota.api.tasks import bulk as bulk_routes
 from rota.api.tasks import routes as task_routes
+from rota.api.tasks.bulk import routes as bulk_routes
 from rota.api.upcoming import hours as upcoming_hours
 from rota.api.upcoming import routes as upcoming
 from rota.clock import Clock, SystemClock
