@@ -25,7 +25,7 @@ happened: every **run** with its result, and a **key-value table per task** that
 Try it: open `POST /v1/tasks`, *Execute*; ten seconds later `GET /v1/runs`, *Execute*. What the page offers to send
 works with the example handlers (`make run`) and the task `greet` of the README; requests that stop or remove many
 things are offered as dry runs. Where an id is needed, take one from `GET /v1/runs`. There is a
-[dashboard](/ui), too.
+[dashboard](/ui), too, and [guides](/guide).
 
 Times are UTC (`2026-11-25T08:00:00.000Z`) and go in as RFC 3339 with an offset. Durations are seconds, or `15m`,
 `1h30m`, `PT15M`. Errors are problem documents (RFC 9457) that point at the fault.
