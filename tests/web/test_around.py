@@ -1,7 +1,6 @@
 """The pages around tasks: queues, holds, keys, audit, system; what their forms do, and what they say."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
