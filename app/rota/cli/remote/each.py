@@ -23,7 +23,7 @@ def each_of(
     with progress(done, len(names) if len(names) >= _LONG else None) as bar:
         for name in names:
             results.append((name, _attempt(change, name)))
-            bar.advance(1)
+            bar(1)
     if as_json:
         print_json([_as_json(name, result, done) for name, result in results])
     else:

@@ -77,7 +77,7 @@ def apply(
             return
         _confirm(plan, yes=yes)
         with progress("Tasks", len(plan.differences)) as bar:
-            failures = carry_out(service, plan, bar.advance)
+            failures = carry_out(service, plan, bar)
     if as_json:
         print_json(plan_as_json(plan, failures, applied=True))
     else:
@@ -105,7 +105,7 @@ def _plan(
     service: Service, wanted: Wanted, filters: dict[str, object] | None, *, take_over: bool
 ) -> Plan:
     with progress("Comparing", len(wanted.tasks)) as bar:
-        return make_plan(service, wanted, prune=filters, take_over=take_over, advance=bar.advance)
+        return make_plan(service, wanted, prune=filters, take_over=take_over, advance=bar)
 
 
 def _confirm(plan: Plan, *, yes: bool) -> None:

@@ -186,7 +186,7 @@ def _confirmed(service: Service, preview: Mapping[str, Any]) -> Any:
         done = 0
         while True:
             dealt = now["runs"] - now["results"]["pending"]
-            bar.advance(dealt - done)
+            bar(dealt - done)
             done = dealt
             if now["status"] in {"finished", "cancelled"}:
                 return now

@@ -40,7 +40,7 @@ def export(
             file.write(json.dumps(declared(task), ensure_ascii=False) + "\n")
             written += 1
             redacted += has_redacted(task)
-            bar.advance(1)
+            bar(1)
     note(f"{plural(written, 'task')} exported.")
     if redacted:
         note(
@@ -82,7 +82,7 @@ def import_tasks(
         registering = Registering(service, on_conflict)
         for group in groups(read_lines(path)):
             registering.register(group)
-            bar.advance(len(group))
+            bar(len(group))
     counts = registering.counts
     if as_json:
         print_json(counts)
