@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from rota.cli.exits import CommandFailed, ExitCode
-from rota.cli.output import note, print_json, progress
+from rota.cli.output import note, print_json, printable, progress
 from rota.cli.remote.service import failure
 
 _LONG = 20
@@ -48,7 +48,7 @@ def _print(results: Sequence[tuple[str, Any]], done: str, noun: str) -> None:
         if isinstance(result, CommandFailed):
             note(f"rota: {name}: {result.sentence}")
         else:
-            typer.echo(f"The {noun} {name} is {done}.")
+            typer.echo(printable(f"The {noun} {name} is {done}."))
 
 
 def _as_json(name: str, result: Any, done: str) -> dict[str, Any]:
