@@ -58,6 +58,13 @@ def test_every_page_of_the_documents_is_listed_once_in_their_index(there: Docume
     assert {*listed, "index"} == pages == there.pages.keys()
 
 
+def test_every_group_of_the_index_has_pages(there: Documents) -> None:
+    index = there.pages["index"].text
+    groups = {each.strip() for each in re.findall(r"^ *- ([^\[\n]+)$", index, re.MULTILINE)}
+
+    assert groups == {name for page in there.pages.values() for name in page.groups}
+
+
 def test_every_page_is_shown_with_its_title_and_its_text(
     shown: dict[str, str], there: Documents
 ) -> None:
