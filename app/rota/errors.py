@@ -37,6 +37,16 @@ class Fault:
     #: The name of the wrong query parameter, path parameter or header.
     parameter: str | None = None
 
+    @property
+    def sentence(self) -> str:
+        """The whole, to be read without the members."""
+        return sentence(f"{self.pointer}: {self.detail}")
+
+
+def sentence(text: str) -> str:
+    """Return a text with a full stop, unless it ends as a question does (`did you mean 'x'?`)."""
+    return text if text.endswith("?") else f"{text}."
+
 
 class AppError(Exception):
     """What is wrong (`detail`), where (`faults`) and the current state (`present`).

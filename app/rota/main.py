@@ -10,11 +10,6 @@ import structlog
 from fastapi import FastAPI
 from starlette.concurrency import run_in_threadpool
 
-from rota.api import alerts, audit, events, handlers, leases, queues, replicas, system
-from rota.api.bulk import routes as bulk_run_routes
-from rota.api.bulk import verbs as bulk_run_verbs
-from rota.api.calendars import routes as calendar_routes
-from rota.api.holds import routes as hold_routes
 from rota.api.http.clients.calls import turn_to_read
 from rota.api.http.clients.stored_keys import StoredKeys
 from rota.api.http.computing import Computing
@@ -22,31 +17,11 @@ from rota.api.http.handler_directory import HandlerDirectory
 from rota.api.http.services import Services
 from rota.api.http.streaming.run_waiters import Waiters
 from rota.api.http.streaming.streams import Streams
-from rota.api.keys import routes as key_routes
-from rota.api.kv import history as kv_history
-from rota.api.kv import routes as kv_routes
-from rota.api.kv import run_changes as kv_run_changes
-from rota.api.kv import transfer as kv_transfer
 from rota.api.middleware import auth, cors, head, limits, origins, refusals, shutdown
 from rota.api.openapi import pages as docs
 from rota.api.problems import problem
 from rota.api.problems import types as problem_types
-from rota.api.runs import completions
-from rota.api.runs import groups as run_groups
-from rota.api.runs import lineage as run_lineage
-from rota.api.runs import lists as run_lists
-from rota.api.runs import logs as run_logs
-from rota.api.runs import routes as run_routes
-from rota.api.secrets import routes as secret_routes
-from rota.api.stats import badge, status
-from rota.api.stats import hours as stats_hours
-from rota.api.stats import routes as stats_routes
-from rota.api.tasks import actions as task_actions
-from rota.api.tasks import backfills, batch, explain, preview
-from rota.api.tasks import bulk as bulk_routes
-from rota.api.tasks import routes as task_routes
-from rota.api.upcoming import hours as upcoming_hours
-from rota.api.upcoming import routes as upcoming
+from rota.api.routers import ROUTERS
 from rota.clock import Clock, SystemClock
 from rota.db import migrations
 from rota.db.client_reads import ClientReads
@@ -89,51 +64,6 @@ from rota.web.guide import routes as guide
 log = structlog.get_logger(__name__)
 
 VERSION = version("rota")
-# They are searched in this order at every request: the most frequent routes come first.
-_ROUTERS = (
-    task_routes.routes,
-    batch.routes,
-    kv_transfer.routes,
-    kv_history.routes,
-    kv_routes.routes,
-    task_actions.routes,
-    bulk_routes.routes,
-    preview.routes,
-    explain.routes,
-    backfills.routes,
-    run_lists.of_task,
-    stats_routes.of_task,
-    badge.routes,
-    status.routes,
-    alerts.of_task,
-    alerts.routes,
-    run_lists.routes,
-    run_groups.routes,
-    run_routes.routes,
-    stats_routes.routes,
-    stats_hours.routes,
-    bulk_run_verbs.routes,
-    bulk_run_routes.routes,
-    run_lineage.routes,
-    kv_run_changes.routes,
-    completions.routes,
-    run_logs.routes,
-    events.routes,
-    upcoming.routes,
-    upcoming_hours.routes,
-    queues.routes,
-    hold_routes.routes,
-    calendar_routes.routes,
-    secret_routes.routes,
-    key_routes.routes,
-    leases.routes,
-    handlers.routes,
-    audit.routes,
-    replicas.routes,
-    system.routes,
-)
-
-
 # Threads for small reads where the database is behind a network.
 _NETWORK_READERS = 4
 
@@ -176,11 +106,11 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     if settings.cors_origins:
         app.add_middleware(cors.Cors, origins=settings.cors_origins)
     problem.install(app)
-    for router in _ROUTERS:
+    for router in ROUTERS:
         app.include_router(router)
     app.include_router(problem_types.routes)
     app.include_router(guide.routes)
-    app.state.routes = [route for router in _ROUTERS for route in router.routes]
+    app.state.routes = [route for router in ROUTERS for route in router.routes]
     docs.install(app, VERSION)
     return app
 

@@ -8,11 +8,11 @@
 //   console.log(await run.result());
 //   for await (const task of rota.tasks({ tag: "billing" })) console.log(task.name, task.next_fire_at);
 //
-// It passes the conformance suite of the Python client (docs/reference/conformance.md). What it does beside the requests:
+// It passes the same conformance suite as the Python client (docs/reference/conformance.md). Beside the requests:
 //
-// - What may be repeated is repeated when no reply came, or 429, 502, 503, 504, after the `Retry-After` if there is one.
-//   GET, PUT, PATCH and DELETE may be; a POST only with an Idempotency-Key, by which Rota acts once, or after a 429.
-// - Integers beyond 2^53 are BigInt, in replies and in what is sent: Rota stores them exactly, and JSON.parse would not.
+// - What may be repeated is repeated when no reply came, or 429, 502, 503, 504, after its `Retry-After`. GET, PUT, PATCH
+//   and DELETE may be; a POST only with an Idempotency-Key, by which Rota acts once, or after a 429.
+// - Integers beyond 2^53 are BigInt, in replies and in what is sent: Rota stores them exactly, JSON.parse would not.
 // - Members that this file does not know are there all the same: what is returned is what Rota has sent.
 
 import { randomUUID } from "node:crypto";
@@ -22,7 +22,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 export class RotaError extends Error {}
 
-// Rota, or something before it, has refused: `type` is the last part of /problems/…, of which docs/problems.md has all.
+// Rota, or something before it, has refused. `type` is the last part of /problems/…, such as "not-found".
 export class ProblemError extends RotaError {
   constructor(status, problem, retryAfter) {
     super(`${problem.title ?? "refused"} (${status}): ${problem.detail ?? ""}`);
@@ -48,13 +48,17 @@ const slug = (type) => (type ?? "about:blank").split("/").pop();
 // --------------------------------------------------------------------------------------------------------- JSON
 
 // Node.js 20 has no JSON.parse with source texts. So integers that a double does not hold become texts with a NUL in
-// front before it parses: no text of Rota's has a NUL, and JSON writes it as six other characters.
-const TOKEN = /"(?:[^"\\]|\\.)*"|-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
-const isLarge = (token) => /^-?\d{16,}$/.test(token) && !Number.isSafeInteger(Number(token));
+// front before it parses: no text of Rota's has a NUL. What stands within quotation marks is left alone.
+const TOKEN = /\\.|"|(?<![-+.eE\d])-?\d{16,}(?:\.\d+)?(?:[eE][+-]?\d+)?/g;
+const isLarge = (token) => /^-?\d+$/.test(token) && !Number.isSafeInteger(Number(token));
 
 export function parse(text) {
-  const marked = text.replace(TOKEN, (token) => (isLarge(token) ? `"\\u0000${token}"` : token));
-  if (marked === text) return JSON.parse(text);
+  if (!/\d{16}/.test(text)) return JSON.parse(text);
+  let inText = false;
+  const marked = text.replace(TOKEN, (token) => {
+    if (token === '"') inText = !inText;
+    return !inText && isLarge(token) ? `"\\u0000${token}"` : token;
+  });
   return JSON.parse(marked, (_, value) =>
     typeof value === "string" && value[0] === "\0" ? BigInt(value.slice(1)) : value,
   );
@@ -83,14 +87,18 @@ export class Rota {
     return (await this.exchange(method, path, options)).body;
   }
 
-  // The same, with status and headers. `once`: a POST with an Idempotency-Key; `again`: one that may be repeated without.
+  // The same, with status and headers. `once`: a POST with an Idempotency-Key; `again`: one that needs none.
   async exchange(method, path, { query, body, headers = {}, once = false, again = once } = {}) {
     const given = { ...headers, ...(once && { "idempotency-key": randomUUID() }) };
     const repeatable = method !== "POST" || again;
+    let lost = false;
     for (let attempt = 0; ; attempt++) {
       try {
         return await this.#attempt(method, path, query, body, given);
       } catch (error) {
+        // The request before, whose reply was lost, has removed it.
+        if (method === "DELETE" && lost && error.type === "not-found") return { status: 204, body: null };
+        lost ||= error instanceof Unreachable;
         const passing = error instanceof Unreachable ? repeatable : mayPass(error, repeatable);
         if (!passing || attempt >= this.retries) throw Object.assign(error, { repeated: attempt > 0 });
         await sleep(1000 * (error.retryAfter ?? Math.random() * Math.min(0.1 * 2 ** attempt, 5)));
@@ -102,7 +110,8 @@ export class Rota {
     let response, text;
     try {
       const content = body === undefined ? undefined : stringify(body);
-      response = await this.open(method, path, { query, headers, content, signal: AbortSignal.timeout(1000 * this.timeout) });
+      const signal = AbortSignal.timeout(1000 * this.timeout);
+      response = await this.open(method, path, { query, headers, content, signal });
       text = await response.text();
     } catch (error) {
       throw new Unreachable(`${method} ${this.url}${path}: ${error.cause?.message ?? error.message}`, { cause: error });
@@ -158,6 +167,7 @@ export class Rota {
     let position = after;
     for (let lost = 0; ; lost++) {
       const leaving = new AbortController();
+      let wait = 0.1 * 2 ** Math.min(lost, 6);
       try {
         const headers = { accept: "text/event-stream", ...(position && { "last-event-id": position }) };
         const response = await this.open("GET", "/v1/events", { query: filters, headers, signal: leaving.signal });
@@ -170,10 +180,11 @@ export class Rota {
       } catch (error) {
         if (error instanceof RotaError && !mayPass(error, true)) throw error;
         if (lost >= this.retries) throw new Unreachable(`the events: ${error.message}`, { cause: error });
+        wait = error.retryAfter ?? wait;
       } finally {
         leaving.abort();
       }
-      await sleep(100 * 2 ** lost);
+      await sleep(1000 * wait);
     }
   }
 
@@ -286,7 +297,7 @@ class Kv {
     }
   }
 
-  // With `ifMatch`, the `etag` of an entry, or `ifAbsent`, it is written only if nobody else has: "precondition-failed".
+  // With `ifMatch` (the `etag` of an entry) or `ifAbsent` it is "precondition-failed" if somebody else has written.
   set(key, value, { ttl, ifMatch, ifAbsent } = {}) {
     const headers = { ...(ifMatch && { "if-match": ifMatch }), ...(ifAbsent && { "if-none-match": "*" }) };
     return this.rota.request("PUT", this.#at(key), { body: { value, ttl }, headers });
@@ -312,8 +323,9 @@ class Attempt {
     } catch (error) {
       // The reply to the first of our requests was lost, and Rota has the outcome already.
       const sent = outcome.fail ? "failed" : outcome.retry ? "retry" : "succeeded";
-      if (error.type === "superseded" && error.repeated && error.problem.attempt?.outcome === sent) return error.problem.run;
-      throw error;
+      const isStored = error.type === "superseded" && error.repeated && error.problem.attempt?.outcome === sent;
+      if (!isStored) throw error;
+      return error.problem.run;
     }
   }
 

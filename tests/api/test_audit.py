@@ -12,8 +12,8 @@ import pytest
 from fastapi.routing import APIRoute
 
 from rota.api.http.audit_entries import logged
+from rota.api.routers import ROUTERS
 from rota.domain.audit.actions import Action, Kind
-from rota.main import _ROUTERS
 from rota.store.audit.subjects import Tasks
 from rota.store.tasks.lifecycle import Change, Pause
 from tests.api.service import MANUAL, Api, pointers, serving
@@ -232,7 +232,7 @@ def changing_routes() -> list[tuple[str, str]]:
     """Return the method and the path of each route of the service that is not for reading only."""
     return sorted(
         (method, route.path)
-        for router in _ROUTERS
+        for router in ROUTERS
         for route in router.routes
         if isinstance(route, APIRoute)
         for method in (route.methods or set()) - {"GET", "HEAD"}

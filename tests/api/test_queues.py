@@ -128,6 +128,22 @@ def test_a_queue_that_no_task_names_can_be_deleted_once(api: Api) -> None:
 
 
 @on_both
+def test_a_list_counts_on_request_what_has_ended(api: Api) -> None:
+    put(api, concurrency=3)
+    api.task("t", queue="mail")
+    for _ in range(2):
+        api.ended(api.run("t"))
+    api.task("elsewhere")
+    api.ended(api.run("elsewhere"))
+
+    queues = {each["name"]: each for each in api.items("/v1/queues?ended=true")}
+
+    assert (queues["mail"]["ended"], queues["default"]["ended"]) == (2, 1)
+    assert "ended" not in api.items("/v1/queues")[0]
+    assert api.put("/v1/queues/mail", json=queues["mail"]).status_code == 200
+
+
+@on_both
 def test_a_paused_queue_waits_and_continues(api: Api) -> None:
     put(api, paused=True)
     api.task("t", queue="mail")

@@ -56,7 +56,10 @@ def test_help_and_version_import_nothing_heavy() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["serv"], "rota: No such command 'serv'. Did you mean 'serve'? See: rota --help\n"),
+        (
+            ["serv"],
+            "rota: No such command 'serv'. Did you mean 'serve', 'secret'? See: rota --help\n",
+        ),
         (["serve", "--prot", "1"], "See: rota serve --help\n"),
         (["context", "use"], "rota: Missing argument 'name'. See: rota context use --help\n"),
     ],

@@ -107,12 +107,18 @@ def test_the_program_itself_prints_a_table_on_a_terminal(
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("rota se", {"serve"}),
+        ("rota ser", {"serve"}),
         ("rota db ", {"upgrade", "reseal", "backup", "check"}),
         ("rota serve --pa", {"--paused"}),
+        ("rota --context ", {"shop", "crm"}),
+        ("rota context use s", {"shop"}),
     ],
 )
-def test_a_shell_is_offered_commands_and_options(typed: str, offered: set[str]) -> None:
+def test_a_shell_is_offered_commands_options_and_contexts(
+    typed: str, offered: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    write_contexts(Contexts({name: Server("http://x", None, name) for name in ("shop", "crm")}))
     words = typed.split(" ")
     environment = {
         "_ROTA_COMPLETE": "complete_bash",

@@ -83,6 +83,8 @@ class FaultyServer:
         return [each for each in self.received if each.path.startswith(path)]
 
     def close(self) -> None:
+        with suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)  # which wakes the thread that accepts
         self._listener.close()
 
     def _accept(self) -> None:

@@ -22,6 +22,8 @@ REPLACEMENTS = (
     (r"\bAsyncGenerator\[([^\n]*), None\]", r"Generator[\1, None, None]"),
     (r"\b__a(enter|exit|iter|next)__", r"__\1__"),
     (r"\bAsync(?=[A-Z])", ""),
+    (r"\bStopAsyncIteration\b", "StopIteration"),
+    (r"\banext\(", "next("),
     (r"\basynccontextmanager\b", "contextmanager"),
     (r"\baclosing\b", "closing"),
     (r"\ba(close|read|iter_bytes)\(", r"\1("),

@@ -90,6 +90,17 @@ def test_a_stream_that_breaks_goes_on_behind_its_last_event(
     assert 4.0 in waits
 
 
+def test_a_stream_has_begun_when_its_block_begins(rota: Rota, server: FaultyServer) -> None:
+    server.plan(stream("id: 0-1", event("run.failed", "0-2", n=1)))
+
+    with rota.events.listen() as events:
+        assert server.requests(EVENTS)
+        assert next(events).data["n"] == 1
+
+    with pytest.raises(StopIteration):
+        next(events)
+
+
 def test_an_event_that_comes_again_is_given_once(rota: Rota, server: FaultyServer) -> None:
     first, second, third = (event("run.failed", f"0-{number}", n=number) for number in (1, 2, 3))
     server.plan(stream(first, second), stream(second, first, third))
@@ -110,8 +121,8 @@ def test_a_stream_begins_behind_a_chosen_event(rota: Rota, server: FaultyServer)
 def test_a_stream_that_is_refused_ends_with_the_problem(rota: Rota, server: FaultyServer) -> None:
     server.plan(problem(403, "forbidden"))
 
-    with rota.events.listen() as events, pytest.raises(Forbidden):
-        next(events)
+    with pytest.raises(Forbidden), rota.events.listen():
+        pass
 
 
 def test_a_stream_that_never_begins_ends_with_the_error(
@@ -119,8 +130,8 @@ def test_a_stream_that_never_begins_ends_with_the_error(
 ) -> None:
     server.plan(*[CUT] * 5)
 
-    with rota.events.listen() as events, pytest.raises(Unreachable):
-        next(events)
+    with pytest.raises(Unreachable), rota.events.listen():
+        pass
 
     assert len(server.received) == 5
     assert len(waits) == 4

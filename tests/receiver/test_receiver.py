@@ -319,8 +319,46 @@ def test_a_retry_is_answered_once_for_its_attempt_and_the_next_attempt_acts() ->
     assert "retry" in made.outcome("/", first)
     assert "retry" in made.outcome("/", first)
     assert made.outcome("/", second)["result"] == "done"
+    assert made.outcome("/", first)["result"] == "done"
     assert made.done == [1, 2]
-    assert made.answer("/", first).status_code == 409  # an old attempt, which Rota has left
+
+
+def test_an_old_attempt_with_other_entries_is_refused() -> None:
+    made = App()
+
+    async def acts(call: Call) -> int:
+        made.done.append(call.attempt)
+        return call.attempt
+
+    made.endpoint("/", acts)
+    first, second = (
+        signed_call(KEY, 1, run_id="one", attempt=attempt, kv={"cursor": attempt})
+        for attempt in (1, 2)
+    )
+
+    assert made.outcome("/", second)["result"] == 2
+    assert made.answer("/", first).status_code == 409
+    assert made.done == [2]
+
+
+def test_a_forged_number_of_an_attempt_keeps_no_other_attempt_out() -> None:
+    made = App()
+
+    async def tries(call: Call) -> str:
+        made.done.append(call.attempt)
+        if len(made.done) < 3:
+            raise Retry(reason="not yet")
+        return "done"
+
+    made.endpoint("/", tries)
+    forged = signed_call(KEY, 1, run_id="one", attempt=1)
+    forged["headers"]["x-rota-attempt"] = "999999"
+
+    assert "retry" in made.outcome("/", signed_call(KEY, 1, run_id="one", attempt=1))
+    assert "retry" in made.outcome("/", forged)
+    assert made.outcome("/", signed_call(KEY, 1, run_id="one", attempt=2))["result"] == "done"
+    assert made.outcome("/", forged)["result"] == "done"
+    assert made.done == [1, 999_999, 2]
 
 
 def test_outcomes_in_memory_are_bounded() -> None:

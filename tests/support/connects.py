@@ -55,7 +55,9 @@ def _note(connects: Connects, made: socket.socket, address: Any) -> None:
         if file == _GUARD:
             connects.guarded.append(address)
             return
-        if file.startswith(_SERVICE) and not file.startswith(_OUTSIDE):
+        if file.startswith(_OUTSIDE):
+            return  # whatever called it, such as a command
+        if file.startswith(_SERVICE):
             connects.unguarded.append(address)
             return
         frame = frame.f_back

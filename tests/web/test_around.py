@@ -1,7 +1,6 @@
 """The pages around tasks: queues, holds, keys, audit, system; what their forms do, and what they say."""
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import pytest
 
@@ -13,12 +12,8 @@ from tests.web.browser import Browser
 
 @pytest.fixture(scope="module")
 def api(another_database: Callable[[str], str]) -> Iterator[Api]:
-    settings: dict[str, Any] = {
-        "api_key": ADMIN,
-        "headers": bearer(ADMIN),
-        "encryption_keys": (OLD,),
-    }
-    with serving(another_database("sqlite"), **settings) as service:
+    url = another_database("sqlite")
+    with serving(url, api_key=ADMIN, headers=bearer(ADMIN), encryption_keys=(OLD,)) as service:
         service.task("digest", schedule=YEARLY, queue="mail", tags=["billing"])
         service.task("hourly", schedule={"type": "cron", "expression": "0 * * * *"})
         yield service

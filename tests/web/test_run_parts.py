@@ -133,7 +133,8 @@ def run_with(*attempts: tuple[float, float | None], trigger: str = "schedule") -
                 "counted": True,
                 "started_at": at(start),
                 "finished_at": None if end is None else at(end),
-                "error": {"timings": {"wait": 0.3, "dns": 0.1}},
+                "error": None,
+                "timings": {"wait": 0.3, "dns": 0.1},
             }
             for number, (start, end) in enumerate(attempts, 1)
         ],

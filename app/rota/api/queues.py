@@ -1,8 +1,9 @@
 """Queues: how many of their runs may run at once, and whether any may start."""
 
-from typing import Annotated, Any
+from datetime import timedelta
+from typing import Annotated, Any, NotRequired
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Query, Response
 from pydantic import ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from typing_extensions import TypedDict
@@ -20,7 +21,15 @@ from rota.domain.access.principal import Principal
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.policies import MAX_CONCURRENCY
 from rota.domain.primitives.names import Name
-from rota.store.runs.queues import PutQueue, Queue, RemoveQueue, Visible, find_queue, list_queues
+from rota.store.runs.queues import (
+    PutQueue,
+    Queue,
+    RemoveQueue,
+    Visible,
+    ended_by_queue,
+    find_queue,
+    list_queues,
+)
 
 
 class QueueOut(TypedDict):
@@ -49,6 +58,15 @@ class QueueOut(TypedDict):
             description="For when the queued run that waits longest was due; null: none is queued."
         ),
     ]
+    ended: NotRequired[
+        Annotated[
+            int,
+            Field(
+                description="With `ended=true`: its runs that ended in the last five minutes, but for skipped ones.",
+                examples=[240],
+            ),
+        ]
+    ]
     updated_at: Annotated[InstantText | None, Field(description="Null: it was never set.")]
     updated_by: Annotated[str | None, Field(examples=["key:1"])]
 
@@ -61,7 +79,7 @@ class QueuesOut(TypedDict):
 
 
 _SERVICE_MEMBERS = frozenset(
-    {"blocked", "oldest_queued_at", "queued", "running", "updated_at", "updated_by"}
+    {"blocked", "ended", "oldest_queued_at", "queued", "running", "updated_at", "updated_by"}
 )
 
 
@@ -114,6 +132,10 @@ def show_queue(queue: Queue) -> QueueOut:
     }
 
 
+#: The span of `ended`.
+ENDED_WITHIN = timedelta(minutes=5)
+
+
 def _visible_to(caller: Principal) -> Visible:
     return Visible(caller.tasks, caller.queues)
 
@@ -123,7 +145,13 @@ routes: APIRouter = router("/v1/queues", "queues")
 
 @routes.get("", response_model=QueuesOut, responses=describe())
 def list_all(
-    services: Served, caller: ReadsTasks, limit: Limit = 50, cursor: Cursor = None
+    services: Served,
+    caller: ReadsTasks,
+    ended: Annotated[  # noqa: FBT002  # a query parameter
+        bool, Query(description="Also count the runs that ended in the last five minutes.")
+    ] = False,
+    limit: Limit = 50,
+    cursor: Cursor = None,
 ) -> Response:
     """List queues by name: those that tasks or unfinished runs name, and those that were set.
 
@@ -134,8 +162,12 @@ def list_all(
         found = list_queues(
             connection, position[0] if position else "", limit + 1, _visible_to(caller)
         )
-    page, following = paginate(found, limit, lambda queue: [queue.name])
-    items = [show_queue(queue) for queue in page]
+        page, following = paginate(found, limit, lambda queue: [queue.name])
+        items = [show_queue(queue) for queue in page]
+        if ended:
+            since, names = services.clock.now() - ENDED_WITHIN, [queue.name for queue in page]
+            counts = ended_by_queue(connection, names, since, caller.tasks)
+            items = [{**each, "ended": counts.get(each["name"], 0)} for each in items]
     return send(reply(200, QueuesOut(items=items, next_cursor=following)))
 
 

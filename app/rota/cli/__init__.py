@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from rota.cli.contexts import chosen_server
+from rota.cli.contexts import chosen_server, names_of_contexts
 from rota.cli.registry import CommandLine
 
 app = typer.Typer(
@@ -27,7 +27,9 @@ _Key = Annotated[str | None, typer.Option("--key", help="API key for it [ROTA_KE
 _Context = Annotated[
     str | None,
     typer.Option(
-        "--context", help="A context from `rota context list` [ROTA_CONTEXT, the current one]."
+        "--context",
+        help="A context from `rota context list` [ROTA_CONTEXT, the current one].",
+        autocompletion=names_of_contexts,
     ),
 ]
 

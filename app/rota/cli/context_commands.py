@@ -10,6 +10,7 @@ from rota.cli.contexts import (
     Contexts,
     Server,
     checked_url,
+    names_of_contexts,
     read_contexts,
     write_contexts,
 )
@@ -20,7 +21,9 @@ from rota.cli.registry import group_of_commands
 group = group_of_commands("Servers that commands are for, each with its key.")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-_Name = Annotated[str, typer.Argument(help="The name of the context.")]
+_Name = Annotated[
+    str, typer.Argument(help="The name of the context.", autocompletion=names_of_contexts)
+]
 
 
 @group.command()

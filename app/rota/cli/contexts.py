@@ -177,3 +177,11 @@ def _as_toml(contexts: Contexts) -> str:
 def _quoted(text: str) -> str:
     # A string of JSON is one of TOML, if only what must be escaped is.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
+
+
+def names_of_contexts() -> list[str]:
+    """Return the names of the contexts, for completion: none if the file cannot be used."""
+    try:
+        return sorted(read_contexts().servers)
+    except CommandFailed:
+        return []

@@ -15,16 +15,19 @@ class ExitCode(IntEnum):
     UNREACHABLE = 3
     NOT_FOUND = 4
     CONFLICT = 5
+    #: What a shell reports of a command that Ctrl-C has ended.
+    INTERRUPTED = 130
 
 
 MEANINGS: Mapping[ExitCode, str] = {
     ExitCode.DONE: "The command did what it was asked to do.",
-    ExitCode.FAILED: "It did, and what it was about has failed: the run of `--wait`, a check of `rota doctor`, a line "
-    "of `rota import`.",
+    ExitCode.FAILED: "It did, and what it was about has failed: the run of `--wait`, a task of `rota apply`, a check "
+    "of `rota doctor`, a line of `rota import`.",
     ExitCode.REFUSED: "Wrong use, or it was refused: a wrong option, a wrong setting, a key without the right.",
     ExitCode.UNREACHABLE: "The service cannot be reached.",
     ExitCode.NOT_FOUND: "There is no such task, run, key, file or context.",
     ExitCode.CONFLICT: "The present state does not allow it: it exists already, or was changed meanwhile.",
+    ExitCode.INTERRUPTED: "Ctrl-C has ended it. A run that was waited for goes on.",
 }
 
 

@@ -1,7 +1,8 @@
 """Looking at a database from beside: also while a service uses it, and whatever schema it has."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -46,6 +47,18 @@ def _unusable(error: DBAPIError, url: URL) -> Unavailable:
     if failures.is_damage(error):
         return Unavailable(failures.damaged(place, reason))
     return Unavailable(f"The database {place} cannot be used: {reason}.")
+
+
+def is_empty(path: Path) -> bool:
+    """Return whether a file is an SQLite database without tables; what is no database is not empty."""
+    try:
+        with closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True)
+        ) as connection:
+            (number,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    except sqlite3.Error:
+        return False
+    return bool(number == 0)
 
 
 def faults_of_file(connection: Connection) -> list[str]:

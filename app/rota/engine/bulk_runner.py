@@ -32,7 +32,7 @@ LONGEST_WRITE = 0.015
 #: How long the writer is left to others after a write, as a multiple of the time that it took; at most in seconds.
 REST = 1.0
 LONGEST_REST = 0.1
-_FAILED = Refusal("internal", "It could not be dealt with; the log of the service says why.")
+_FAILED = Refusal("internal", "It could not be dealt with; the log of the service has the reason.")
 
 
 class BulkRunner(WakeableThread):
@@ -152,7 +152,7 @@ class BulkRunner(WakeableThread):
 
 def _unfit_among(handlers: Sequence[HandlerInfo], value: object) -> Mapping[str, str]:
     found = ((each.name, _faults(each, value)) for each in handlers)
-    return {name: f"{faults[0].pointer}: {faults[0].detail}." for name, faults in found if faults}
+    return {name: faults[0].sentence for name, faults in found if faults}
 
 
 def _faults(handler: HandlerInfo, value: object) -> Sequence[Fault]:

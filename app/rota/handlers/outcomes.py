@@ -110,7 +110,13 @@ def returned(value: Any, draft: AttemptDraft, max_bytes: int) -> HandlerOutcome:
         return Failed(RunError("result.too_large", message))
     writes = draft.writes()
     return Succeeded(
-        result, writes.changes, writes.revision, draft.registrations, draft.next_fire, writes.others
+        result,
+        writes.changes,
+        writes.revision,
+        draft.registrations,
+        draft.next_fire,
+        writes.others,
+        draft.timings,
     )
 
 

@@ -129,11 +129,17 @@ class Receiver:
 
 
 def replayed(record: Record | None, call: Call) -> bytes | None:
-    """Return the outcome of an earlier call that answers this one as well; raises HTTPException for an old attempt."""
+    """Return the outcome of an earlier call that answers this one as well; raises HTTPException for an old attempt.
+
+    The number of an attempt may come from a header, which is not signed: whoever repeats a call with another number
+    gets the outcome that is known, and keeps no later attempt from its own.
+    """
     if record is None:
         return None
-    if call.attempt < record.attempt:
-        raise HTTPException(409, f"attempt {record.attempt} of this run was here before")
+    is_final = record.status != "retry"
     # What was computed from other entries would be refused again.
-    is_same = record.status != "retry" and record.fingerprint == call.fingerprint
-    return record.outcome if is_same or call.attempt == record.attempt else None
+    if call.attempt == record.attempt or (is_final and record.fingerprint == call.fingerprint):
+        return record.outcome
+    if is_final and call.attempt < record.attempt:
+        raise HTTPException(409, f"attempt {record.attempt} of this run was here before")
+    return None

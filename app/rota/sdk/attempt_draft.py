@@ -1,6 +1,7 @@
 """The draft of an attempt: kv writes and registrations, which commit with the run's success or not at all."""
 
 from asyncio import CancelledError
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
@@ -40,6 +41,7 @@ class AttemptDraft:
         "next_fire",
         "others",
         "registrations",
+        "timings",
         "verdict",
     )
 
@@ -49,6 +51,8 @@ class AttemptDraft:
         self.others: dict[str, OtherDraft] = {}
         self.registrations: tuple[TaskRegistration, ...] = ()
         self.next_fire: datetime | None = None
+        #: Of the call of an `http` task: the seconds of its phases.
+        self.timings: Mapping[str, float] | None = None
         #: The outcome of the attempt, if it is already decided, whatever the handler does from here on.
         self.verdict: Conflicted | Failed | Fatal | Cancelled | None = None
         #: Whether a checkpoint is in progress, or was abandoned before its result arrived.

@@ -3,7 +3,7 @@
 import asyncio
 import inspect
 import math
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Mapping
 from dataclasses import field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -107,6 +107,10 @@ class _Base:
     def seconds_left(self, now: float) -> float:
         """Return how many seconds of the task's `timeout` are left at `now`, a time of the monotonic clock."""
         return self._ends_at - now
+
+    def note_timings(self, timings: Mapping[str, float]) -> None:
+        """Keep how long the phases of the call took, in seconds; of the built-in handler that makes one."""
+        self._draft.timings = timings
 
     @property
     def cancelled(self) -> bool:

@@ -42,7 +42,7 @@ class WouldRegister:
 class DryRun(Command[list[WouldRegister]]):
     """Make registrations, and take them back. Raises what they raise.
 
-    `command` makes all of `items`, in their order, and returns what became of each. Of the first `most` that would
+    `command` makes all of `items`, in their order, and returns the result of each. Of the first `most` that would
     change something, the members are compared.
     """
 

@@ -1,6 +1,7 @@
 """JSON documents in columns: errors, progress, lists."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -65,6 +66,21 @@ def load_progress(text: str | None) -> Progress | None:
     try:
         return Progress(**json_text.loads(text))
     except (Invalid, TypeError):
+        return None
+
+
+def dump_timings(timings: Mapping[str, float] | None) -> str | None:
+    """Return the column's text for the phases of a call."""
+    return None if timings is None else json_text.dumps(dict(timings))
+
+
+def load_timings(text: str | None) -> Mapping[str, float] | None:
+    """Return the phases of a column; none, if they cannot be read."""
+    if text is None:
+        return None
+    try:
+        return {str(phase): float(each) for phase, each in json_text.loads(text).items()}
+    except (Invalid, AttributeError, TypeError, ValueError):
         return None
 
 

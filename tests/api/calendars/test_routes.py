@@ -129,7 +129,7 @@ def test_an_unknown_calendar_is_refused_with_the_place_and_a_near_name(
     answer = api.call("POST" if "preview" in path else "PUT", path, json=body)
 
     assert pointers(answer) == ["/schedule/exclude"]
-    assert "did you mean 'closed-days'" in problem(answer, 422, "invalid")["detail"]
+    assert problem(answer, 422, "invalid")["detail"].endswith("; did you mean 'closed-days'?")
 
 
 def test_tasks_with_a_calendar_are_resumed_together(api: Api) -> None:

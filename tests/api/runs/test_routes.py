@@ -45,6 +45,7 @@ def test_a_run_shows_its_outcome(api: Api) -> None:
         "started_at": run["started_at"],
         "finished_at": run["finished_at"],
         "error": None,
+        "timings": None,
     }
     assert run["task_generation"] == task["generation"]
     assert (run["failures"], run["error"], run["reason"]) == (0, None, None)
@@ -523,7 +524,22 @@ def test_a_failed_call_shows_the_response_of_its_target(api: Api) -> None:
     assert run["error"]["response"] == response
     assert [each["error"]["response"] for each in run["attempts"]] == [response]
     assert (run["error"]["phase"], set(run["error"]["timings"])) == (None, _PHASES)
-    assert run["attempts"][0]["error"]["timings"] == run["error"]["timings"]
+    for timings in (run["attempts"][0]["error"]["timings"], run["attempts"][0]["timings"]):
+        assert timings == run["error"]["timings"]
+
+
+def test_a_call_that_succeeds_shows_how_long_its_phases_took(api: Api) -> None:
+    with serving() as site:
+        site.answer(200, b"done", "text/plain")
+        api.task("t", handler="http", target={"url": f"http://127.0.0.1:{site.port}/"})
+        run = api.ended(api.run("t"))
+
+    [called] = run["attempts"]
+    assert (run["status"], called["error"]) == ("succeeded", None)
+    assert set(called["timings"]) == _PHASES
+    api.task("u")
+    [attempt] = api.ended(api.run("u"))["attempts"]
+    assert attempt["timings"] is None
 
 
 def test_a_call_that_was_not_answered_shows_the_phase_in_which_it_failed(api: Api) -> None:

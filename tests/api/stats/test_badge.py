@@ -1,4 +1,4 @@
-"""GET /v1/tasks/{name}/badge.svg: what it says, and who is shown it."""
+"""GET /v1/tasks/{name}/badge.svg: its texts, and who may see it."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -27,7 +27,7 @@ def declare(api: Api, name: str, **members: Any) -> None:
 
 
 def message(svg: str) -> str:
-    """Return what a badge says, by a parser of XML."""
+    """Return the texts of a badge, by a parser of XML."""
     return "".join(ET.fromstring(svg).itertext())
 
 

@@ -16,7 +16,7 @@ def ping(api: Api, name: str, **body: Any) -> None:
 
 
 @on_both
-def test_the_statistics_of_a_task_say_how_its_runs_went(api: Api) -> None:
+def test_the_statistics_of_a_task_count_its_runs(api: Api) -> None:
     api.task("backup", **PINGED)
     ping(api, "backup", duration=2)
     ping(api, "backup", duration=4)

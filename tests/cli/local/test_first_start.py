@@ -1,11 +1,15 @@
 """`rota serve` on nothing makes its file; with `--paused` everything is held before anything can fire."""
 
+import socket
+import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from rota.cli import app
 from rota.cli.local.first_start import PAUSED, hold_everything, is_new_file, make_new_file
 from rota.db.engine import Database
 from rota.db.engines.urls import parse_url
@@ -31,7 +35,9 @@ def test_a_new_file_gets_its_tables_and_is_announced(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     file = tmp_path / "rota.db"
-    file.touch()  # as a first start leaves it that was killed
+    with closing(sqlite3.connect(file)) as connection:  # as a first start leaves it that was killed
+        connection.execute("PRAGMA journal_mode=WAL")
+    assert file.stat().st_size > 0
 
     make_new_file(settings)
     make_new_file(settings)
@@ -76,3 +82,18 @@ def test_everything_is_held_until_the_hold_is_ended(
     with closing(Database(settings.database_url)) as database, database.read() as connection:
         entries = list_entries(connection, AuditFilter(), None, 10)
     assert [entry.action for entry in entries] == ["hold.set"]
+
+
+def test_a_service_that_cannot_listen_makes_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("ROTA_DATABASE_URL", "ROTA_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ended = CliRunner().invoke(app, ["serve", "--paused", "--port", str(port)])
+
+    assert ended.exit_code == 2
+    assert f"Port {port} of 127.0.0.1 is in use" in ended.stderr
+    assert list(tmp_path.iterdir()) == []

@@ -236,6 +236,26 @@ def test_what_is_no_file_of_tasks_is_refused(
     assert words in rota.run("apply", "-f", str(file), code=2).stderr
 
 
+def test_many_tasks_are_compared_together_and_what_is_refused_among_them_is_named(
+    rota: CommandLine, file: Path
+) -> None:
+    tasks: list[dict[str, Any]] = [{"name": f"crowd-{number:02}"} for number in range(25)]
+    tasks[3]["schedule"] = {"type": "after", "tasks": ["crowd-20"]}
+    created = rota.json("apply", "-f", write(file, *tasks))
+    again = rota.json("apply", "-f", str(file))
+    tasks[7]["timeout"] = 60
+    changed = rota.json("apply", "-f", write(file, *tasks))
+    tasks[8]["handler"] = "nobody"
+    refused = rota.json("apply", "-f", write(file, *tasks), code=2)
+    foreign = rota.json("apply", "-f", write(file, *tasks[:8], *tasks[9:], owner="x"), code=5)
+
+    assert (created["created"], again["unchanged"]) == (25, 25)
+    assert (changed["changed"], changed["unchanged"], changed["failed"]) == (1, 24, 0)
+    assert rota.api.read("/v1/tasks/crowd-07")["generation"] == 2
+    assert [each["name"] for each in refused["items"] if each["problem"]] == ["crowd-08"]
+    assert foreign["refused"] == 24
+
+
 def test_a_cycle_of_tasks_is_refused(rota: CommandLine, file: Path) -> None:
     one = {"name": "one", "schedule": {"type": "after", "tasks": ["two"]}}
     two = {"name": "two", "schedule": {"type": "after", "tasks": ["one"]}}

@@ -68,9 +68,7 @@ def test_entries_are_listed_and_deleted_by_key_and_by_prefix(rota: CommandLine) 
     assert "x…" in rota.text("kv", "list", "kv-list")
     rota.run("kv", "delete", "kv-list", "a", "missing", code=4)
     rota.run("kv", "delete", "kv-list", "--prefix", "user:", code=2)
-    assert (
-        rota.text("kv", "delete", "kv-list", "--prefix", "user:", "--yes") == "2 entries deleted.\n"
-    )
+    assert rota.text("kv", "delete", "kv-list", "--prefix", "user:", "--yes") == "Deleted: 2.\n"
     assert rota.run("kv", "list", "kv-list").stderr == "There are no such entries.\n"
     rota.run("kv", "get", "kv-list", "a", code=4)
     rota.run("kv", "get", "nobody", "a", code=4)

@@ -18,7 +18,7 @@ def test_a_hold_is_set_listed_and_ended(rota: CommandLine) -> None:
     shown = rota.text("task", "list", "--tag", "held")
     ended = rota.text("hold", "end", "move")
 
-    assert said.startswith("move (active) holds 1 tasks until 2")
+    assert said.startswith("move (active) holds 1 task until 2")
     assert "tags=held  skip" in listed
     assert "held-a  held" in shown
     assert ended == "The hold move is ended.\n"

@@ -202,7 +202,9 @@ def test_a_task_is_explained_and_counted(rota: CommandLine) -> None:
     rota.api.ended(rota.api.run("explained", input=1))
 
     assert rota.text("explain", "explained").startswith("not_scheduled (manual): ")
-    assert rota.json("explain", "explained", "--at", "2026-01-01")["verdict"] == "not_scheduled"
+    assert (
+        rota.json("explain", "explained", "--at", "2026-01-01")["verdict"] == "before_registration"
+    )
     assert rota.json("stats", "explained")["runs"]["total"] == 1
     assert "success rate        100.0 %\n" in rota.text("stats", "explained", "--window", "1h")
     assert rota.json("stats", "--tag", "nobody")["runs"]["total"] == 0

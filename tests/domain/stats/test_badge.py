@@ -1,4 +1,4 @@
-"""What a badge says, and that nothing in it is markup."""
+"""The texts of badges, without markup in them."""
 
 from dataclasses import replace
 from datetime import datetime, timedelta

@@ -26,7 +26,7 @@ from rota.api.queues import QueueIn
 from rota.api.runs.completions import HeartbeatIn
 from rota.api.secrets.request_models import RotateIn, SecretIn
 from rota.api.tasks.backfills import BackfillIn
-from rota.api.tasks.bulk import BulkIn, BulkPauseIn, BulkResumeIn
+from rota.api.tasks.bulk.models import BulkIn, BulkPauseIn, BulkResumeIn
 from rota.api.tasks.request_models import (
     BatchIn,
     DeclaredTaskIn,

@@ -265,7 +265,7 @@ def test_the_last_ping_of_a_task_that_is_watched_is_not_deleted(world: World) ->
     assert outcomes(execute(world, begin(world, "delete", task=["t"]))) == ["done", "run-in-use"]
 
 
-def test_a_preview_does_nothing_and_says_what_it_would_do(world: World) -> None:
+def test_a_preview_does_nothing_and_shows_what_it_would_do(world: World) -> None:
     ids = failed(world, 2)
     waiting = world.run_now("t")
     bulk = begin(world, "rerun", confirmed=False, task=["t"])

@@ -171,7 +171,7 @@ def test_holds_are_read_again_when_one_has_changed_and_only_then(world: World) -
     read = world.read(holds_that_matter)
     assert world.read(holds_that_matter) is read
 
-    end(world, "b")  # the newest one stays as it is: the number tells
+    end(world, "b")  # the newest one stays as it is: the number differs
     (a,) = world.read(holds_that_matter).all
     put(world, "a", reason="changed")  # in the same millisecond
 

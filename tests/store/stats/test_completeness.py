@@ -168,7 +168,7 @@ def unfinished(world: World) -> list[Run]:
 
 
 def fate(world: World, runs: list[Run], at: datetime) -> tuple[str, str]:
-    """Return what became of a fire time: the only row that has it says so; without one it waits."""
+    """Return the outcome of a fire time, by the only row that has it; without one it waits."""
     rows = [
         run for run in runs if run.scheduled_for <= at <= (run.scheduled_until or run.scheduled_for)
     ]
@@ -228,7 +228,7 @@ _SHORT = settings(
     windows=[(40, 60), (200, 100)],
 )
 @_SHORT
-def test_completeness_is_the_count_of_what_became_of_each_fire_time(
+def test_completeness_is_the_count_of_the_outcomes_of_the_fire_times(
     world: World, which: int, policy: int, steps: list[str], windows: list[tuple[int, int]]
 ) -> None:
     live(world, which, policy, steps, windows)
@@ -247,7 +247,7 @@ def test_completeness_is_that_count_over_many_histories(
 def live(
     world: World, which: int, policy: int, steps: list[str], windows: list[tuple[int, int]]
 ) -> None:
-    """Let a task have a history, and count what became of its fire times in each window."""
+    """Let a task have a history, and count the outcomes of its fire times in each window."""
     schedule, naive = SCHEDULES[which]
     world.clock.set(NOON)
     world.register(schedule=schedule, retry={"max_attempts": 1}, **POLICIES[policy])

@@ -139,7 +139,7 @@ def test_what_the_schedule_leaves_out_does_not_make_it_incomplete(world: World) 
     assert (found.due, found.skipped, found.ratio) == (5, {"excluded": 2}, 1)
 
 
-def test_what_was_removed_is_said_and_what_is_older_than_the_window_is_not(world: World) -> None:
+def test_removed_runs_are_reported_unless_they_are_older_than_the_window(world: World) -> None:
     world.register()
     for _ in range(3):
         world.clock.advance(MINUTE)
@@ -169,7 +169,7 @@ def test_a_span_that_was_removed_counts_with_its_end(world: World) -> None:
     assert report(world).complete_since == span.scheduled_until + TICK
 
 
-def test_a_span_over_the_edge_with_another_schedule_is_estimated_and_said_to_be(
+def test_a_span_over_the_edge_with_another_schedule_is_reported_as_estimated(
     world: World,
 ) -> None:
     world.register(schedule=HOURLY)
@@ -198,7 +198,7 @@ def test_a_long_pause_of_a_rule_with_many_fire_times_is_counted_by_arithmetic(wo
 
 
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
-def test_a_rule_that_is_too_costly_to_count_is_not_said_to_be_exact(world: World) -> None:
+def test_a_rule_that_is_too_costly_to_count_is_not_reported_as_exact(world: World) -> None:
     world.register(schedule={"type": "cron", "expression": "* * * * * *"})
     world.pause()
     world.clock.advance(10 * DAY)
@@ -308,7 +308,7 @@ def test_the_runs_of_all_tasks_are_counted_by_what_differs_as_by_reading_all(
     assert alike(found) == alike(world.read(tallies, everything))
 
 
-def test_of_very_many_runs_a_sample_is_read_and_said_to_be_one(
+def test_of_very_many_runs_a_sample_is_read_and_reported_as_one(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.register(schedule=MANUAL)

@@ -94,13 +94,14 @@ def test_the_palette_leads_to_tasks_pages_and_actions(page: Page, api: Api) -> N
     field.press("Enter")
     expect(page.get_by_role("heading", level=1, name="nightly")).to_be_visible()
 
+    page.wait_for_load_state()
     page.keyboard.press("Control+k")
     page.get_by_role("combobox", name="A page").fill("pause")
     expect(options.first).to_have_text("Pause On this page")
     page.get_by_role("combobox", name="A page").press("Enter")
     expect(page.get_by_text("nothing fires until it is resumed")).to_be_visible()
     assert api.read("/v1/tasks/nightly")["status"] == "paused"
-    page.get_by_role("button", name="Search").click()
+    page.get_by_role("button", name="Search").click()  # it is there when its script is
     page.get_by_role("combobox", name="A page").fill("hold")
     page.get_by_role("combobox", name="A page").press("Enter")
     expect(page.get_by_role("heading", level=1, name="Holds")).to_be_visible()

@@ -26,7 +26,9 @@ PATHS = (
 def _filled(api: Api) -> None:
     api.task("nightly", schedule=YEARLY, tags=["billing"])
     api.put("/v1/calendars/closed", json={"dates": ["2031-12-24"]})
-    api.put("/v1/secrets/crm", json={"value": "s3cr3t", "origins": ["https://crm.example.com"]})
+    api.put(
+        "/v1/secrets/crm", json={"value": "a-long-value", "origins": ["https://crm.example.com"]}
+    )
     api.task("broken", handler="fail", retry={"max_attempts": 1})
     api.ended(api.run("broken"))
 

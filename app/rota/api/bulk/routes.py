@@ -43,7 +43,7 @@ routes: APIRouter = router("/v1/bulk", "bulk")
 
 
 class ItemFilter(StrEnum):
-    """What has become of a run."""
+    """The result of a run."""
 
     PENDING = "pending"
     DONE = "done"
@@ -67,7 +67,7 @@ def list_all(
 
 @routes.get("/{id}", response_model=BulkRunsOut, responses=describe(404))
 def read(services: Served, caller: ReadsRuns, id: GivenId) -> Response:
-    """Read a bulk operation: how far it is, and what has become of how many runs."""
+    """Read a bulk operation: how far it is, and how many runs have had which result."""
     with services.database.read() as connection:
         found = find_bulk(connection, id, caller.tasks)
         return send(reply(200, show_bulk(found, results(connection, found))))

@@ -45,7 +45,7 @@ class ResultsOut(TypedDict):
 
 
 class BulkItemOut(TypedDict):
-    """What has become of one run."""
+    """The result of one run."""
 
     run: Annotated[str, Field(description="The run; it may be gone.", examples=[_RUN])]
     task: Annotated[

@@ -125,8 +125,8 @@ class HoldIn(RequestModel):
     )
     fire_times: HeldFireTimes = Field(
         HeldFireTimes.SKIP,
-        description="What becomes of the fire times within it: `skip`: skipped runs with the reason `held`; "
-        "`catch_up`: once it has ended they were missed, and the `misfire_policy` of the task says which of them run.",
+        description="How the fire times within it are treated: `skip`: skipped runs with the reason `held`; "
+        "`catch_up`: once it has ended they were missed, and the `misfire_policy` of each task decides which run.",
         examples=["skip"],
     )
 

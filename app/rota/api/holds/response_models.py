@@ -78,7 +78,7 @@ class HoldOut(_SpanOut):
     reason: Annotated[str | None, Field(description="Why.", examples=["the database moves"])]
     fire_times: Annotated[
         HeldFireTimes,
-        Field(description="What becomes of the fire times within it.", examples=["catch_up"]),
+        Field(description="How the fire times within it are treated.", examples=["catch_up"]),
     ]
     status: Annotated[HoldStatus, Field(description="Whether it lasts.", examples=["active"])]
     tasks: Annotated[

@@ -59,9 +59,7 @@ class HandlerDirectory:
             else await _faults(known.validator, value, schedule)
         )
         if faults:
-            raise Invalid(
-                f"{faults[0].pointer}: {faults[0].detail}.", *faults, slug="invalid-input"
-            )
+            raise Invalid(faults[0].sentence, *faults, slug="invalid-input")
         return known.info
 
     async def fault(self, name: str) -> Fault | None:

@@ -13,7 +13,7 @@ from rota.domain.primitives.json_text import printable
 from rota.domain.validation.faults import Faults, faults_in, faults_of
 from rota.domain.validation.locations import Place, Schema
 from rota.domain.validation.messages import nearest, word
-from rota.errors import Fault, Invalid
+from rota.errors import Fault, Invalid, sentence
 
 Errors = Iterable[Mapping[str, Any]]
 M = TypeVar("M", bound=BaseModel)
@@ -90,8 +90,7 @@ def refusal(faults: Sequence[Fault], slug: str = "invalid", omitted: int = 0) ->
     """Return the error for a request with these faults, and `omitted` more; its detail is the first fault."""
     first = faults[0]
     place = printable(first.parameter or first.pointer or "The body", _MOST_PLACE)
-    stop = "" if first.detail.endswith("?") else "."
-    return Invalid(f"{place}: {first.detail}{stop}", *faults, slug=slug, omitted=omitted)
+    return Invalid(sentence(f"{place}: {first.detail}"), *faults, slug=slug, omitted=omitted)
 
 
 def validated(model: type[M], body: Any) -> M:

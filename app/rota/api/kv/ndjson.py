@@ -18,7 +18,7 @@ from rota.domain.primitives.instants import Instant, format_instant
 from rota.domain.primitives.names import VERSION_KEY
 from rota.domain.primitives.stored_json import put_stored, render
 from rota.domain.validation.faults import faults_in
-from rota.errors import AppError, Conflict, Fault, Invalid
+from rota.errors import AppError, Conflict, Fault, Invalid, sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _parse(line: bytes) -> LineIn:
         faults = faults_in(error, given, schema, LineIn.model_validate)
         first = faults[0]
         place = f"{first.pointer}: " if first.pointer else ""
-        raise Invalid(f"{place}{first.detail}.", *faults, omitted=faults.omitted) from None
+        raise Invalid(sentence(f"{place}{first.detail}"), *faults, omitted=faults.omitted) from None
 
 
 def _decoded(value: Any) -> bytes:
@@ -172,7 +172,7 @@ def _pointing(pointer: str) -> Iterator[None]:
 
 
 def _at(pointer: str, detail: str) -> Invalid:
-    return Invalid(f"{pointer}: {detail}.", Fault(pointer, detail))
+    return Invalid(sentence(f"{pointer}: {detail}"), Fault(pointer, detail))
 
 
 def _in_line(number: int, error: AppError) -> AppError:

@@ -15,6 +15,9 @@ from rota.domain.runs.status import RunStatus, Trigger
 _RUN = "018bcfe5-6800-7000-8000-000000000001"
 
 
+_PHASES = {"dns": 0.0041, "connect": 0.012, "tls": 0.031, "write": 0.0002, "wait": 1.2}
+
+
 class ErrorResponseOut(TypedDict):
     """The response of a target to a call that failed."""
 
@@ -66,9 +69,7 @@ class ErrorOut(TypedDict):
         Mapping[str, float] | None,
         Field(
             description="Of an `http` task: the seconds that each phase of the call took.",
-            examples=[
-                {"dns": 0.0041, "connect": 0.012, "tls": 0.031, "write": 0.0002, "wait": 1.2}
-            ],
+            examples=[_PHASES],
         ),
     ]
 
@@ -89,6 +90,13 @@ class AttemptOut(TypedDict):
     started_at: InstantText
     finished_at: InstantText | None
     error: ErrorOut | None
+    timings: Annotated[
+        Mapping[str, float] | None,
+        Field(
+            description="Of an `http` task: the seconds that each phase of the call took, whether it succeeded or not.",
+            examples=[_PHASES],
+        ),
+    ]
 
 
 class RunSummaryOut(TypedDict):

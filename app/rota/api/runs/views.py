@@ -129,6 +129,7 @@ def show_attempt(attempt: Attempt) -> AttemptOut:
         "started_at": format_instant(attempt.started_at),
         "finished_at": show_instant(attempt.finished_at),
         "error": _error(attempt.error),
+        "timings": attempt.timings or (attempt.error.timings if attempt.error else None),
     }
 
 

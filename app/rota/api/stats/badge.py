@@ -1,4 +1,4 @@
-"""Badges of tasks: a picture for pages of others, without a key if the task says so."""
+"""Badges of tasks: a picture for pages of others, without a key if the task makes it public."""
 
 from typing import Annotated
 

@@ -69,7 +69,7 @@ class NotRunOut(TypedDict):
 
 
 class PendingOut(TypedDict):
-    """Fire times that have come, and of which it is not known yet what becomes of them."""
+    """Fire times that have come, and are not decided yet."""
 
     total: Annotated[int, Field(examples=[0])]
     by_cause: Annotated[
@@ -83,7 +83,7 @@ class PendingOut(TypedDict):
 
 
 class CompletenessOut(TypedDict):
-    """What became of the fire times of the schedule that lie in the window: each is counted once.
+    """The fire times of the schedule that lie in the window, by their outcome: each is counted once.
 
     Runs by hand, reruns, backfills, pings, notifications and those that follow other tasks are no fire times.
     """

@@ -32,7 +32,7 @@ Filter = Annotated[list[str] | None, Query()]
 
 @of_task.get("/{name}/stats", response_model=TaskStatsOut, responses=describe(404))
 async def task_stats(services: Served, _caller: ReadsRuns, name: Name, asked: AskedFor) -> Response:
-    """Return how the runs of a task went in a window, and what became of each fire time in it."""
+    """Return how the runs of a task went in a window, and the outcome of each fire time in it."""
     return send(reply(200, await services.computing.run(_of_task, services, name, asked)))
 
 

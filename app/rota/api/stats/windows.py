@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Query
 from pydantic_core import PydanticCustomError
@@ -12,6 +12,7 @@ from rota.api.http.validation import invalid_parameter
 from rota.domain.primitives.durations import parse_duration
 from rota.domain.stats.window import Window
 from rota.domain.tasks.definition import Task
+from rota.errors import Invalid
 
 DEFAULT = "24h"
 LONGEST = timedelta(days=366)
@@ -25,22 +26,23 @@ _Length = Annotated[
         examples=["7d"],
     ),
 ]
+
+
+def _time(alias: str, meaning: str, example: str) -> Any:
+    """Return the query parameter for a time of the window."""
+    return Query(alias=alias, max_length=64, description=f"{meaning} {_TIME}.", examples=[example])
+
+
 _Begin = Annotated[
     str | None,
-    Query(
-        alias="from",
-        max_length=64,
-        description=f"In place of `window`: the first time that is in it. {_TIME}.",
-        examples=["2026-11-01T00:00:00Z"],
-    ),
+    _time("from", "In place of `window`: the first time that is in it.", "2026-11-01T00:00:00Z"),
 ]
 _End = Annotated[
     str | None,
-    Query(
-        alias="to",
-        max_length=64,
-        description=f"The first time after it; of a date, its whole day is in it. Now by default. {_TIME}.",
-        examples=["2026-11-08T00:00:00Z"],
+    _time(
+        "to",
+        "The first time after it; of a date, its whole day is in it. Now by default.",
+        "2026-11-08T00:00:00Z",
     ),
 ]
 
@@ -65,17 +67,15 @@ class AskedWindow:
         """
         begin, end = time_of("from", self.begin, of), time_of("to", self.end, of)
         if begin is not None and self.length is not None:
-            raise invalid_parameter("window", "give either window or from, not both", "invalid")
+            raise _wrong("window", "give either window or from, not both")
         ends_at = now if end is None else min(end.end, now)
         begins_at = ends_at - _length(self.length) if begin is None else begin.start
         if begins_at >= ends_at:
-            raise invalid_parameter(
-                "from",
-                "the window ends before it begins: give a `from` before `to` and now",
-                "invalid",
+            raise _wrong(
+                "from", "the window ends before it begins: give a `from` before `to` and now"
             )
         if ends_at - begins_at > LONGEST:
-            raise invalid_parameter("from", "a window has at most 366 days", "invalid")
+            raise _wrong("from", "a window has at most 366 days")
         return Window(begins_at, ends_at)
 
 
@@ -92,7 +92,11 @@ def _length(given: str | None) -> timedelta:
     try:
         length = parse_duration(given or DEFAULT)
     except PydanticCustomError as error:
-        raise invalid_parameter("window", error.message(), "invalid") from None
+        raise _wrong("window", error.message()) from None
     if not timedelta() < length <= LONGEST:
-        raise invalid_parameter("window", "a window has between 1 ms and 366 days", "invalid")
+        raise _wrong("window", "a window has between 1 ms and 366 days")
     return length
+
+
+def _wrong(parameter: str, detail: str) -> Invalid:
+    return invalid_parameter(parameter, detail, "invalid")

@@ -29,7 +29,7 @@ from rota.domain.schedules.fire_times import first_fire
 from rota.domain.step_budget import AT_ONCE, FOR_A_REGISTRATION, for_a_batch, limited_to
 from rota.domain.tasks.definition import OnConflict, TaskDefinition
 from rota.domain.tasks.seeds import to_operations
-from rota.errors import Fault, Invalid, NotFound, TooCostly
+from rota.errors import Fault, Invalid, NotFound, TooCostly, sentence
 from rota.store.handlers import HandlerInfo
 from rota.store.sealing.secret_inputs import open_input_of
 from rota.store.task_rows import find_task
@@ -203,7 +203,9 @@ async def _check_kept(services: Services, body: TaskIn, kept: Any) -> HandlerInf
         if error.slug != "invalid-input":
             raise
         detail = "the stored secret input does not fit the handler; give another one"
-        raise Invalid(f"/input: {detail}.", Fault("/input", detail), slug=error.slug) from None
+        raise Invalid(
+            sentence(f"/input: {detail}"), Fault("/input", detail), slug=error.slug
+        ) from None
 
 
 def _present_input(database: ClientReads, name: str) -> str | None:
@@ -231,5 +233,6 @@ def _with_secrets(database: ClientReads, name: str, target: Target) -> Target:
         header = str(error.args[0])
         detail = f"{REDACTED!r} refers to a value that is stored for this server, but none is; give the value"
         raise Invalid(
-            f"/target/headers/{header}: {detail}.", Fault(f"/target/headers/{header}", detail)
+            sentence(f"/target/headers/{header}: {detail}"),
+            Fault(f"/target/headers/{header}", detail),
         ) from None

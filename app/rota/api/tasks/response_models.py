@@ -25,11 +25,18 @@ class LastRunOut(TypedDict):
     finished_at: InstantText | None
 
 
+# With titles: else the documentation page calls both of them "object".
+_AsStored = (
+    Annotated[Schedule, Field(title="Schedule")]
+    | Annotated[Unreadable, Field(title="Schedule that this version cannot read")]
+)
+
+
 # Models, and no typed dicts, since the definition is one: a test compares their members with those of `show_task`.
 class TaskOut(TaskDefinition):
     """A task in its present state."""
 
-    schedule: Schedule | Unreadable  # type: ignore[assignment]  # stored by another version, it may be unreadable
+    schedule: _AsStored  # type: ignore[assignment]  # stored by another version, it may be unreadable
     unreadable: list[str] = Field(
         [],
         description="`input`, where it is null because the stored value was changed outside Rota.",

@@ -12,6 +12,7 @@ from rota.db import migrations
 from rota.db.engine import Database
 from rota.db.engines.sqlite_file import exists
 from rota.db.engines.urls import parse_url
+from rota.db.inspection import is_empty
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.audit.author import Author
 from rota.domain.holds.model import HeldFireTimes, HoldSelector
@@ -40,11 +41,10 @@ def make_new_file(settings: Settings) -> None:
 
 
 def is_new_file(url: URL) -> bool:
-    """Return whether the database is an SQLite file that is not there, or that a first start has left empty."""
+    """Return whether the database is an SQLite file that is not there, or that a first start left without tables."""
     if url.get_backend_name() != "sqlite" or not exists(url):
         return not exists(url)
-    path = Path(str(url.database).removeprefix("file:"))
-    return path.is_file() and path.stat().st_size == 0
+    return is_empty(Path(str(url.database).removeprefix("file:")))
 
 
 def hold_everything(settings: Settings) -> None:

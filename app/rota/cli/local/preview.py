@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import typer
 
 from rota.cli.exits import CommandFailed
-from rota.cli.local.schedules import document_of, schedule_of
+from rota.cli.local.schedules import typed_schedule
 from rota.cli.output import Json, note, print_json, print_table
 from rota.clock import SystemClock
 from rota.domain.lint.rules import left_out, lint
@@ -46,7 +46,7 @@ def preview(
     as_json: Json = False,
 ) -> None:
     """Show when a schedule would fire, in words and as times. Needs no service."""
-    planned = schedule_of(document_of(schedule, timezone))
+    planned = typed_schedule(schedule, timezone)
     _refuse_calendars(planned)
     anchor = Anchor(_instant(begin), name)
     try:

@@ -34,6 +34,17 @@ def _json(text: str) -> dict[str, Any]:
         raise CommandFailed(f"The schedule is not JSON: {error}.") from None
 
 
+def typed_schedule(text: str, timezone: str | None) -> Planned:
+    """Return the schedule that was typed; raises CommandFailed, in words of what was typed."""
+    try:
+        return schedule_of(document_of(text, timezone))
+    except CommandFailed as error:
+        if text.lstrip().startswith("{"):
+            raise
+        sentence = error.sentence.replace("/timezone: ", "--tz: ")
+        raise CommandFailed(sentence.removeprefix("/expression: ")) from None
+
+
 def _with_zone(document: dict[str, Any], timezone: str | None) -> dict[str, Any]:
     return document if timezone is None else {**document, "timezone": timezone}
 

@@ -5,8 +5,7 @@ from contextlib import contextmanager
 
 import typer
 
-#: What a shell reports of a command that was interrupted.
-INTERRUPTED = 130
+from rota.cli.exits import ExitCode
 
 
 @contextmanager
@@ -15,4 +14,4 @@ def until_interrupted() -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None

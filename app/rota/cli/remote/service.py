@@ -106,14 +106,8 @@ class Service:
         self, task: str, body: Mapping[str, Any], before: Sequence[Mapping[str, Any]]
     ) -> tuple[Any, str | None]:
         """Return the same for a task that names others, which are created with it."""
-        items = [*before, body]
         try:
-            answer = self.call(
-                "POST",
-                at("tasks", "batch"),
-                query={"dry_run": True},
-                body={"items": items, "on_conflict": "update"},
-            )
+            answer = self.dry_run_all([*before, body])
         except ProblemError as error:
             # The others were accepted by themselves: what is wrong is in the last one.
             raise CommandFailed(
@@ -124,8 +118,18 @@ class Service:
             raise CommandFailed(
                 f"{task} comes after more tasks than can be compared: apply those first."
             )
-        present = None if found["result"] == "created" else self.get(at("tasks", task))
-        return found, None if present is None else etag_of(present)
+        return found, self.etag_of_changed(task, found)
+
+    def dry_run_all(self, bodies: Sequence[Mapping[str, Any]]) -> Any:
+        """Return what declaring tasks together would do."""
+        body = {"items": [*bodies], "on_conflict": "update"}
+        return self.call("POST", at("tasks", "batch"), query={"dry_run": True}, body=body)
+
+    def etag_of_changed(self, task: str, answer: Mapping[str, Any]) -> str | None:
+        """Return the ETag of a task that a dry run would change; None if it would be created, or not be changed."""
+        if answer["result"] in {"created", "unchanged"}:
+            return None
+        return etag_of(self.get(at("tasks", task)))
 
     def declare(self, task: str, body: Mapping[str, Any], etag: str | None) -> Any:
         """Declare a task, if it is the version of `etag`; for None, if it does not exist yet."""

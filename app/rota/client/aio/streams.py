@@ -1,7 +1,6 @@
 """Streams of server-sent events that continue after a break."""
 
 import logging
-import math
 from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from contextlib import aclosing
@@ -48,6 +47,7 @@ class AsyncEventSource:
         self._first_tries = first_tries
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
         self.position = after
+        self.has_begun = False
 
     async def moments(self) -> AsyncGenerator[ServerSentEvent | None, None]:
         """Yield events, and None whenever something may have been missed, or nothing has happened for a while."""
@@ -60,7 +60,8 @@ class AsyncEventSource:
                         failures = failures if event is None else 0
                         yield event
             except (Unreachable, ProblemError) as error:
-                if failures + 1 >= self._first_tries or not _passes(error):
+                has_failed = not self.has_begun and failures + 1 >= self._first_tries
+                if has_failed or not _passes(error):
                     raise
                 log.info("the stream of %s is broken: %s", self._path, error)
                 wait = getattr(error, "retry_after", None) or 0.0
@@ -74,7 +75,7 @@ class AsyncEventSource:
             headers["Last-Event-ID"] = self.position
         stream = self._transport.stream(self._path, self._parameters, headers, self._silence())
         async with stream as chunks:
-            self._first_tries = math.inf
+            self.has_begun = True
             decoder = SseDecoder()
             async for chunk in chunks:
                 events = [event for event in decoder.feed(chunk) if self._is_new(event)]
@@ -94,7 +95,7 @@ class AsyncEventSource:
 
 
 class AsyncStream(Generic[T]):
-    """An iterator that never ends by itself; `close` it, or use it in a `with`."""
+    """An iterator over events. In a `with` it has begun when the block begins; without one, at the first item."""
 
     def __init__(
         self,
@@ -109,7 +110,9 @@ class AsyncStream(Generic[T]):
         self._made = made
         self._end = end
         self._last = last
-        self._items = self._iterate()
+        self._moments = source.moments()
+        self._first: deque[ServerSentEvent | None] = deque()
+        self._has_ended = False
 
     @property
     def position(self) -> str | None:
@@ -120,13 +123,25 @@ class AsyncStream(Generic[T]):
         return self
 
     async def __anext__(self) -> T:
-        return await self._items.__anext__()
+        while not self._has_ended:
+            event = self._first.popleft() if self._first else await anext(self._moments)
+            if event is None:
+                continue
+            self._has_ended = event.type in {self._end, self._last}
+            if event.type != self._end:
+                return self._made(event)
+        await self.close()
+        raise StopAsyncIteration
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._items.aclose()
+        self._has_ended = True
+        await self._moments.aclose()
 
     async def __aenter__(self) -> Self:
+        # What happens from now on is heard, also before the first item is asked for.
+        while not self._source.has_begun:
+            self._first.append(await anext(self._moments))
         return self
 
     async def __aexit__(
@@ -136,17 +151,6 @@ class AsyncStream(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
-
-    async def _iterate(self) -> AsyncGenerator[T, None]:
-        async with aclosing(self._source.moments()) as moments:
-            async for event in moments:
-                if event is None:
-                    continue
-                if event.type == self._end:
-                    return
-                yield self._made(event)
-                if event.type == self._last:
-                    return
 
 
 def _passes(error: Unreachable | ProblemError) -> bool:

@@ -3,7 +3,6 @@
 # Made by `python -m tests.client.sync_half` from the file of this name in `aio/`: edit that.
 
 import logging
-import math
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing
@@ -50,6 +49,7 @@ class EventSource:
         self._first_tries = first_tries
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
         self.position = after
+        self.has_begun = False
 
     def moments(self) -> Generator[ServerSentEvent | None, None, None]:
         """Yield events, and None whenever something may have been missed, or nothing has happened for a while."""
@@ -62,7 +62,8 @@ class EventSource:
                         failures = failures if event is None else 0
                         yield event
             except (Unreachable, ProblemError) as error:
-                if failures + 1 >= self._first_tries or not _passes(error):
+                has_failed = not self.has_begun and failures + 1 >= self._first_tries
+                if has_failed or not _passes(error):
                     raise
                 log.info("the stream of %s is broken: %s", self._path, error)
                 wait = getattr(error, "retry_after", None) or 0.0
@@ -76,7 +77,7 @@ class EventSource:
             headers["Last-Event-ID"] = self.position
         stream = self._transport.stream(self._path, self._parameters, headers, self._silence())
         with stream as chunks:
-            self._first_tries = math.inf
+            self.has_begun = True
             decoder = SseDecoder()
             for chunk in chunks:
                 events = [event for event in decoder.feed(chunk) if self._is_new(event)]
@@ -95,7 +96,7 @@ class EventSource:
 
 
 class Stream(Generic[T]):
-    """An iterator that never ends by itself; `close` it, or use it in a `with`."""
+    """An iterator over events. In a `with` it has begun when the block begins; without one, at the first item."""
 
     def __init__(
         self,
@@ -110,7 +111,9 @@ class Stream(Generic[T]):
         self._made = made
         self._end = end
         self._last = last
-        self._items = self._iterate()
+        self._moments = source.moments()
+        self._first: deque[ServerSentEvent | None] = deque()
+        self._has_ended = False
 
     @property
     def position(self) -> str | None:
@@ -121,13 +124,25 @@ class Stream(Generic[T]):
         return self
 
     def __next__(self) -> T:
-        return self._items.__next__()
+        while not self._has_ended:
+            event = self._first.popleft() if self._first else next(self._moments)
+            if event is None:
+                continue
+            self._has_ended = event.type in {self._end, self._last}
+            if event.type != self._end:
+                return self._made(event)
+        self.close()
+        raise StopIteration
 
     def close(self) -> None:
         """Close the connection."""
-        self._items.close()
+        self._has_ended = True
+        self._moments.close()
 
     def __enter__(self) -> Self:
+        # What happens from now on is heard, also before the first item is asked for.
+        while not self._source.has_begun:
+            self._first.append(next(self._moments))
         return self
 
     def __exit__(
@@ -137,17 +152,6 @@ class Stream(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-    def _iterate(self) -> Generator[T, None, None]:
-        with closing(self._source.moments()) as moments:
-            for event in moments:
-                if event is None:
-                    continue
-                if event.type == self._end:
-                    return
-                yield self._made(event)
-                if event.type == self._last:
-                    return
 
 
 def _passes(error: Unreachable | ProblemError) -> bool:

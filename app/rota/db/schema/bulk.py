@@ -1,4 +1,4 @@
-"""Bulk operations on runs, the runs that they selected, and what has become of each."""
+"""Bulk operations on runs, the runs that they selected, and the result of each."""
 
 from datetime import datetime
 
@@ -86,7 +86,7 @@ class BulkSelectionRow(Row, table=True):
 
 
 class BulkItemRow(Row, table=True):
-    """What has become of one run of a bulk operation; written in the commit of what was done to the run."""
+    """The result of one run of a bulk operation; written in the commit of what was done to the run."""
 
     __tablename__ = "bulk_item"
     __table_args__ = (

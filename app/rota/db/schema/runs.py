@@ -184,6 +184,8 @@ class RunRow(Row, table=True):
     #: The `type` in `error`, at most 128 characters of it: what lists are filtered by.
     error_type: str | None = Field(None, sa_type=name_type())
     progress: str | None = Field(None, sa_type=Text)
+    #: Of a call that succeeded: the seconds of its phases; those of a failed one are in its error.
+    timings: str | None = Field(None, sa_type=Text)
     attempt: int = 0
     outcome: str | None = Field(None, sa_type=String(16))
     failures: int = 0

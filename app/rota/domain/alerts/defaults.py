@@ -18,7 +18,7 @@ from rota.domain.primitives import json_text
 from rota.domain.schedules.definitions import After, AnyOf, Manual, Once, Schedule
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
-from rota.errors import Invalid
+from rota.errors import Invalid, sentence
 
 Rule = FailureRule | SuccessRule | SkippedRule | LateRule
 FailureKind = Literal[
@@ -182,6 +182,6 @@ def _read(variable: str, text: str, kind: type[_R]) -> _R | None:
         fault = error.errors(include_url=False)[0]
         place = ".".join(map(str, fault["loc"]))
         detail = word([fault], Place(""))
-        raise Invalid(f"{variable}: {f'{place}: ' if place else ''}{detail}.") from None
+        raise Invalid(sentence(f"{variable}: {f'{place}: ' if place else ''}{detail}")) from None
     except Invalid as error:
         raise Invalid(f"{variable} is not JSON such as {example}: {error.detail}") from None

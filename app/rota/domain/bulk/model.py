@@ -24,7 +24,7 @@ class BulkVerb(StrEnum):
 
 
 class BulkStatus(StrEnum):
-    """What has become of a bulk operation."""
+    """The state of a bulk operation."""
 
     PREVIEWED = "previewed"  # nothing is done before it is confirmed
     RUNNING = "running"
@@ -33,7 +33,7 @@ class BulkStatus(StrEnum):
 
 
 class ItemResult(StrEnum):
-    """What has become of one run of a bulk operation."""
+    """The result of one run of a bulk operation."""
 
     DONE = "done"
     CHANGED = "changed"  # it is not any more what was selected, so it was left alone
@@ -118,7 +118,7 @@ class Bulk:
 
 
 class Item(NamedTuple):
-    """What has become of the run at a position of a bulk operation; `result` None: nothing yet."""
+    """The result of the run at a position of a bulk operation; `result` None: there is none yet."""
 
     position: int
     run_id: Id
@@ -133,7 +133,7 @@ class Item(NamedTuple):
 def refusal(
     verb: BulkVerb, run_id: Id, status: RunStatus, task: str, task_status: str
 ) -> Refusal | None:
-    """Return why a run in this status does not take a verb; None if it does, as far as its status says."""
+    """Return why a run in this status does not take a verb; None if it does, judged by its status."""
     match verb:
         case BulkVerb.RERUN if not status.final:
             detail = f"Run {run_id} is {status}; only a finished run can be run again."

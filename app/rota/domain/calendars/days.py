@@ -21,7 +21,7 @@ def listed(dates: Iterable[date]) -> DaySpans:
 
 
 class DayRule(Protocol):
-    """What says which days a calendar has."""
+    """A set of days of a calendar."""
 
     def end(self, day: date) -> date | None:
         """Return a later day that follows `day` and days of the calendar only; None: `day` is none of them."""

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from rota.domain.calendars.extra import INSTALL, check_installed, is_installed
 from rota.domain.validation.messages import nearest
-from rota.errors import Fault, Invalid, Unplannable
+from rota.errors import Fault, Invalid, Unplannable, sentence
 
 #: Years in which there are holidays: before and after them the rules are guesses.
 FIRST_YEAR, LAST_YEAR = 1970, 2100
@@ -95,4 +95,4 @@ def _numbers(release: str) -> tuple[int, ...]:
 
 
 def _unknown(pointer: str, detail: str) -> Invalid:
-    return Invalid(f"{pointer}: {detail}.", Fault(pointer, detail))
+    return Invalid(sentence(f"{pointer}: {detail}"), Fault(pointer, detail))

@@ -1,7 +1,7 @@
 """Recurrence rules of iCalendar (RFC 5545, 3.3.10), by days.
 
 Only days matter here, so a rule is a walk over days whose steps are counted: what it costs does not depend on how often
-it says that something happens. Rules that repeat within a day are refused.
+something happens by it. Rules that repeat within a day are refused.
 """
 
 from calendar import monthrange

@@ -22,7 +22,7 @@ class SourceKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """What a client declared: dates, a text, or a region; one of them, as `kind` says."""
+    """What a client declared: dates, a text, or a region; one of them, by `kind`."""
 
     kind: SourceKind
     dates: tuple[date, ...] = ()
@@ -33,7 +33,7 @@ class Source:
 
     @property
     def rule(self) -> DayRule:
-        """What says which days these are."""
+        """The days of it."""
         return (
             HolidayDays(self.region) if self.kind is SourceKind.HOLIDAYS else ListedDays(self.spans)
         )

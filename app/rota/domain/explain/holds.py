@@ -1,4 +1,4 @@
-"""What explanations say of holds: which one, why, until when, and what becomes of the fire times within it."""
+"""Holds in explanations: which one, why, until when, and how the fire times within it are treated."""
 
 from datetime import datetime
 from typing import assert_never
@@ -49,7 +49,7 @@ def until(hold: Hold) -> str:
 
 
 def of_held_task(facts: Facts) -> Explanation | None:
-    """Return that a task does not fire since it is held, and what becomes of its fire times, if it is."""
+    """Return that a task does not fire since it is held, and how its fire times are treated, if it is."""
     hold = hold_at(facts, facts.now)
     if hold is None or isinstance(facts.task.definition.schedule, Manual):
         return None
@@ -61,7 +61,7 @@ def of_held_task(facts: Facts) -> Explanation | None:
 
 
 def of_held_time(facts: Facts, at: datetime, fire_at: datetime) -> Explanation | None:
-    """Return what becomes of a fire time without a run that lies within a hold, if it does."""
+    """Return the treatment of a fire time without a run that lies within a hold, if it does."""
     hold = deciding(facts, fire_at)
     if hold is None:
         return None

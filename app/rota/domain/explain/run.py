@@ -4,23 +4,21 @@ from datetime import datetime
 from typing import Literal, assert_never
 
 from rota.domain.explain.attempts import attempts_before
-from rota.domain.explain.holds import holding, named, until, why_skipped
+from rota.domain.explain.holds import holding, named, until
 from rota.domain.explain.model import Explanation, Facts, QueueState, Verdict
-from rota.domain.policies import MOST_BUFFERED, MOST_CAUGHT_UP, SKIP_GRACE, MisfirePolicy
+from rota.domain.explain.skipped import skipped
 from rota.domain.primitives import english
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import (
     CancelReason,
     ExplainedReason,
     FailReason,
-    SkipReason,
     WaitingOn,
     known,
 )
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
-from rota.domain.schedules.calendar_use import calendar_leaving_out
-from rota.domain.tasks.definition import TaskDefinition, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
 
 
 def of_run(facts: Facts, at: datetime, run: Run, *, expected: bool) -> Explanation:
@@ -43,7 +41,7 @@ def _verdict(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:
         case RunStatus.BLOCKED:
             return _blocked(facts, run)
         case RunStatus.SKIPPED:
-            return Verdict.SKIPPED, run.reason, _skipped(facts, run)
+            return Verdict.SKIPPED, run.reason, skipped(facts, run)
         case RunStatus.SUCCEEDED | RunStatus.FAILED | RunStatus.CANCELLED:
             return _ended(run, run.status)
         case _:
@@ -271,79 +269,6 @@ def _no_room(facts: Facts) -> str:
         return "It waits for other runs with its concurrency key to end."
     of = f"{facts.with_key} of at most {english.plural(key.limit, 'run')}"
     return f"{of} with the concurrency key {key.key!r} are running."
-
-
-def _skipped(facts: Facts, run: Run) -> str:
-    return f"{_span(run)} skipped: {_why_skipped(facts, run)}."
-
-
-def _span(run: Run) -> str:
-    if run.count == 1 or run.scheduled_until is None:
-        return f"{_at(run.scheduled_for)} was"
-    return (
-        f"{run.count:,} fire times from {_at(run.scheduled_for)} to {_at(run.scheduled_until)} were"
-    )
-
-
-def by_exclusion(facts: Facts, first: datetime, last: datetime | None) -> str:
-    """Return what leaves out the fire times from one to another: a calendar by its name, if one has all the days."""
-    name = calendar_leaving_out(facts.task.definition.schedule, first, last or first)
-    return "exclude" if name is None else f"exclude: the calendar {name!r}"
-
-
-def _why_skipped(facts: Facts, run: Run) -> str:  # noqa: C901, PLR0911  # a table of cases
-    it, was = ("it", "was") if run.count == 1 else ("them", "were")
-    reason = known(SkipReason, run.reason)
-    match reason:
-        case SkipReason.MISFIRE:
-            policy = _misfire(facts.task.definition)
-            return f"no replica could fire in time (the service was down or behind), and {policy}"
-        case SkipReason.OVERLAP:
-            return _overlapped(facts)
-        case SkipReason.PREDECESSOR:
-            error = "" if run.error is None else f": {run.error.message}"
-            return f"a task that it comes after did not end as it should{error}"
-        case SkipReason.TOO_LATE:
-            return f"no replica could fire in time, and {it} {was} longer ago than misfire_grace when one could"
-        case SkipReason.PAUSED:
-            return f"the task was paused then, and catch_up did not make up for {it} when it was resumed"
-        case SkipReason.HELD:
-            return why_skipped(facts, run, it)
-        case SkipReason.EXCLUDED:
-            return f"the schedule leaves {it} out ({by_exclusion(facts, run.scheduled_for, run.scheduled_until)})"
-        case SkipReason.DST_GAP:
-            return "the local time did not exist, and the schedule skips such times (dst.gap: skip)"
-        case SkipReason.CONSTRAINT_DEADLINE:
-            return "its constraints were not met before their deadline"
-        case None:
-            return run.reason or "for no reason that is kept"
-        case _:
-            assert_never(reason)
-
-
-def _misfire(definition: TaskDefinition) -> str:
-    match definition.misfire_policy:
-        case MisfirePolicy.RUN_ONCE:
-            return "misfire_policy run_once runs the last of such fire times only"
-        case MisfirePolicy.RUN_ALL:
-            return "misfire_policy run_all makes up for the last of such fire times only"
-        case MisfirePolicy.SKIP:
-            grace = english.duration(definition.misfire_grace or SKIP_GRACE)
-            return (
-                f"misfire_policy skip runs only what is at most misfire_grace ({grace}) late, "
-                f"and of that the last {MOST_CAUGHT_UP}"
-            )
-        case _:
-            assert_never(definition.misfire_policy)
-
-
-def _overlapped(facts: Facts) -> str:
-    earlier = "an earlier run was" if facts.other is None else f"run {facts.other.id} was"
-    policy = facts.task.definition.overlap_policy
-    return (
-        f"{earlier} unfinished when it came, and overlap_policy is {policy} "
-        f"(buffer keeps up to {MOST_BUFFERED} waiting, allow runs them side by side)"
-    )
 
 
 def _at(instant: datetime | None) -> str:

@@ -8,7 +8,8 @@ from rota.domain.explain.expectations import expected_and_raised
 from rota.domain.explain.holds import of_held_task, of_held_time
 from rota.domain.explain.model import Explanation, Facts, Verdict
 from rota.domain.explain.nearest import beyond_max_runs, nearest
-from rota.domain.explain.run import by_exclusion, of_run
+from rota.domain.explain.run import of_run
+from rota.domain.explain.skipped import by_exclusion
 from rota.domain.explain.time_slot import Slot
 from rota.domain.fire_time import FireTime
 from rota.domain.primitives.english import and_list

@@ -9,7 +9,7 @@ from rota.domain.holds.model import HeldFireTimes, Hold
 
 
 class HoldsVersion(NamedTuple):
-    """What tells the holds from those before a change: how many there are, and when one was changed last."""
+    """The version of all holds: how many there are, and when one was changed last."""
 
     number: int
     changed_at: datetime | None

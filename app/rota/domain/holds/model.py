@@ -1,4 +1,4 @@
-"""A hold: the tasks that do not fire, from when until when, and what becomes of their fire times. Pure."""
+"""A hold: the tasks that do not fire, from when until when, and how their fire times are treated. Pure."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from rota.domain.primitives.ids import Id
 
 
 class HeldFireTimes(StrEnum):
-    """What becomes of the fire times within a hold."""
+    """The treatment of the fire times within a hold."""
 
     SKIP = "skip"  # they are skipped, with the reason `held`
-    CATCH_UP = "catch_up"  # when the hold ends they have been missed: `misfire_policy` says which of them run
+    CATCH_UP = "catch_up"  # when the hold ends they have been missed: `misfire_policy` decides which of them run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,5 +1,6 @@
 """Runs and their attempts, as they are stored and shown."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -44,6 +45,8 @@ class Attempt:
     started_at: datetime
     finished_at: datetime | None
     error: RunError | None
+    #: Of a call over HTTP: the seconds of its phases.
+    timings: Mapping[str, float] | None = None
 
     def __repr__(self) -> str:
         # Short, and the error first: a failing test shows a line or two of a value.
@@ -86,6 +89,8 @@ class Run:
     finished_at: datetime | None
     #: The trace context of what triggered it.
     traceparent: str | None = None
+    #: Of the call of the last attempt, if it succeeded.
+    timings: Mapping[str, float] | None = None
     #: Of an attempt that goes on outside of Rota: when it ends without a heartbeat or a completion.
     lease_expires_at: datetime | None = None
     #: The first run of its chain; None: it is that itself.

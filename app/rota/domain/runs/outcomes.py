@@ -1,5 +1,6 @@
 """Outcomes: how an attempt ended."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -41,6 +42,8 @@ class Succeeded:
     registrations: tuple[TaskRegistration, ...] = ()
     next_fire: datetime | None = None
     others: tuple[TableWrites, ...] = ()
+    #: Of a call over HTTP: the seconds of its phases.
+    timings: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True, slots=True)

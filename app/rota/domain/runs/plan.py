@@ -141,7 +141,7 @@ class Plan:
     completed: bool
     #: What is left of the gap of a pause, where one plan did not get through it.
     gap: Gap | None = None
-    #: The next fire time is held: what becomes of it is not decided before this time.
+    #: The next fire time is held: its fate is not decided before this time.
     deferred_until: datetime | None = None
 
     @property

@@ -1,5 +1,6 @@
 """Settlement: the state of a run after the end of an attempt. Pure; the time is an argument."""
 
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -47,6 +48,8 @@ class Settlement:
     counted: bool = True
     error: RunError | None = None
     result: str | None = None
+    #: Of a call over HTTP that succeeded: the seconds of its phases; an error has its own.
+    timings: Mapping[str, float] | None = None
     not_before: datetime | None = None
     #: What it waits for until `not_before`, apart from the time.
     waiting_on: str | None = None
@@ -63,7 +66,11 @@ def settle(run: RunFacts, outcome: Outcome, retry: RetryPolicy, now: datetime) -
     match outcome:
         case Succeeded():
             return _settled(
-                run, RunStatus.SUCCEEDED, AttemptOutcome.SUCCEEDED, result=outcome.result
+                run,
+                RunStatus.SUCCEEDED,
+                AttemptOutcome.SUCCEEDED,
+                result=outcome.result,
+                timings=outcome.timings,
             )
         case Fatal():
             return _failed(run, AttemptOutcome.FAILED, outcome.reason, outcome.error)
@@ -243,6 +250,7 @@ def _settled(
     counted: bool = True,
     error: RunError | None = None,
     result: str | None = None,
+    timings: Mapping[str, float] | None = None,
     not_before: datetime | None = None,
     waiting_on: str | None = None,
     failures: int | None = None,
@@ -257,6 +265,7 @@ def _settled(
         counted=counted,
         error=error,
         result=result,
+        timings=timings,
         not_before=not_before,
         waiting_on=waiting_on,
         failures=run.failures if failures is None else failures,

@@ -33,7 +33,7 @@ class Colour(StrEnum):
 
 
 class Badge(NamedTuple):
-    """What a badge says of a task."""
+    """The content of a badge: the state of a task in a word."""
 
     label: str
     message: str
@@ -50,7 +50,7 @@ class TaskState:
     consecutive_failures: int
     last_success_at: datetime | None
     is_held: bool
-    #: An alert says that it is late, or has not been heard of in time.
+    #: An alert of it is raised: it is late, or was not heard of in time.
     is_overdue: bool
 
 

@@ -1,6 +1,6 @@
 """How many fire times there are in a part of a window: by arithmetic where the rule allows it, else stepped through.
 
-The work is bounded by the step budget that applies. What would take more is estimated, and said to be.
+The work is bounded by the step budget that applies. What would take more is estimated, and marked as that.
 """
 
 from collections.abc import Iterator
@@ -51,8 +51,8 @@ class Unplanned:
 def in_window(span: SkippedSpan, schedule: Planned, anchor: Anchor, window: Window) -> Number:
     """Return how many fire times of a span lie in the window.
 
-    The schedule says so if it is the one that the span was made with (since then it was not anchored anew), and if it
-    has as many fire times in the whole span as the span has. Otherwise they are taken as evenly distributed.
+    They are computed by the schedule if the span was made with it (since then it was not anchored anew), and if it has
+    as many fire times in the whole span as the span has. Otherwise they are taken as evenly distributed.
     """
     first, last = max(span.first, window.begins_at), min(span.last, window.last)
     if first > last:

@@ -1,4 +1,4 @@
-"""A report: runs by status and reason, how long they took and how late they were, and what became of fire times."""
+"""A report: runs by status and reason, how long they took and how late they were, and the outcomes of fire times."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -66,7 +66,7 @@ class Quantiles(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Completeness:
-    """What became of the fire times of a window. Runs by hand, reruns, backfills and the like are none."""
+    """The outcomes of the fire times of a window. Runs by hand, reruns, backfills and the like are none."""
 
     #: Those that ran, by how they ended.
     ran: Mapping[str, int] = field(default_factory=dict)
@@ -126,12 +126,12 @@ class Report:
         return max(ends, default=None)
 
     def completeness(self) -> Completeness:
-        """Return what became of the fire times."""
+        """Return the outcomes of the fire times."""
         return completeness(self.tallies, self.waiting)
 
 
 def completeness(tallies: Iterable[Tally], waiting: Mapping[Waits, int]) -> Completeness:
-    """Return what became of the fire times of runs that are tallied, and of those that wait for a run."""
+    """Return the outcomes of the fire times of runs that are tallied, and of those that wait for a run."""
     ran, skipped, missed, pending = Counter[str](), Counter[str](), Counter[str](), Counter[str]()
     cancelled = 0
     for each in tallies:

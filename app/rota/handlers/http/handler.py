@@ -60,6 +60,7 @@ async def http(ctx: Context) -> Any:
         sender = sender_of(ctx, target, scope, client, ACCESS_TOKENS.get())
         within = time_limit(ctx, target, client.clock.monotonic())
         response = await call_target(sender, request, call, redactor_of(ctx, request), within)
+        ctx.note_timings(request.phases.timings())
         response = without_input_in_path(ctx, target, response)
         note_response(call, target, response, client.clock.now())
         if call.verdict is Verdict.DOWN:

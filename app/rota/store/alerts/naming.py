@@ -33,7 +33,7 @@ def check_not_itself(name: str, definition: TaskDefinition) -> None:
         if notified == name
     ]
     if faults:
-        raise Invalid(f"{faults[0].pointer}: {faults[0].detail}.", *faults)
+        raise Invalid(faults[0].sentence, *faults)
 
 
 def warnings_of_notified(

@@ -36,7 +36,7 @@ class PresentRun(NamedTuple):
 
 @dataclass(slots=True)
 class Verdicts:
-    """What becomes of the runs of one write, by their ids; and how many of them there was room for."""
+    """The results of the runs of one write, by their ids; and how many of them there was room for."""
 
     results: dict[Id, tuple[ItemResult, Refusal | None, Id | None]] = field(default_factory=dict)
 
@@ -50,7 +50,7 @@ class Verdicts:
         self.results[run_id] = (ItemResult.CHANGED, Refusal("", detail), None)
 
     def item(self, selected: Selected, name: str | None) -> Item:
-        """Return what has become of a run."""
+        """Return the result of a run."""
         result, why, new_run_id = self.results[selected.run_id]
         return Item(
             position=selected.position,

@@ -10,7 +10,7 @@ from rota.domain.primitives import json_text
 
 
 def days_of(row: Any) -> DayRule:
-    """Return what says which days the calendar of a row has; needs `kind`, `source` and `days`."""
+    """Return the days of the calendar of a row; needs `kind`, `source` and `days`."""
     if row.kind == SourceKind.HOLIDAYS:
         return HolidayDays(_region(row.source))
     return ListedDays(read_days(row.days))

@@ -63,7 +63,7 @@ def _check(connection: Connection, schedule: Planned, there: Collection[str]) ->
         Fault(f"/schedule{at}", f"there is no calendar {name!r}{_near(name, known)}")
         for at, name in missing
     ]
-    raise Invalid(f"{faults[0].pointer}: {faults[0].detail}.", *faults)
+    raise Invalid(faults[0].sentence, *faults)
 
 
 def _near(name: str, known: Sequence[str]) -> str:

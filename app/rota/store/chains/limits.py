@@ -20,7 +20,7 @@ from rota.domain.chains.limits import (
 from rota.domain.primitives import json_text
 from rota.domain.tasks.definition import OnConflict, Task
 from rota.domain.tasks.registration import TaskRegistration
-from rota.errors import Fault, Invalid
+from rota.errors import Fault, Invalid, sentence
 from rota.store.chains.predecessors import ENDED, named_by
 
 
@@ -155,7 +155,7 @@ def _closing(
 
 def _invalid(detail: str, place: int | None = None) -> Invalid:
     pointer = "/schedule/tasks" if place is None else f"/schedule/tasks/{place}"
-    return Invalid(f"{pointer}: {detail}.", Fault(pointer, detail))
+    return Invalid(sentence(f"{pointer}: {detail}"), Fault(pointer, detail))
 
 
 def _chains(tx: Transaction, changed: Mapping[str, Collection[str]]) -> dict[str, Collection[str]]:

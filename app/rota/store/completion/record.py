@@ -26,7 +26,7 @@ from rota.errors import LeaseLost
 from rota.store.completion.end import End
 from rota.store.completion.kv_writes import PlannedWrites
 from rota.store.completion.task_updates import update_tasks
-from rota.store.json_columns import dump_error, dump_progress, error_type
+from rota.store.json_columns import dump_error, dump_progress, dump_timings, error_type
 from rota.store.runs.claiming.tokens import forget_tokens
 from rota.store.runs.concurrency_keys import promote
 from rota.store.runs.waiting import WAITING_ON_CONSTRAINTS, WAITING_ON_PAUSE
@@ -72,6 +72,7 @@ _CHANGED_RUN = (
         result=bindparam("n_result"),
         error=bindparam("n_error"),
         error_type=bindparam("n_error_type"),
+        timings=bindparam("n_timings"),
         progress=func.coalesce(bindparam("n_progress", type_=Text), run.c.progress),
         outcome=bindparam("n_outcome"),
         failures=bindparam("n_failures"),
@@ -112,6 +113,7 @@ def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -
         "n_result": made.result,
         "n_error": dump_error(made.error),
         "n_error_type": error_type(made.error),
+        "n_timings": dump_timings(made.timings),
         "n_progress": dump_progress(end.progress),
         "n_outcome": made.outcome,
         "n_failures": made.failures,

@@ -26,7 +26,7 @@ from rota.domain.step_budget import for_a_batch, limited_to
 from rota.domain.tasks.definition import TaskDefinition
 from rota.domain.tasks.input_schema import takes_long, usable_schema
 from rota.domain.tasks.registration import TaskRegistration
-from rota.errors import AppError, Conflict, Fault, Invalid
+from rota.errors import AppError, Conflict, Fault, Invalid, sentence
 from rota.store.handlers import HandlerInfo, find_handler
 from rota.store.tasks.next_fire import override_next_fire
 from rota.store.tasks.registration import Register
@@ -120,7 +120,7 @@ def _fitted(connection: Connection, made: TaskRegistration) -> TaskDefinition:
         raise Invalid(f"Task {made.name!r}: /handler: no handler is called {definition.handler!r}.")
     refused = handler.fault_of(secret_input=definition.secret_input)
     if refused is not None:
-        raise Invalid(f"Task {made.name!r}: {refused.pointer}: {refused.detail}.", refused)
+        raise Invalid(sentence(f"Task {made.name!r}: {refused.pointer}: {refused.detail}"), refused)
     _check_input(made, handler)
     if handler.timeout is not None and "timeout" not in definition.model_fields_set:
         definition = definition.model_copy(update={"timeout": handler.timeout})
@@ -132,10 +132,14 @@ def _check_input(made: TaskRegistration, handler: HandlerInfo) -> None:
         return
     validator = usable_schema(handler.input_schema)
     if isinstance(validator, Fault):
-        raise Invalid(f"Task {made.name!r}: {validator.pointer}: {validator.detail}.", validator)
+        raise Invalid(
+            sentence(f"Task {made.name!r}: {validator.pointer}: {validator.detail}"), validator
+        )
     faults = _input_faults(made.definition, validator)
     if faults:
-        raise Invalid(f"Task {made.name!r}: {faults[0].pointer}: {faults[0].detail}.", *faults)
+        raise Invalid(
+            sentence(f"Task {made.name!r}: {faults[0].pointer}: {faults[0].detail}"), *faults
+        )
 
 
 def _input_faults(definition: TaskDefinition, validator: JsonSchema) -> list[Fault]:

@@ -167,7 +167,7 @@ def _announce(tx: Transaction, what: HoldEvent, of: StoredHold, by: str) -> None
 
 
 def _stamp(tx: Transaction) -> datetime:
-    """Return the time of a change, later than that of every other: it tells the versions of the holds apart."""
+    """Return the time of a change, later than that of every other: no two versions of the holds have the same."""
     latest = tx.connection.execute(select(func.max(hold.c.updated_at))).scalar_one()
     return tx.now if latest is None else max(tx.now, latest + TICK)
 

@@ -223,6 +223,19 @@ def list_queues(
     return [_to_queue(name, rows.get(name), counts.get(name, _NONE)) for name in names]
 
 
+def ended_by_queue(
+    connection: Connection, names: Sequence[str], since: datetime, tasks: NameLimit
+) -> dict[str, int]:
+    """Return how many runs of queues have ended since a time, but for skipped ones; queues without any are left out."""
+    ended = (
+        select(run.c.queue, func.count().label("number"))
+        .where(run.c.finished_at >= since, run.c.status != spelled_out(RunStatus.SKIPPED))
+        .where(run.c.queue.in_(names), of_covered_task(tasks, run.c.task_id))
+        .group_by(run.c.queue)
+    )
+    return {row.queue: row.number for row in connection.execute(ended)}
+
+
 def _names_of(visible: Visible) -> Select[Any]:
     """Return the statement for the names of the queues that a limited client may see: one look at each of its tasks."""
     after: BindParameter[str] = bindparam("after")

@@ -29,7 +29,7 @@ from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import NotFound
 from rota.store.counting import Counted, count_rows
-from rota.store.json_columns import load_error, load_list, load_progress
+from rota.store.json_columns import load_error, load_list, load_progress, load_timings
 from rota.store.runs.filters import RunFilter, has_error, matching_runs
 from rota.store.runs.narrowing import Way, ways
 
@@ -210,6 +210,7 @@ def to_run(row: Row[Any]) -> Run:
         result=row.result,
         error=load_error(row.error),
         progress=load_progress(row.progress),
+        timings=load_timings(row.timings),
         attempt=row.attempt,
         outcome=None if row.outcome is None else AttemptOutcome(row.outcome),
         failures=row.failures,
@@ -243,4 +244,5 @@ def _latest(of: Run, started_at: datetime) -> Attempt:
         started_at=started_at,
         finished_at=of.finished_at,
         error=of.error,
+        timings=of.timings,
     )

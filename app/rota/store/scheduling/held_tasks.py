@@ -1,6 +1,6 @@
 """Tasks that are deferred by a hold: found page by page, and looked at again when nothing holds them any more.
 
-`deferred_until` only spares the firing passes a look. What becomes of a fire time is decided when it is planned.
+`deferred_until` only spares the firing passes a look. The fate of a fire time is decided when it is planned.
 """
 
 from collections import defaultdict

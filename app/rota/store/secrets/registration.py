@@ -56,7 +56,7 @@ class SecretCheck:
         ]
         if faults:
             first = faults[0]
-            raise Invalid(f"{first.pointer}: {first.detail}.", *faults, slug="unusable-secret")
+            raise Invalid(first.sentence, *faults, slug="unusable-secret")
 
     def _read(self, names: Collection[str]) -> None:
         if names:

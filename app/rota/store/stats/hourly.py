@@ -46,7 +46,7 @@ class EndedInHour:
 
     @property
     def lateness_mean(self) -> float | None:
-        """The mean lateness in seconds; None without a run that says."""
+        """The mean lateness in seconds; None if no run has one."""
         return self.lateness_sum / self.lateness_count if self.lateness_count else None
 
 

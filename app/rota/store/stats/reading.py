@@ -68,7 +68,7 @@ _LAST_FAILURE = func.max(run.c.finished_at)
 def read_report(
     connection: Connection, tasks: ChosenTasks, window: Window, now: datetime
 ) -> Report:
-    """Return the statistics of tasks; what takes too long to count is estimated, and the report says so."""
+    """Return the statistics of tasks; what takes too long to count is estimated (`exact` is false then)."""
     within = begun_within(tasks, window)
     counted = tallies_of_all(connection, window) if tasks.are_all else tallies(connection, within)
     duration, late = _quantiles(connection, within, window, counted)

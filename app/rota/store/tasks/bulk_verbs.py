@@ -156,7 +156,7 @@ def delete_each() -> StatusVerb:
 
 @dataclass(frozen=True, slots=True)
 class ResumeEach:
-    """The verb that resumes tasks; `catch_up` says which fire times of the pause run.
+    """The verb that resumes tasks; `catch_up` decides which fire times of the pause run.
 
     `monotonic` reads the clock by which a write ends when it has planned for long enough.
     """

@@ -70,14 +70,13 @@ def _spans(attempts: Iterable[Mapping[str, Any]], begin: datetime, now: datetime
         end = max(parse_instant(ended) if ended else now, start)
         waited = max((start - free).total_seconds(), 0.0)
         outcome = attempt["outcome"] or "running"
-        phases = _phases(attempt["error"])
+        phases = _phases(attempt["timings"] or {})
         label = f"Attempt {attempt['attempt']}"
         yield Span(label, outcome, start, end, waited, phases, attempt)
         free = end
 
 
-def _phases(error: Mapping[str, Any] | None) -> list[tuple[str, float]]:
-    timings = (error or {}).get("timings") or {}
+def _phases(timings: Mapping[str, float]) -> list[tuple[str, float]]:
     known = [(name, timings[name]) for name in _ORDER if name in timings]
     return known + [(name, seconds) for name, seconds in timings.items() if name not in _ORDER]
 

@@ -11,6 +11,8 @@ from rota.web.faults import fault_of
 from rota.web.page import Page, Views, see_other
 
 _PER_PAGE: Final = 50
+#: In so many minutes runs have ended that the API counts.
+_MINUTES: Final = 5
 
 
 async def show(page: Page) -> Response:
@@ -52,12 +54,14 @@ def _number(given: str) -> int | str | None:
 async def _shown(
     page: Page, fault: Any = None, of: str = "", given: Mapping[str, str] | None = None
 ) -> Response:
-    found = await page.api.get("queues", limit=_PER_PAGE, cursor=page.parameters.get("cursor"))
+    cursor = page.parameters.get("cursor")
+    found = await page.api.get("queues", limit=_PER_PAGE, cursor=cursor, ended="true")
     rows = [
         {
             "queue": each,
             "gauge": gauge(each["running"], each["concurrency"]),
             "typed": _typed(each, of, given),
+            "per_minute": f"{each['ended'] / _MINUTES:,.1f}",
         }
         for each in found["items"]
     ]

@@ -4,13 +4,15 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Annotated
 
 import pytest
+import typer
 import yaml
 from typer.testing import CliRunner, Result
 
 from rota.api.tasks.request_models import TaskIn
-from rota.cli import app
+from rota.cli import app, registry
 
 GOOD = "0 9 * * 1-5 /bin/echo hello\n"
 
@@ -107,3 +109,18 @@ def test_texts_are_read_from_the_file_as_they_were(tmp_path: Path, text: str) ->
 
     (task,) = yaml.safe_load((tmp_path / "tasks.yaml").read_text())["tasks"]
     assert task["input"]["args"] == [text]
+
+
+def apply(file: Annotated[str, typer.Option("-f")]) -> None:
+    """Stand in for the command that registers tasks."""
+    typer.echo(f"applied {file}: {Path(file).read_text().count('handler:')}")
+
+
+def test_apply_registers_what_was_written(monkeypatch: pytest.MonkeyPatch) -> None:
+    stand_in = registry.Entry("apply", __name__, "apply", "", "")
+    monkeypatch.setitem(registry._BY_NAME, "apply", stand_in)
+
+    ended = rota("crontab", "-", "-o", "mine.yaml", "--apply", input=GOOD)
+
+    assert ended.exit_code == 0, ended.output
+    assert ended.stdout == "applied mine.yaml: 1\n"

@@ -18,6 +18,7 @@ from rota.cli.remote.documents.reading import DocumentError
 from rota.cli.remote.service import Service, connected
 from rota.cli.remote.text.lines import print_lines
 from rota.cli.remote.text.selectors import as_query
+from rota.cli.remote.text.values import plural
 
 
 def apply(
@@ -75,8 +76,8 @@ def apply(
             _end(plan, differs=exit_code and dry_run)
             return
         _confirm(plan, yes=yes)
-        with progress("Tasks", len(plan.differences)) as advance:
-            failures = carry_out(service, plan, advance)
+        with progress("Tasks", len(plan.differences)) as bar:
+            failures = carry_out(service, plan, bar)
     if as_json:
         print_json(plan_as_json(plan, failures, applied=True))
     else:
@@ -103,15 +104,15 @@ def _read(files: list[str], owner: str | None) -> Wanted:
 def _plan(
     service: Service, wanted: Wanted, filters: dict[str, object] | None, *, take_over: bool
 ) -> Plan:
-    with progress("Comparing", len(wanted.tasks)) as advance:
-        return make_plan(service, wanted, prune=filters, take_over=take_over, advance=advance)
+    with progress("Comparing", len(wanted.tasks)) as bar:
+        return make_plan(service, wanted, prune=filters, take_over=take_over, advance=bar)
 
 
 def _confirm(plan: Plan, *, yes: bool) -> None:
     """Ask before tasks are deleted, or taken from others; other changes are those of the files."""
     pruned = len(plan.of(Kind.PRUNED))
     taken = sum(step.takes_over for step in plan.steps)
-    parts = [f"delete {pruned} tasks with their runs and kv"] if pruned else []
+    parts = [f"delete {plural(pruned, 'task')}, with runs and kv"] if pruned else []
     parts += [f"take over {taken}"] if taken else []
     if parts:
         confirm(f"{' and '.join(parts).capitalize()}?", yes=yes)

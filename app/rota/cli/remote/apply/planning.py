@@ -1,6 +1,6 @@
 """What applying would do: a dry run of each task that is wanted, and those that are to be pruned."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from rota.cli.exits import CommandFailed, ExitCode
@@ -14,6 +14,16 @@ _KINDS = {"created": Kind.CREATED, "unchanged": Kind.UNCHANGED, "kept": Kind.UNC
 #: Warnings about tasks that are named and missing: those of the same files are about to be created.
 _ABOUT_OTHERS = frozenset(["predecessor_missing", "notified_missing"])
 _VANISHING = 5
+#: More tasks than these are compared together, a hundred in a request; few one by one, with all of their fire times.
+_FEW = 20
+_MOST_TOGETHER = 100
+_UNCHANGED: Mapping[str, Any] = {
+    "result": "unchanged",
+    "changes": [],
+    "changes_omitted": 0,
+    "fire_times": None,
+    "warnings": [],
+}
 
 
 def make_plan(
@@ -28,12 +38,14 @@ def make_plan(
     names = {each.name for each in wanted.tasks}
     steps: list[Step] = []
     created: dict[str, WantedTask] = {}
-    for each in in_order(wanted.tasks):
-        step = _step(service, each, names, created, take_over=take_over)
-        steps.append(step)
-        if step.kind is Kind.CREATED:
-            created[each.name] = each
-        advance(1)
+    for group in _groups(in_order(wanted.tasks)):
+        answers = _together(service, group) if len(wanted.tasks) > _FEW else {}
+        for each in group:
+            step = _step(service, each, names, created, answers.get(each.name), take_over=take_over)
+            steps.append(step)
+            if step.kind is Kind.CREATED:
+                created[each.name] = each
+            advance(1)
     if prune is not None:
         left = _superfluous(service, prune, names, wanted.owners)
         steps += [_pruned(service, task) for task in left]
@@ -45,12 +57,16 @@ def _step(
     wanted: WantedTask,
     names: Collection[str],
     created: Mapping[str, WantedTask],
+    known: Mapping[str, Any] | None,
     *,
     take_over: bool,
 ) -> Step:
-    """Return the step for a task; `created` are those before it that do not exist yet."""
+    """Return the step for a task; `created` are those before it that are missing, `known` is its answer, or None."""
     try:
-        answer, etag = _answer(service, wanted, missing_before(wanted, created))
+        if known is not None:
+            answer, etag = known, service.etag_of_changed(wanted.name, known)
+        else:
+            answer, etag = _answer(service, wanted, missing_before(wanted, created))
     except Exception as error:
         failed = failure(error)
         if failed is None or failed.code is ExitCode.UNREACHABLE:
@@ -59,6 +75,23 @@ def _step(
     step = of_answer(wanted.name, answer, wanted, etag)
     warnings = [each for each in step.warnings if not _is_about(each, names)]
     return _owned(step.replace(warnings=warnings), wanted, take_over=take_over)
+
+
+def _groups(tasks: Sequence[WantedTask]) -> Iterator[Sequence[WantedTask]]:
+    return (tasks[first : first + _MOST_TOGETHER] for first in range(0, len(tasks), _MOST_TOGETHER))
+
+
+def _together(service: Service, tasks: Sequence[WantedTask]) -> Mapping[str, Mapping[str, Any]]:
+    """Return what declaring tasks would do, by one request; nothing if one is refused: each is asked for then."""
+    try:
+        answer = service.dry_run_all([each.body for each in tasks])
+    except Exception as error:
+        failed = failure(error)
+        if failed is None or failed.code is ExitCode.UNREACHABLE:
+            raise
+        return {}
+    unchanged = {each.name: _UNCHANGED for each in tasks} if not answer["items_omitted"] else {}
+    return unchanged | {each["name"]: each for each in answer["items"]}
 
 
 def _answer(

@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
+from rota.cli.output import printable
 from rota.cli.remote.apply.steps import Kind, Plan, Step
 
 _MARKS: Mapping[Kind, tuple[str, str]] = {
@@ -47,11 +48,13 @@ def step_lines(step: Step) -> Iterator[Text]:
     """Yield the lines of one step."""
     mark, style = _MARKS[step.kind]
     taken = ", taken over" if step.takes_over else ""
-    yield Text(f"{mark} {step.name}", style=style).append(
+    yield Text(f"{mark} {printable(step.name)}", style=style).append(
         f"  {step.kind.value}{taken}", style="dim"
     )
     if step.problem is not None:
-        yield from (Text(f"    {line}", style="red") for line in step.problem.splitlines())
+        yield from (
+            Text(f"    {printable(line)}", style="red") for line in step.problem.splitlines()
+        )
     yield from (_change(each, step.kind) for each in step.changes)
     if step.changes_omitted:
         yield Text(f"    … and {step.changes_omitted} more changes", style="dim")
@@ -60,7 +63,9 @@ def step_lines(step: Step) -> Iterator[Text]:
     if step.vanishing:
         yield Text(f"    its next fire times vanish: {', '.join(step.vanishing)}, …", style="red")
     for warning in step.warnings:
-        yield Text(f"    warning ({warning['code']}): {warning['message']}", style="yellow")
+        yield Text(
+            f"    warning ({warning['code']}): {printable(warning['message'])}", style="yellow"
+        )
 
 
 def _change(change: Mapping[str, Any], kind: Kind) -> Text:
@@ -76,7 +81,7 @@ def _change(change: Mapping[str, Any], kind: Kind) -> Text:
 
 
 def _value(value: Any) -> str:
-    text = "nothing" if value is _ABSENT else json.dumps(value, ensure_ascii=False)
+    text = "nothing" if value is _ABSENT else printable(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= _MOST_CHARACTERS else f"{text[:_MOST_CHARACTERS]}…"
 
 
@@ -154,4 +159,4 @@ def _item(step: Step, failure: str | None) -> dict[str, Any]:
 def problem_lines(failures: Sequence[tuple[str, str]]) -> Iterator[Text]:
     """Yield what could not be applied."""
     for name, problem in failures:
-        yield Text(f"! {name}: {problem}", style="bold red")
+        yield Text(f"! {name}: {printable(problem, lines=True)}", style="bold red")

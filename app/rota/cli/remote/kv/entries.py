@@ -100,7 +100,7 @@ def delete(
     if as_json:
         print_json(answer)
     else:
-        typer.echo(f"{answer['deleted']:,} entries deleted.")
+        typer.echo(f"Deleted: {answer['deleted']:,}.")
 
 
 def list_entries(

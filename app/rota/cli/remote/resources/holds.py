@@ -14,6 +14,7 @@ from rota.cli.remote.arguments import given, local_now
 from rota.cli.remote.service import at, connected
 from rota.cli.remote.text.selectors import HOLDS, SelectorError, parse_selector
 from rota.cli.remote.text.times import local, parse_span, wire
+from rota.cli.remote.text.values import plural
 
 group = group_of_commands("Spans of time in which tasks do not fire.")
 
@@ -79,7 +80,7 @@ def set_hold(
         print_json(hold)
         return
     end = "until it is ended" if hold["until"] is None else f"until {local(hold['until'])}"
-    typer.echo(f"{hold['name']} ({hold['status']}) holds {hold['tasks']:,} tasks {end}.")
+    typer.echo(f"{hold['name']} ({hold['status']}) holds {plural(hold['tasks'], 'task')} {end}.")
 
 
 def _selector(texts: list[str]) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from rota.cli.remote.confirmation import confirm
 from rota.cli.remote.each import each_of
 from rota.cli.remote.runs.filters import Filters, as_selector, filters
 from rota.cli.remote.service import Service, at, connected
+from rota.cli.remote.text.values import plural
 
 _Ids = Annotated[list[str] | None, typer.Argument(help="The ids of runs.", metavar="[RUN]...")]
 _Pace = Annotated[
@@ -149,7 +150,7 @@ def _selected(
         return
     if not yes:
         _show_preview(preview, verb, as_json=False)
-        confirm(f"{_imperative(verb)} {preview['runs']:,} runs?", yes=False)
+        confirm(f"{_imperative(verb)} {plural(preview['runs'], 'run')}?", yes=False)
     ended = _confirmed(service, preview)
     _show_end(ended, verb, as_json=as_json)
     if ended["results"]["refused"]:
@@ -167,7 +168,7 @@ def _show_preview(preview: Mapping[str, Any], verb: str, *, as_json: bool) -> No
     statuses = ", ".join(f"{count:,} {status}" for status, count in preview["statuses"].items())
     more = " There are more, which are left out." if preview["truncated"] else ""
     note(
-        f"{preview['runs']:,} runs would be {_DONE[verb]}{f' ({statuses})' if statuses else ''}.{more}"
+        f"{plural(preview['runs'], 'run')} would be {_DONE[verb]}{f' ({statuses})' if statuses else ''}.{more}"
     )
     for each in preview["foreseen"]:
         note(f"{each['runs']:,} of them will be refused: {each['detail']}")
@@ -178,14 +179,14 @@ def _show_preview(preview: Mapping[str, Any], verb: str, *, as_json: bool) -> No
 def _confirmed(service: Service, preview: Mapping[str, Any]) -> Any:
     """Confirm an operation and return it when it has ended; shows how far it is."""
     id = preview["id"]
-    with progress("Runs", preview["runs"]) as advance:
+    with progress("Runs", preview["runs"]) as bar:
         now = service.call(
             "POST", at("bulk", id, "confirm"), query={"wait": _WAIT}, repeatable=True
         )
         done = 0
         while True:
             dealt = now["runs"] - now["results"]["pending"]
-            advance(dealt - done)
+            bar(dealt - done)
             done = dealt
             if now["status"] in {"finished", "cancelled"}:
                 return now

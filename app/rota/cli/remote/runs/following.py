@@ -12,8 +12,6 @@ from rota.cli.remote.service import Service
 from rota.cli.remote.text.lines import print_lines
 from rota.cli.remote.text.times import local_clock, short_duration
 
-#: What a shell reports of a command that was interrupted.
-INTERRUPTED = 130
 _LEVELS = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "red"}
 
 
@@ -29,7 +27,7 @@ def follow(service: Service, run: str, *, as_json: bool) -> None:
         ended = service.ended(run)
     except KeyboardInterrupt:
         note(f"\nThe run goes on. Follow it: rota run logs -f {run}. End it: rota run cancel {run}")
-        raise typer.Exit(INTERRUPTED) from None
+        raise typer.Exit(ExitCode.INTERRUPTED) from None
     if as_json:
         print_json(ended)
     else:

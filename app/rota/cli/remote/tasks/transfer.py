@@ -16,6 +16,7 @@ from rota.cli.remote.service import at, connected
 from rota.cli.remote.tasks.members import declared, has_redacted
 from rota.cli.remote.tasks.registering import Registering, groups, read_lines
 from rota.cli.remote.text.selectors import as_query
+from rota.cli.remote.text.values import plural
 
 _TO_STDOUT = "-"
 
@@ -33,14 +34,14 @@ def export(
     with (
         connected(context) as service,
         _opened(output) as file,
-        progress("Tasks", None) as advance,
+        progress("Tasks", None) as bar,
     ):
         for task in service.pages(at("tasks"), query):
             file.write(json.dumps(declared(task), ensure_ascii=False) + "\n")
             written += 1
             redacted += has_redacted(task)
-            advance(1)
-    note(f"{written:,} tasks exported.")
+            bar(1)
+    note(f"{plural(written, 'task')} exported.")
     if redacted:
         note(
             f"{redacted:,} of them have secret values, which are never shown: they are '[redacted]' in the export. "
@@ -77,11 +78,11 @@ def import_tasks(
 
     What is refused is reported, and the others are registered.
     """
-    with connected(context) as service, progress("Tasks", None) as advance:
+    with connected(context) as service, progress("Tasks", None) as bar:
         registering = Registering(service, on_conflict)
         for group in groups(read_lines(path)):
             registering.register(group)
-            advance(len(group))
+            bar(len(group))
     counts = registering.counts
     if as_json:
         print_json(counts)

@@ -13,6 +13,7 @@ from rota.cli.remote.arguments import DryRun, Selector, Yes, given
 from rota.cli.remote.confirmation import confirm
 from rota.cli.remote.each import each_of
 from rota.cli.remote.service import Service, at, connected
+from rota.cli.remote.text.values import plural
 
 _Names = Annotated[
     list[str] | None, typer.Argument(help="The names of tasks.", metavar="[TASK]...")
@@ -156,7 +157,7 @@ def _by_selector(
         return
     if not yes:
         note(_sentence(preview, f"would be {_DONE[verb]}"))
-        confirm(f"{verb.capitalize()} {preview['changed']:,} tasks?", yes=False)
+        confirm(f"{verb.capitalize()} {plural(preview['changed'], 'task')}?", yes=False)
     answer = service.call("POST", at("tasks", verb), body=dict(body))
     _report(answer, _DONE[verb], as_json=as_json)
     if answer["refused"]:

@@ -1,0 +1,1 @@
+"""Bulk: a verb applied to every task that a selector matches."""
