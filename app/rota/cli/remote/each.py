@@ -20,10 +20,10 @@ def each_of(
     Exits with the code of the failure if all failures have the same, else with that of a failed command.
     """
     results = []
-    with progress(done, len(names) if len(names) >= _LONG else None) as bar:
+    with progress(done, len(names) if len(names) >= _LONG else None) as advance:
         for name in names:
             results.append((name, _attempt(change, name)))
-            bar(1)
+            advance(1)
     if as_json:
         print_json([_as_json(name, result, done) for name, result in results])
     else:

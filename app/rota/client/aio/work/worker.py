@@ -83,7 +83,7 @@ class AsyncWorker:
                 for each in leased:
                     self._begin(each)
 
-    async def _take(self) -> list[LeasedRun]:
+    async def _take(self) -> Sequence[LeasedRun]:
         """Lease as many runs as there is room for; wait until there is some."""
         await self._until_fewer(self._concurrency)
         if self._stopping.is_set:

@@ -85,7 +85,7 @@ class Worker:
                 for each in leased:
                     self._begin(each)
 
-    def _take(self) -> list[LeasedRun]:
+    def _take(self) -> Sequence[LeasedRun]:
         """Lease as many runs as there is room for; wait until there is some."""
         self._until_fewer(self._concurrency)
         if self._stopping.is_set:
