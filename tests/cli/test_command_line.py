@@ -100,3 +100,22 @@ def test_an_error_has_the_exit_code_of_its_kind(error: Exception, code: int) -> 
 
 def test_a_mistake_of_the_program_is_no_sentence() -> None:
     assert failure_of(KeyError("x")) is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ["--url", "http://me:secret@127.0.0.1:1"],
+        ["--url", "http://127.0.0.1:1/?a=b"],
+        ["--url", "http://127.0.0.1:99999"],
+        ["--key", "schlüssel\x1b"],
+    ],
+)
+def test_an_address_or_a_key_that_cannot_be_used_is_refused_with_a_sentence(
+    options: list[str],
+) -> None:
+    ended = CliRunner().invoke(app, [*options, "task", "list"])
+
+    assert ended.exit_code == 2, ended.exception
+    assert ended.stderr.startswith("rota: ")
+    assert "secret" not in ended.stderr

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from rota.cli.remote.service import Service
 from tests.cli.remote.command import CommandLine
 
 MANUAL = {"type": "manual"}
@@ -261,3 +262,35 @@ def test_a_cycle_of_tasks_is_refused(rota: CommandLine, file: Path) -> None:
     two = {"name": "two", "schedule": {"type": "after", "tasks": ["one"]}}
 
     rota.run("apply", "-f", write(file, one, two), code=2)
+
+
+def test_the_owner_of_a_task_holds_however_much_differs(rota: CommandLine, file: Path) -> None:
+    many = {f"a{number:03}": 1 for number in range(120)}
+    rota.run("apply", "-f", write(file, {"name": "much", "input": many}, owner="mine"))
+    other = dict.fromkeys(many, 2)
+
+    path = write(file, {"name": "much", "input": other}, owner="yours")
+    refused = rota.run("apply", "-f", path, code=5)
+
+    assert "it belongs to 'mine'" in refused.stdout
+    assert rota.api.read("/v1/tasks/much")["tags"] == ["owner:mine"]
+
+
+def test_a_task_that_changes_while_many_are_compared_is_not_overwritten(
+    rota: CommandLine, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tasks: list[dict[str, Any]] = [{"name": f"race-{number:02}"} for number in range(25)]
+    rota.run("apply", "-f", write(file, *tasks))
+    tasks[0]["timeout"] = 60
+    compared = Service.dry_run_all
+
+    def changed_meanwhile(self: Service, bodies: Any) -> Any:
+        answer = compared(self, bodies)
+        monkeypatch.setattr(Service, "dry_run_all", compared)
+        rota.api.task("race-00", priority=7, tags=["owner:other"])
+        return answer
+
+    monkeypatch.setattr(Service, "dry_run_all", changed_meanwhile)
+    rota.run("apply", "-f", write(file, *tasks), code=5)
+
+    assert rota.api.read("/v1/tasks/race-00")["priority"] == 7

@@ -107,7 +107,7 @@ class Service:
     ) -> tuple[Any, str | None]:
         """Return the same for a task that names others, which are created with it."""
         try:
-            answer = self.dry_run_all([*before, body])
+            answer, etags = self.compare_all([*before, body])
         except ProblemError as error:
             # The others were accepted by themselves: what is wrong is in the last one.
             raise CommandFailed(
@@ -118,18 +118,25 @@ class Service:
             raise CommandFailed(
                 f"{task} comes after more tasks than can be compared: apply those first."
             )
-        return found, self.etag_of_changed(task, found)
+        return found, etags.get(task)
 
     def dry_run_all(self, bodies: Sequence[Mapping[str, Any]]) -> Any:
         """Return what declaring tasks together would do."""
         body = {"items": [*bodies], "on_conflict": "update"}
         return self.call("POST", at("tasks", "batch"), query={"dry_run": True}, body=body)
 
-    def etag_of_changed(self, task: str, answer: Mapping[str, Any]) -> str | None:
-        """Return the ETag of a task that a dry run would change; None if it would be created, or not be changed."""
-        if answer["result"] in {"created", "unchanged"}:
-            return None
-        return etag_of(self.get(at("tasks", task)))
+    def compare_all(self, bodies: Sequence[Mapping[str, Any]]) -> tuple[Any, dict[str, str]]:
+        """Return what declaring tasks together would do, and the ETags of those that it would change.
+
+        An ETag is at least as old as what is returned: what another client changes meanwhile is not overwritten.
+        """
+        changed = [
+            each["name"]
+            for each in self.dry_run_all(bodies)["items"]
+            if each["result"] not in {"created", "unchanged"}
+        ]
+        etags = {name: etag_of(self.get(at("tasks", name))) for name in changed}
+        return self.dry_run_all(bodies), etags
 
     def declare(self, task: str, body: Mapping[str, Any], etag: str | None) -> Any:
         """Declare a task, if it is the version of `etag`; for None, if it does not exist yet."""
@@ -235,7 +242,11 @@ def connected(context: typer.Context) -> Iterator[Service]:
     """Yield the service that was chosen; its errors end the command with a sentence and their exit code."""
     server = context.obj()
     try:
-        with Rota(server.url, key=server.key or "", retries=_RETRIES) as rota:
+        rota = Rota(server.url, key=server.key or "", retries=_RETRIES)
+    except ValueError as error:
+        raise CommandFailed(f"{error}.") from None
+    try:
+        with rota:
             yield Service(rota)
     except RotaError as error:
         raise failure(error) or error from None

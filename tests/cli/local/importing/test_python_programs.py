@@ -219,3 +219,58 @@ def test_a_job_store_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:
     for content in ((tmp_path / "jobs.sqlite").read_bytes(), b"\x80\x04."):
         with pytest.raises(CommandFailed, match="pickles"):
             apscheduler_jobs.refuse_store(content)
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        '"args": 5',
+        '"kwargs": "x"',
+        '"kwargs": [1]',
+        '"misfire_grace_time": "x"',
+        '"jitter": {"a": []}',
+    ],
+)
+def test_a_job_that_is_damaged_is_reported_and_the_others_are_taken_over(members: str) -> None:
+    job = '"func": "jobs:f", "trigger": "interval", "minutes": 5'
+
+    found = apscheduler_jobs.read_json(f"[{{{job}, {members}}}, {{{job}}}]", "jobs.json", "UTC")
+
+    assert len(found.tasks) >= 1
+    assert len(found.tasks) + len(found.problems) >= 2
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        '"schedule": Infinity',
+        '"schedule": NaN',
+        '"options": 5, "schedule": 5',
+        '"args": 1, "schedule": 5',
+    ],
+)
+def test_an_entry_that_is_damaged_is_reported_and_the_others_are_taken_over(members: str) -> None:
+    text = f'{{"a": {{"task": "t", {members}}}, "b": {{"task": "t", "schedule": 5}}}}'
+
+    found = celery_beat.read_json(text, "beat.json", None)
+
+    assert [each["name"] for each in found.tasks] == ["b"]
+    assert [each.what for each in found.problems] == ["a"]
+
+
+@pytest.mark.parametrize("read", [apscheduler_jobs.read_json, celery_beat.read_json])
+def test_json_that_is_nested_too_deeply_is_refused(read: Any) -> None:
+    with pytest.raises(CommandFailed, match="no JSON"):
+        read("[" * 200_000, "deep.json", "UTC")
+
+
+@pytest.mark.parametrize(
+    "value", ["-" * 100_000 + "1", "1" + "+1" * 5_000, "(" * 150 + "1" + ")" * 150]
+)
+def test_a_source_that_is_nested_too_deeply_is_refused_or_reported(value: str) -> None:
+    try:
+        found = beat(f"{{'task': 't', 'schedule': {value}}}")
+    except CommandFailed as error:
+        assert "no Python" in str(error)  # noqa: PT017  # one or the other, by the version of Python
+    else:
+        assert found.problems or found.tasks

@@ -10,7 +10,7 @@ from typing import Any
 
 from rota.cli.exits import CommandFailed
 from rota.cli.local.importing.fields import crontab_of_apscheduler, seconds_of
-from rota.cli.local.importing.imported import Imported, NotMappable
+from rota.cli.local.importing.imported import Imported, NotMappable, refusing
 from rota.cli.local.importing.literals import Call, call_in, dotted, literal, parse
 
 _CRON = {"year", "month", "day", "week", "day_of_week", "hour", "minute", "second"}
@@ -37,11 +37,8 @@ def read_module(text: str, name: str, timezone: str) -> Imported:
     if not jobs:
         raise CommandFailed(f"{name} has no call of add_job, and no @scheduled_job.")
     for line, function, call in jobs:
-        try:
-            given = _given(call, function)
-            _add(found, line, given, timezone)
-        except NotMappable as error:
-            found.refuse(line, function or "add_job", error)
+        with refusing(found, line, function or "add_job"):
+            _add(found, line, _given(call, function), timezone)
     return found
 
 
@@ -103,16 +100,14 @@ def read_json(text: str, name: str, timezone: str) -> Imported:
     """Return the jobs of a JSON list, each with `func`, `trigger` and its fields; raises CommandFailed."""
     try:
         jobs = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CommandFailed(f"{name} is no JSON: {error}.") from None
     if not isinstance(jobs, list):
         raise CommandFailed(f"{name} is no list of jobs. {_HOW_TO_LIST}")
     found = Imported()
     for number, job in enumerate(jobs, 1):
-        try:
+        with refusing(found, None, f"job {number}"):
             _add(found, None, _flat(job), timezone)
-        except NotMappable as error:
-            found.refuse(None, f"job {number}", error)
     return found
 
 

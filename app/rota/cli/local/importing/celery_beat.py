@@ -10,7 +10,7 @@ from typing import Any
 
 from rota.cli.exits import CommandFailed
 from rota.cli.local.importing.fields import crontab_of_celery, seconds_of
-from rota.cli.local.importing.imported import Imported, NotMappable
+from rota.cli.local.importing.imported import Imported, NotMappable, refusing
 from rota.cli.local.importing.literals import Call, call_in, dotted, literal, parse
 
 _SCHEDULES = {"beat_schedule", "CELERY_BEAT_SCHEDULE", "CELERYBEAT_SCHEDULE"}
@@ -64,14 +64,12 @@ def _add_from_source(found: Imported, key: ast.expr | None, value: ast.expr, zon
         found.refuse(value.lineno, ast.unparse(value), "it is computed; write the entries out")
         return
     shown = ast.unparse(key)
-    try:
+    with refusing(found, key.lineno, shown):
         name = str(literal(key))
         entry = dict(_members(value))
         schedule = _schedule(entry.pop("schedule", None), zone)
         rest = {part: literal(node) for part, node in entry.items()}
         _add(found, key.lineno, name, rest, schedule)
-    except NotMappable as error:
-        found.refuse(key.lineno, shown, error)
 
 
 def _members(value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
@@ -126,8 +124,8 @@ def _add(
     }
     if isinstance(options, dict) and isinstance(options.get("queue"), str):
         task["queue"] = options["queue"]
-    found.add(name, task)
     left = sorted({str(each) for each in options} - {"queue"})
+    found.add(name, task)
     if left:
         found.warn(line, name, f"the options {', '.join(left)} are not taken over")
 
@@ -140,15 +138,13 @@ def read_json(text: str, name: str, timezone: str | None) -> Imported:
     try:
         document = json.loads(text)
         entries = document.get("beat_schedule", document).items()
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise CommandFailed(f"{name} is no JSON object with entries by name: {error}.") from None
     found = Imported()
     for key, entry in entries:
-        try:
+        with refusing(found, None, key):
             schedule = _from_json(_object(entry).get("schedule"), timezone or _DEFAULT_ZONE)
             _add(found, None, key, entry, schedule)
-        except NotMappable as error:
-            found.refuse(None, key, error)
     return found
 
 

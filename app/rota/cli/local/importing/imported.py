@@ -1,7 +1,8 @@
 """What an import finds: tasks, and what has no counterpart, each with its place and the reason."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -53,6 +54,17 @@ class Imported:
     def is_complete(self) -> bool:
         """Whether there is a task for everything."""
         return all(each.is_warning for each in self.problems)
+
+
+@contextmanager
+def refusing(found: Imported, line: int | None, what: str) -> Iterator[None]:
+    """Report something as not taken over if the block raises NotMappable, or meets values of wrong types."""
+    try:
+        yield
+    except NotMappable as error:
+        found.refuse(line, what, error)
+    except (ArithmeticError, RecursionError, TypeError, ValueError) as error:
+        found.refuse(line, what, f"it cannot be read: {error}")
 
 
 def checked(schedule: Mapping[str, Any]) -> Planned:

@@ -29,7 +29,7 @@ def parse(text: str, name: str) -> ast.Module:
     """Return a source as a tree; raises CommandFailed with its line if it is no Python."""
     try:
         return ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError) as error:
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f", line {error.lineno}" if isinstance(error, SyntaxError) else ""
         raise CommandFailed(f"{name}{line}: this is no Python ({error}).") from None
 
@@ -40,8 +40,15 @@ def literal(node: ast.expr) -> Any:
         return _number(node) if isinstance(node, ast.BinOp) else ast.literal_eval(node)
     except (ValueError, TypeError, SyntaxError, RecursionError, MemoryError):
         raise NotMappable(
-            f"{ast.unparse(node)[:80]!r} is computed by the program; only literals can be read"
+            f"{_shown(node)!r} is computed by the program; only literals can be read"
         ) from None
+
+
+def _shown(node: ast.expr) -> str:
+    try:
+        return ast.unparse(node)[:80]
+    except RecursionError:
+        return "…"
 
 
 def _number(node: ast.expr) -> float:

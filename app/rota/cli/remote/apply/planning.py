@@ -1,6 +1,6 @@
 """What applying would do: a dry run of each task that is wanted, and those that are to be pruned."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rota.cli.exits import CommandFailed, ExitCode
@@ -17,6 +17,8 @@ _VANISHING = 5
 #: More tasks than these are compared together, a hundred in a request; few one by one, with all of their fire times.
 _FEW = 20
 _MOST_TOGETHER = 100
+#: What declaring a task would do, and the ETag of what it would change.
+_Answer = tuple[Mapping[str, Any], str | None]
 _UNCHANGED: Mapping[str, Any] = {
     "result": "unchanged",
     "changes": [],
@@ -39,9 +41,10 @@ def make_plan(
     steps: list[Step] = []
     created: dict[str, WantedTask] = {}
     for group in _groups(in_order(wanted.tasks)):
-        answers = _together(service, group) if len(wanted.tasks) > _FEW else {}
+        answers, etags = _together(service, group) if len(wanted.tasks) > _FEW else ({}, {})
         for each in group:
-            step = _step(service, each, names, created, answers.get(each.name), take_over=take_over)
+            known = (answers[each.name], etags.get(each.name)) if each.name in answers else None
+            step = _step(service, each, names, created, known, take_over=take_over)
             steps.append(step)
             if step.kind is Kind.CREATED:
                 created[each.name] = each
@@ -57,16 +60,13 @@ def _step(
     wanted: WantedTask,
     names: Collection[str],
     created: Mapping[str, WantedTask],
-    known: Mapping[str, Any] | None,
+    known: _Answer | None,
     *,
     take_over: bool,
 ) -> Step:
     """Return the step for a task; `created` are those before it that are missing, `known` is its answer, or None."""
     try:
-        if known is not None:
-            answer, etag = known, service.etag_of_changed(wanted.name, known)
-        else:
-            answer, etag = _answer(service, wanted, missing_before(wanted, created))
+        answer, etag = known or _answer(service, wanted, missing_before(wanted, created))
     except Exception as error:
         failed = failure(error)
         if failed is None or failed.code is ExitCode.UNREACHABLE:
@@ -74,29 +74,32 @@ def _step(
         return _refused(wanted, failed)
     step = of_answer(wanted.name, answer, wanted, etag)
     warnings = [each for each in step.warnings if not _is_about(each, names)]
-    return _owned(step.replace(warnings=warnings), wanted, take_over=take_over)
+    return _owned(service, step.replace(warnings=warnings), wanted, take_over=take_over)
 
 
 def _groups(tasks: Sequence[WantedTask]) -> Iterator[Sequence[WantedTask]]:
     return (tasks[first : first + _MOST_TOGETHER] for first in range(0, len(tasks), _MOST_TOGETHER))
 
 
-def _together(service: Service, tasks: Sequence[WantedTask]) -> Mapping[str, Mapping[str, Any]]:
-    """Return what declaring tasks would do, by one request; nothing if one is refused: each is asked for then."""
+def _together(
+    service: Service, tasks: Sequence[WantedTask]
+) -> tuple[Mapping[str, Mapping[str, Any]], Mapping[str, str]]:
+    """Return what declaring tasks would do, and the ETags of those that it would change, each by name.
+
+    Nothing if one is refused: each is asked for by itself then.
+    """
     try:
-        answer = service.dry_run_all([each.body for each in tasks])
+        answer, etags = service.compare_all([each.body for each in tasks])
     except Exception as error:
         failed = failure(error)
         if failed is None or failed.code is ExitCode.UNREACHABLE:
             raise
-        return {}
+        return {}, {}
     unchanged = {each.name: _UNCHANGED for each in tasks} if not answer["items_omitted"] else {}
-    return unchanged | {each["name"]: each for each in answer["items"]}
+    return unchanged | {each["name"]: each for each in answer["items"]}, etags
 
 
-def _answer(
-    service: Service, wanted: WantedTask, missing: Sequence[WantedTask]
-) -> tuple[Mapping[str, Any], str | None]:
+def _answer(service: Service, wanted: WantedTask, missing: Sequence[WantedTask]) -> _Answer:
     """Return what declaring a task would do; together with the tasks that it comes after, if they are missing."""
     if not missing:
         return service.dry_run(wanted.name, wanted.body)
@@ -135,19 +138,29 @@ def _is_about(warning: Mapping[str, Any], names: Collection[str]) -> bool:
     )
 
 
-def _owned(step: Step, wanted: WantedTask, *, take_over: bool) -> Step:
+def _owned(service: Service, step: Step, wanted: WantedTask, *, take_over: bool) -> Step:
     """Return the step; if the task is of another owner, that it is refused, or taken over."""
     if step.kind is not Kind.CHANGED:
         return step  # a new one has no owner yet, an unchanged one has ours in its tags
-    tags = next((each for each in step.changes if each["path"] == "/tags"), None)
+    tags = _tags_before(service, step)
     if tags is None:
         return step
-    problem = ownership.refusal(ownership.owner_of(tags.get("before") or ()), wanted.owner)
+    problem = ownership.refusal(ownership.owner_of(tags), wanted.owner)
     if problem is None:
         return step
     if take_over:
         return step.replace(takes_over=True)
     return Step(Kind.REFUSED, step.name, wanted, problem=problem, code=ExitCode.CONFLICT)
+
+
+def _tags_before(service: Service, step: Step) -> Iterable[str] | None:
+    """Return the present tags of a task; None if they stay as they are."""
+    found = next((each for each in step.changes if each["path"] == "/tags"), None)
+    if found is not None:
+        return found.get("before") or ()
+    if step.changes_omitted:  # theirs may be among them
+        return list(service.get(at("tasks", step.name))["tags"])
+    return None
 
 
 def _superfluous(
