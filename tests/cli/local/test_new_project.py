@@ -126,6 +126,45 @@ def test_what_cannot_start_waits_for_a_change(
         eventually(lambda: log.read_text().count("started") == 2, "it does not start again")
 
 
+def test_a_service_ends_with_the_program_that_has_started_it(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    child = f"from rota.cli.local.parent import end_with_parent; end_with_parent()\n{PROGRAM}"
+    parent = (
+        "import os, sys, threading, pathlib\n"
+        "from rota.cli.local.dev import Followed, follow\n"
+        f"command = (sys.executable, '-c', {child!r}, {str(log)!r})\n"
+        f"follow(Followed(command, os.environ, [pathlib.Path({str(tmp_path)!r})]), threading.Event())\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", parent]) as process:
+        eventually(lambda: log.exists() and log.read_text(), "it does not start")
+        process.kill()
+
+    eventually(lambda: log.read_text() == "started\nstopped\n", "it goes on")
+
+
+def test_a_service_that_does_not_end_is_killed_when_that_is_asked_for_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(dev, "_PERIOD", 0.02)
+    log = tmp_path / "log"
+    stubborn = (
+        "import pathlib, signal, sys\n"
+        "signal.signal(signal.SIGTERM, lambda *_: None)\n"
+        "pathlib.Path(sys.argv[1]).touch()\n"
+        "while True: signal.pause()\n"
+    )
+    program = Followed((sys.executable, "-c", stubborn, str(log)), os.environ, [tmp_path])
+    stop, hurry = threading.Event(), threading.Event()
+    thread = threading.Thread(target=follow, args=(program, stop, hurry), daemon=True)
+    thread.start()
+    eventually(log.exists, "it does not start")
+    stop.set()
+    hurry.set()
+    thread.join(30)
+
+    assert not thread.is_alive()
+
+
 def test_only_python_files_of_the_project_are_watched(tmp_path: Path) -> None:
     for name in ("a.py", "b.txt", ".venv/c.py", "node_modules/d.py", "inner/e.py"):
         path = tmp_path / name

@@ -1,10 +1,12 @@
 """`rota dev`: the service while handlers are being written. It starts again when a file changes."""
 
+import _thread
 import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -46,10 +48,15 @@ def dev(
         **({} if host is None else {"ROTA_HOST": host}),
         **({} if port is None else {"ROTA_PORT": str(port)}),
     }
-    stop = Event()
+    stop, hurry = Event(), Event()
+
+    def end(*_: object) -> None:
+        # In another thread: the one that the signal has interrupted may have the lock of the event.
+        _thread.start_new_thread((hurry if stop.is_set() else stop).set, ())
+
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stop.set())
-    raise typer.Exit(follow(Followed(_SERVICE, environment, _folders(entries)), stop))
+        signal.signal(number, end)
+    raise typer.Exit(follow(Followed(_SERVICE, environment, _folders(entries)), stop, hurry))
 
 
 def _usual_handlers() -> list[str]:
@@ -82,23 +89,49 @@ class Followed:
     folders: Sequence[Path]
 
 
-def follow(followed: Followed, stop: Event) -> int:
-    """Run the program until `stop` is set or it ends well; return the exit code."""
+def follow(followed: Followed, stop: Event, hurry: Event | None = None) -> int:
+    """Run the program until `stop` is set or it ends well; return the exit code.
+
+    `hurry`: it is killed, if it does not end. Its last argument is a pipe that is closed when this process ends.
+    """
     seen = stamps(followed.folders)
     while True:
-        # A group of its own: what ends it is sent by this process, once.
-        with subprocess.Popen(  # noqa: S603  # our own program
-            followed.command, env=followed.environment, start_new_session=True
-        ) as process:
+        with _started(followed) as process:
             try:
                 after = _until_change(process, seen, followed.folders, stop)
             finally:
-                process.terminate()
+                _end(process, hurry or Event())
         if after is None:
             return 0
         files = changed(seen, after)
         note(f"{Path(files[0]).name} has changed: the service starts again.")
         seen = after
+
+
+@contextmanager
+def _started(followed: Followed) -> Iterator[subprocess.Popen[bytes]]:
+    theirs, ours = os.pipe()
+    try:
+        # A group of its own: what ends it is sent by this process, once.
+        with subprocess.Popen(  # noqa: S603  # our own program
+            [*followed.command, str(theirs)],
+            env=followed.environment,
+            start_new_session=True,
+            pass_fds=[theirs],
+        ) as process:
+            yield process
+    finally:
+        os.close(theirs)
+        os.close(ours)
+
+
+def _end(process: subprocess.Popen[bytes], hurry: Event) -> None:
+    """Let a program end, and wait until it has: its runs may take a while, unless somebody asks again."""
+    process.terminate()
+    while process.poll() is None:
+        if hurry.wait(_PERIOD / 10):
+            process.kill()
+            process.wait()
 
 
 def _until_change(

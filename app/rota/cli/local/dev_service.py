@@ -1,5 +1,6 @@
 """The process that `rota dev` starts."""
 
+from rota.cli.local.parent import end_with_parent
 from rota.cli.local.serve import run_service
 from rota.cli.local.terminal import settings_of
 from rota.cli.registry import run_and_exit
@@ -7,7 +8,8 @@ from rota.db import migrations
 
 
 def run() -> None:
-    """Migrate the database, and serve. Exits."""
+    """Migrate the database, and serve. Exits, at the latest with `rota dev`."""
+    end_with_parent()
     run_and_exit(_serve)
 
 
