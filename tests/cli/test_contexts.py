@@ -147,3 +147,29 @@ def test_a_key_does_not_show_in_errors() -> None:
     assert "shop-key" not in repr(SHOP)
     with pytest.raises(CommandFailed):
         BOTH.named("nope")
+
+
+def test_a_file_that_cannot_be_written_leaves_no_key_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    (tmp_path / "rota" / "contexts.toml").mkdir(parents=True)  # a folder cannot be replaced
+
+    with pytest.raises(CommandFailed, match="cannot be written"):
+        write_contexts(Contexts({"a": Server("http://a", "secret", "a")}))
+
+    assert [each.name for each in (tmp_path / "rota").iterdir()] == ["contexts.toml"]
+
+
+@pytest.mark.parametrize("members", ["key = 5", "key = ['a']", "key = true"])
+def test_a_key_that_is_no_text_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: str
+) -> None:
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
+    path = tmp_path / "rota" / "contexts.toml"
+    path.parent.mkdir()
+    path.touch(mode=0o600)
+    path.write_text(f'[contexts.a]\nurl = "http://a"\n{members}\n')
+
+    with pytest.raises(CommandFailed, match="damaged"):
+        read_contexts()

@@ -19,8 +19,10 @@ from rota.client import (
     Unavailable,
     Unreachable,
 )
+from rota.client.problems import WrongStatus
 from rota.client.retries import FIRST_WAIT, LONGEST_WAIT, backoff
 from tests.client.faulty import CUT, FaultyServer, answer, faulty, problem
+from tests.client.test_streams import run as shown_run
 
 OK = answer(200, {"status": "ok"})
 BUSY = problem(503, "unavailable", "Busy.", Retry_After="2")
@@ -310,3 +312,43 @@ def test_an_answer_that_drips_ends_with_the_deadline(server: FaultyServer) -> No
     ended.set()
 
     assert monotonic() - before < 5
+
+
+def wrong_status(status: str) -> bytes:
+    run = {"id": "r1", "status": status}
+    return answer(
+        409, {"type": "/problems/wrong-status", "detail": f"It has {status}.", "run": run}
+    )
+
+
+def test_what_is_cancelled_by_a_request_whose_answer_was_lost_is_cancelled(
+    rota: Rota, server: FaultyServer
+) -> None:
+    server.plan(CUT, wrong_status("cancelled"), path="/v1/runs/r1/cancel")
+    server.plan(answer(200, shown_run("cancelled")), path="/v1/runs/r1")
+
+    assert rota.run("r1").cancel().status == "cancelled"
+
+
+@pytest.mark.parametrize("answers", [[CUT, wrong_status("succeeded")], [wrong_status("cancelled")]])
+def test_what_has_ended_without_this_request_is_not_cancelled_by_it(
+    rota: Rota, server: FaultyServer, answers: list[bytes]
+) -> None:
+    server.plan(*answers)
+
+    with pytest.raises(WrongStatus):
+        rota.run("r1").cancel()
+
+
+def test_what_an_earlier_request_of_the_call_may_have_done_is_said(
+    rota: Rota, server: FaultyServer
+) -> None:
+    def cut_and_close(connection: socket.socket) -> None:
+        server.close()
+
+    server.plan(cut_and_close)
+    with pytest.raises(Unreachable) as error:
+        rota.tasks.declare("t", handler="echo")
+
+    assert "refused" in str(error.value)
+    assert error.value.may_be_done

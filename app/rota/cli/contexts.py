@@ -11,6 +11,7 @@ import json
 import os
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -144,11 +145,18 @@ def read_contexts() -> Contexts:
 
 def _parsed(document: dict[str, Any]) -> Contexts:
     servers = {
-        name: Server(checked_url(str(each.get("url", ""))), each.get("key"), name)
+        name: Server(checked_url(str(each.get("url", ""))), _key_of(each), name)
         for name, each in document.get("contexts", {}).items()
     }
     current = document.get("current")
     return Contexts(servers, current if current in servers else None)
+
+
+def _key_of(members: dict[str, Any]) -> str | None:
+    key = members.get("key")
+    if not isinstance(key, str | None):
+        raise TypeError("a key is text")
+    return key
 
 
 def write_contexts(contexts: Contexts) -> Path:
@@ -162,6 +170,8 @@ def write_contexts(contexts: Contexts) -> Path:
             file.write(_as_toml(contexts))
         beside.replace(path)
     except OSError as error:
+        with suppress(OSError):  # it may have keys
+            beside.unlink()
         raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from None
     return path
 

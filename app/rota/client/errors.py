@@ -71,6 +71,8 @@ class ProblemError(RotaError):
         self.errors_omitted = _count(document.get("errors_omitted"))
         self.request_id: str | None = document.get("request_id")
         self.retry_after = retry_after
+        #: The answer to an earlier request of the same call was lost, which may have been carried out.
+        self.may_be_done = False
         super().__init__(status, document, retry_after)  # also what `pickle` makes it from
 
     def __str__(self) -> str:

@@ -12,6 +12,7 @@ from rota.client.event import log_line_of
 from rota.client.models.kv import KvChange
 from rota.client.models.lineage import Lineage
 from rota.client.models.runs import LogLine, Run
+from rota.client.problems import WrongStatus
 from rota.client.retries import Repeat
 from rota.client.wire import UNSET
 
@@ -51,7 +52,13 @@ class AsyncRunHandle:
 
     async def cancel(self) -> Run:
         """Cancel the run; a running one is requested to end. Raises WrongStatus if it has ended."""
-        reply = await self._transport.call("POST", self._path("cancel"))
+        try:
+            reply = await self._transport.call("POST", self._path("cancel"))
+        except WrongStatus as error:
+            is_cancelled = (error.members.get("run") or {}).get("status") == "cancelled"
+            if not (error.may_be_done and is_cancelled):
+                raise
+            return await self.read()  # it was cancelled by the request whose answer was lost
         return Run.of(reply.members)
 
     async def rerun(

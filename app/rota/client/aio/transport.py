@@ -131,7 +131,7 @@ class AsyncTransport:
                     return Reply(204, {}, b"")  # by the request whose answer was lost
                 raise
             except (ProblemError, Unreachable) as error:
-                may_be_done |= isinstance(error, Unreachable) and error.may_be_done
+                may_be_done = error.may_be_done = may_be_done or error.may_be_done
                 await self._rest(error, request, attempt, until)
 
     async def _rest(

@@ -10,6 +10,7 @@ from rota.client.event import log_line_of
 from rota.client.models.kv import KvChange
 from rota.client.models.lineage import Lineage
 from rota.client.models.runs import LogLine, Run
+from rota.client.problems import WrongStatus
 from rota.client.retries import Repeat
 from rota.client.sync.pages import Pages
 from rota.client.sync.result import wait_for_end
@@ -53,7 +54,13 @@ class RunHandle:
 
     def cancel(self) -> Run:
         """Cancel the run; a running one is requested to end. Raises WrongStatus if it has ended."""
-        reply = self._transport.call("POST", self._path("cancel"))
+        try:
+            reply = self._transport.call("POST", self._path("cancel"))
+        except WrongStatus as error:
+            is_cancelled = (error.members.get("run") or {}).get("status") == "cancelled"
+            if not (error.may_be_done and is_cancelled):
+                raise
+            return self.read()  # it was cancelled by the request whose answer was lost
         return Run.of(reply.members)
 
     def rerun(self, *, input: Any = UNSET, idempotency_key: str | None = None) -> "RunHandle":
