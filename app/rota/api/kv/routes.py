@@ -37,7 +37,7 @@ from rota.domain.access.quotas import Counted
 from rota.domain.access.scopes import Scope
 from rota.domain.audit.actions import Action
 from rota.domain.kv.entries import KvLimits, check_key
-from rota.domain.kv.operations import Check, Delete, Operation
+from rota.domain.kv.operations import Delete, Operation, writes_key
 from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.names import KEY_PREFIX_PATTERN, Name
 from rota.errors import AppError, Fault
@@ -258,8 +258,7 @@ def _operations(services: Services, body: KvTransactionIn) -> Iterator[Operation
     for index, requested in enumerate(body.operations):
         try:
             operation = requested.operation(limits.value_bytes)
-            # An entry whose key can no longer be written can still be checked and deleted.
-            check_key(requested.key, None if isinstance(operation, Delete | Check) else limits)
+            check_key(requested.key, limits if writes_key(operation) else None)
             yield operation
         except AppError as error:
             pointer = f"/operations/{index}"

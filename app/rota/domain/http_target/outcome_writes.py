@@ -18,7 +18,13 @@ from rota.domain.kv.operation_requests import (
 
 def reads_entries(operation: OperationIn) -> bool:
     """Return whether an operation depends on the entry that is there."""
-    return not isinstance(operation, SetIn | DeleteIn)
+    match operation:
+        case SetIn() | DeleteIn():
+            return False
+        case SetOnceIn() | ExpireIn() | IncrementIn() | AppendIn() | MaxIn() | CheckIn():
+            return True
+        case _:
+            assert_never(operation)
 
 
 def draft_write(draft: KvDraft, operation: OperationIn) -> None:

@@ -4,17 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import AttemptOutcome
+from rota.domain.runs.overlap import may_wait
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.tasks.definition import TaskDefinition
-
-# Policies by which a run may wait for an earlier one of its task.
-_IN_LINE = (OverlapPolicy.BUFFER, OverlapPolicy.REPLACE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +167,6 @@ class ClaimedRun:
         return (
             self.constrained
             or self.concurrency_key is not None
-            or self.definition.overlap_policy in _IN_LINE
+            or may_wait(self.definition.overlap_policy)
             or (self.active_since is not None and self.scheduled_for < self.active_since)
         )

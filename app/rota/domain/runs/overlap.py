@@ -67,7 +67,46 @@ def admit(policy: OverlapPolicy, line: Line, new: Sequence[Id]) -> Admitted:
 
 def skipped_for(policy: OverlapPolicy, line: Line) -> Id | None:
     """Return the run in the line because of which a single new one is skipped; None: it is not skipped."""
-    return line.busy if policy is OverlapPolicy.SKIP else None
+    match policy:
+        case OverlapPolicy.SKIP:
+            return line.busy
+        case OverlapPolicy.BUFFER | OverlapPolicy.ALLOW | OverlapPolicy.REPLACE:
+            return None
+        case _:
+            assert_never(policy)
+
+
+def has_line(policy: OverlapPolicy) -> bool:
+    """Return whether unfinished runs of the task matter to its next run. If not, nobody needs to read them."""
+    match policy:
+        case OverlapPolicy.SKIP | OverlapPolicy.BUFFER | OverlapPolicy.REPLACE:
+            return True
+        case OverlapPolicy.ALLOW:
+            return False
+        case _:
+            assert_never(policy)
+
+
+def replaces_line(policy: OverlapPolicy) -> bool:
+    """Return whether the last of several new runs replaces all others, so that they are placed together."""
+    match policy:
+        case OverlapPolicy.REPLACE:
+            return True
+        case OverlapPolicy.SKIP | OverlapPolicy.BUFFER | OverlapPolicy.ALLOW:
+            return False
+        case _:
+            assert_never(policy)
+
+
+def may_wait(policy: OverlapPolicy) -> bool:
+    """Return whether a run that fires on time may wait for an earlier one of its task."""
+    match policy:
+        case OverlapPolicy.BUFFER | OverlapPolicy.REPLACE:
+            return True
+        case OverlapPolicy.SKIP | OverlapPolicy.ALLOW:
+            return False
+        case _:
+            assert_never(policy)
 
 
 def behind(run_id: Id) -> Place:

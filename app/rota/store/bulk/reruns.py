@@ -16,7 +16,7 @@ from rota.domain.bulk.model import Bulk, Refusal
 from rota.domain.policies import MOST_BUFFERED, OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.lineage import Link, LinkKind
-from rota.domain.runs.overlap import Line, admit, skipped_for
+from rota.domain.runs.overlap import Line, admit, has_line, replaces_line, skipped_for
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import Task
 from rota.errors import AppError
@@ -96,11 +96,7 @@ class _Reruns:
     def begin(
         cls, tx: Transaction, of: Bulk, tasks: Mapping[Id, Task], unfit: Unfit, counted: int
     ) -> "_Reruns":
-        in_line = [
-            each.id
-            for each in tasks.values()
-            if each.definition.overlap_policy is not OverlapPolicy.ALLOW
-        ]
+        in_line = [each.id for each in tasks.values() if has_line(each.definition.overlap_policy)]
         found = lines(tx, in_line)
         last = {line.last: id for id, line in found.items() if line.last is not None}
         own = {last[id] for id in _made_by(tx.connection, of.id, list(last))}
@@ -177,9 +173,10 @@ class _Reruns:
         line = self.lines.get(task.id)
         if line is None:
             return
-        if task.definition.overlap_policy is OverlapPolicy.REPLACE and task.id not in self.own:
+        policy = task.definition.overlap_policy
+        if replaces_line(policy) and task.id not in self.own:
             # The others are cancelled, and this one waits for what is running.
-            place(self.tx, OverlapPolicy.REPLACE, [made], line)
+            place(self.tx, policy, [made], line)
             self.lines[task.id] = Line(made.id, 0, made.id)
         else:
             admitted = admit(OverlapPolicy.BUFFER, line, [made.id])

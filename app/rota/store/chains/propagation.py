@@ -25,12 +25,11 @@ from rota.domain.chains.fan_in import (
     is_over,
 )
 from rota.domain.effects import RunEnded
-from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.lineage import Link, LinkKind
-from rota.domain.runs.overlap import Line
+from rota.domain.runs.overlap import Line, has_line, replaces_line
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Sealed
@@ -122,11 +121,7 @@ def _results(tx: Transaction, successors: Sequence[Successor]) -> Results:
 def _lines(tx: Transaction, firing: Sequence[Successor]) -> dict[Id, Line]:
     return lines(
         tx,
-        {
-            each.row.id
-            for each in firing
-            if each.definition.overlap_policy is not OverlapPolicy.ALLOW
-        },
+        {each.row.id for each in firing if has_line(each.definition.overlap_policy)},
     )
 
 
@@ -141,10 +136,10 @@ def _make_runs(tx: Transaction, of: Successor, results: Results, line: Line | No
             continue
         _link(made, event, results)
         of.runs.append(made)
-        if line is not None and policy is not OverlapPolicy.REPLACE:
+        if line is not None and not replaces_line(policy):
             line = place(tx, policy, [made], line)
         of.fired += made.status is not RunStatus.SKIPPED
-    if line is not None and policy is OverlapPolicy.REPLACE:
+    if line is not None and replaces_line(policy):
         place(tx, policy, of.runs, line)
     of.completed = is_over(of.schedule, of.fired, tx.now)
     if of.completed:

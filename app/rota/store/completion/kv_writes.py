@@ -6,8 +6,8 @@ from typing import Any, NamedTuple, assert_never
 
 from rota.db.command import StaleError, Transaction
 from rota.domain.json_schema.compiled import Misfit
-from rota.domain.kv.entries import KvChange, KvLimits, written_by
-from rota.domain.kv.operations import Check
+from rota.domain.kv.entries import Change, KvChange, KvLimits, written_by
+from rota.domain.kv.operations import writes_key
 from rota.domain.kv.present import Present
 from rota.domain.kv.run_writes import TableWrites, not_granted
 from rota.domain.primitives.ids import Id
@@ -113,13 +113,14 @@ def _obstacle(
 def _key_fault(table: TableWrites, limits: KvLimits) -> str | None:
     """Return why a run cannot write a key; a key that is there already can be removed and checked."""
     for change in table.changes:
-        harmless = isinstance(change, Check) or (
-            isinstance(change, KvChange) and change.value is None
-        )
-        fault = None if harmless else limits.key_fault(change.key)
+        fault = limits.key_fault(change.key) if _writes_key(change) else None
         if fault is not None:
             return f"{change.key!r} cannot be written: {fault}."
     return None
+
+
+def _writes_key(change: Change) -> bool:
+    return change.value is not None if isinstance(change, KvChange) else writes_key(change)
 
 
 def is_granted(writer: str, row: Any) -> bool:

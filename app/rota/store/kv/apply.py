@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rota.domain.json_schema.compiled import Misfit
-from rota.domain.kv.entries import Change, KvLimits
-from rota.domain.kv.operations import Expire, Operation, OperationFailed
+from rota.domain.kv.entries import Change, KvChange, KvLimits
+from rota.domain.kv.operations import Operation, OperationFailed, keeps_value
 from rota.store.kv.pending_entries import PendingEntries
 from rota.store.kv.planned_write import Write, one_each
 from rota.store.kv.schema_check import first_misfit_of
@@ -71,7 +71,7 @@ def apply(
             return Impossible(index, error.key, error.detail, version)
         if write is not None:
             made.append(write)
-            if not isinstance(each, Expire):
+            if isinstance(each, KvChange) or not keeps_value(each):
                 givers[each.key] = index
     writes = one_each(made)
     full = table.overfull(writes, limits)

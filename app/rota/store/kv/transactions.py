@@ -10,7 +10,7 @@ from rota.db.command import Command, Transaction
 from rota.db.tables import kv, task
 from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvEntry, KvLimits, read_author
-from rota.domain.kv.operations import Append, Delete, Increment, Operation
+from rota.domain.kv.operations import Delete, Operation, computes_value
 from rota.domain.kv.present import Present
 from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.ids import Id
@@ -161,7 +161,7 @@ def _failed(operation: Operation, made: Impossible) -> Conflict:
 
 def _does_not_fit(operation: Operation, made: Misfits) -> DoesNotFit:
     pointer = f"/operations/{made.index}"
-    if not isinstance(operation, Increment | Append):
+    if not computes_value(operation):
         return DoesNotFit(made.key, f"{pointer}/value", made.found)
     # The value is made by the operation: the request has no place where the fault is.
     return DoesNotFit(made.key, pointer, [_with_place(misfit) for misfit in made.found])

@@ -10,9 +10,9 @@ from rota.db.bulk import Bulk
 from rota.db.command import Transaction
 from rota.db.tables import run
 from rota.domain.effects import RunEnded, SpanExtended
-from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.lineage import Link, LinkKind
+from rota.domain.runs.overlap import has_line
 from rota.domain.runs.plan import DueTask, PlannedRun
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.store.replicas import known_handlers
@@ -71,9 +71,7 @@ def insert_planned(
     tx: Transaction, planned: Sequence[tuple[DueTask, Sequence[PlannedRun]]]
 ) -> set[Id]:
     """Insert the runs that the schedules of locked tasks planned; return the tasks with a run that is queued."""
-    in_line = lines(
-        tx, {due.id for due, _ in planned if due.overlap_policy is not OverlapPolicy.ALLOW}
-    )
+    in_line = lines(tx, {due.id for due, _ in planned if has_line(due.overlap_policy)})
     made: list[NewRun] = []
     for due, runs in planned:
         new = [_to_new_run(tx, due, each) for each in runs if not _extended(tx, due, each)]

@@ -22,7 +22,7 @@ from rota.db.types import is_one_of, spelled_out
 from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
-from rota.domain.runs.overlap import Line, admit, behind
+from rota.domain.runs.overlap import Line, admit, behind, has_line
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.store.runs.cancellation import cancel_unfinished
 from rota.store.runs.new_run import NewRun
@@ -114,9 +114,7 @@ def requeue(tx: Transaction, task_ids: Collection[Id]) -> None:
     """Block the waiting runs of resumed tasks, each behind the one before it, unless the task allows overlap."""
     owners = tx.connection.execute(_DEFINITIONS, {"g_ids": list(task_ids)})
     in_line = [
-        owner.id
-        for owner in owners
-        if read_definition(owner.definition).overlap_policy is not OverlapPolicy.ALLOW
+        owner.id for owner in owners if has_line(read_definition(owner.definition).overlap_policy)
     ]
     unfinished = tx.connection.execute(_TO_REQUEUE, {"g_ids": in_line}).all()
     behind = [

@@ -9,9 +9,8 @@ from rota.db.command import Transaction
 from rota.db.tables import run
 from rota.db.types import among
 from rota.domain.access.quotas import Quota
-from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
-from rota.domain.runs.overlap import Line, skipped_for
+from rota.domain.runs.overlap import Line, has_line, replaces_line, skipped_for
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import Task
 from rota.errors import AppError
@@ -131,8 +130,8 @@ def _lines(tx: Transaction, tasks: Iterable[Task]) -> dict[Id, Line]:
     ids: dict[bool, list[Id]] = {True: [], False: []}
     for each in tasks:
         policy = each.definition.overlap_policy
-        if policy is not OverlapPolicy.ALLOW:
-            ids[policy is OverlapPolicy.REPLACE].append(each.id)
+        if has_line(policy):
+            ids[replaces_line(policy)].append(each.id)
     return lines(tx, ids[True]) | lines(tx, ids[False], NOT_HELD)
 
 

@@ -8,12 +8,11 @@ from sqlalchemy import select
 
 from rota.db.command import Command, Transaction
 from rota.db.tables import run, task
-from rota.domain.policies import OverlapPolicy
 from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.model import Run
-from rota.domain.runs.overlap import Line, skipped_for
+from rota.domain.runs.overlap import Line, has_line, replaces_line, skipped_for
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import Task
 from rota.errors import Conflict
@@ -144,9 +143,9 @@ def _line(tx: Transaction, found: Task) -> Line:
     """
     check_not_cancelled(found)
     policy = found.definition.overlap_policy
-    if policy is OverlapPolicy.ALLOW:
+    if not has_line(policy):
         return Line()
-    which = () if policy is OverlapPolicy.REPLACE else (NOT_HELD,)
+    which = () if replaces_line(policy) else (NOT_HELD,)
     line = lines(tx, [found.id], *which)[found.id]
     overlapped = skipped_for(policy, line)
     if overlapped is not None:
