@@ -285,3 +285,13 @@ def test_a_wait_for_a_run_ends_in_time_although_nothing_is_answered(
     silent.set()
 
     assert monotonic() - before < 5
+
+
+def test_events_of_one_position_are_all_given(rota: Rota, server: FaultyServer) -> None:
+    """An entry that has expired is reported at the position of what was written before it."""
+    written, expired = event("kv.set", "t-5", key="a"), event("kv.deleted", "t-5", key="b")
+    server.plan(stream("id: t-5", written, expired, written), stream(expired), stream("id: t-6"))
+
+    with rota.task("t").kv.watch() as changes:
+        assert [next(changes).data["key"] for _ in range(2)] == ["a", "b"]
+        assert changes.position == "t-5"

@@ -142,7 +142,7 @@ def note(sentence: str) -> None:
     typer.echo(printable(sentence, lines=True), err=True)
 
 
-class Bar:
+class ProgressBar:
     """A progress bar: it is called with how much more is done."""
 
     def __init__(self, shown: Progress, task: TaskID) -> None:
@@ -159,7 +159,7 @@ class Bar:
 
 
 @contextmanager
-def progress(label: str, total: int | None) -> Iterator[Bar]:
+def progress(label: str, total: int | None) -> Iterator[ProgressBar]:
     """Show a bar on the standard error while something long is done, if somebody is there."""
     shown = Progress(
         TextColumn("{task.description}"),
@@ -171,4 +171,4 @@ def progress(label: str, total: int | None) -> Iterator[Bar]:
         transient=True,
     )
     with shown:
-        yield Bar(shown, shown.add_task(label, total=total))
+        yield ProgressBar(shown, shown.add_task(label, total=total))

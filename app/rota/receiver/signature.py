@@ -41,7 +41,8 @@ def verify(
     signed: while a rotation overlaps, Rota sends a signature by each of its keys.
     """
     run_id, sent_at = headers.get("webhook-id", ""), headers.get("webhook-timestamp", "")
-    if not run_id or not _TIMESTAMP.fullmatch(sent_at):
+    # With a '.' in the id, the content could have been signed as that of another id and time.
+    if not run_id or "." in run_id or not _TIMESTAMP.fullmatch(sent_at):
         raise NotSigned("there is no webhook-id, or no webhook-timestamp")
     if abs(now - int(sent_at)) > tolerance:
         raise NotSigned(f"the call is more than {tolerance:g} seconds old, or from the future")

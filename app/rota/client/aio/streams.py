@@ -21,7 +21,7 @@ log = logging.getLogger("rota.client")
 SILENCE = 45.0
 #: How often a first connection is tried.
 FIRST_TRIES = 5
-_REMEMBERED = 1_000
+_REMEMBERED = 100
 
 
 class AsyncEventSource:
@@ -49,7 +49,7 @@ class AsyncEventSource:
         self._silence = silence
         self._first_tries = first_tries
         self._until = until or deadline(None)
-        self._seen: deque[str] = deque(maxlen=_REMEMBERED)
+        self._seen: deque[ServerSentEvent] = deque(maxlen=_REMEMBERED)
         self.position = after
         self.has_begun = False
 
@@ -91,13 +91,18 @@ class AsyncEventSource:
                     yield None
 
     def _is_new(self, event: ServerSentEvent) -> bool:
-        """Note the position; return whether the event has something to say, and was not there before."""
-        if event.id is not None:
-            if event.id in self._seen:
-                return False
-            self._seen.append(event.id)
-            self.position = event.id
-        return bool(event.data)
+        """Note the position; return whether the event has something to say, and was not there before.
+
+        Several events may have one position, so it does not tell by itself.
+        """
+        if event.id is None or not event.data:
+            self.position = event.id or self.position
+            return bool(event.data)
+        if event in self._seen:
+            return False
+        self._seen.append(event)
+        self.position = event.id
+        return True
 
 
 class AsyncStream(Generic[T]):

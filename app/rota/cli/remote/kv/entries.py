@@ -12,7 +12,7 @@ from rota.cli.exits import CommandFailed
 from rota.cli.output import Json, print_json, print_table
 from rota.cli.remote.arguments import All, Limit, TaskName, Yes, given, json_argument, local_now
 from rota.cli.remote.confirmation import confirm
-from rota.cli.remote.each import each_of
+from rota.cli.remote.one_by_one import change_one_by_one
 from rota.cli.remote.service import at, connected
 from rota.cli.remote.text.times import relative
 from rota.cli.remote.text.values import shortened
@@ -87,7 +87,7 @@ def delete(
         raise CommandFailed("Give keys, or a --prefix.")
     with connected(context) as service:
         if prefix is None:
-            each_of(
+            change_one_by_one(
                 keys or (),
                 lambda key: service.call("DELETE", at("tasks", task, "kv", key)),
                 done="deleted",

@@ -9,7 +9,7 @@ from rota.cli.exits import CommandFailed, ExitCode
 from rota.cli.output import Json, note, print_json, print_table, progress
 from rota.cli.remote.arguments import DryRun, Input, Yes, json_argument
 from rota.cli.remote.confirmation import confirm
-from rota.cli.remote.each import each_of
+from rota.cli.remote.one_by_one import change_one_by_one
 from rota.cli.remote.runs.filters import Filters, as_selector, filters
 from rota.cli.remote.service import Service, at, connected
 from rota.cli.remote.text.values import plural
@@ -127,7 +127,7 @@ def _each(
             note(f"New run: {answer['id']}")
         return answer
 
-    each_of(ids, change, done=_DONE[verb], noun="run", as_json=as_json)
+    change_one_by_one(ids, change, done=_DONE[verb], noun="run", as_json=as_json)
 
 
 def _selected(

@@ -11,7 +11,7 @@ from rota.cli.output import Json, note, print_json
 from rota.cli.remote import arguments
 from rota.cli.remote.arguments import DryRun, Selector, Yes, given
 from rota.cli.remote.confirmation import confirm
-from rota.cli.remote.each import each_of
+from rota.cli.remote.one_by_one import change_one_by_one
 from rota.cli.remote.service import Service, at, connected
 from rota.cli.remote.text.values import plural
 
@@ -140,7 +140,7 @@ def _by_names(
             return service.call("DELETE", at("tasks", name))
         return service.call("POST", at("tasks", name, verb), body=body or None)
 
-    each_of(names, change, done=_DONE[verb], noun="task", as_json=as_json)
+    change_one_by_one(names, change, done=_DONE[verb], noun="task", as_json=as_json)
 
 
 def _listed(names: Sequence[str]) -> str:

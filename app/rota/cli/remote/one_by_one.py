@@ -12,7 +12,7 @@ from rota.cli.remote.service import failure
 _LONG = 20
 
 
-def each_of(
+def change_one_by_one(
     names: Sequence[str], change: Callable[[str], Any], *, done: str, noun: str, as_json: bool
 ) -> None:
     """Call `change` for each; print what has become of it.
