@@ -14,8 +14,9 @@ from typer.testing import CliRunner
 
 from rota.cli import app
 from rota.cli.contexts import Contexts, Server, write_contexts
+from rota.cli.escaping import printable
 from rota.cli.exits import CommandFailed
-from rota.cli.output import note, print_json, print_json_line, printable
+from rota.cli.output import note, print_json, print_json_line
 from rota.cli.registry import run_and_exit
 from rota.cli.remote.text.lines import print_lines
 

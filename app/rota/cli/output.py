@@ -5,7 +5,6 @@ Texts from a service are untrusted: `printable` shows what would move the cursor
 
 import json
 import sys
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any, Final
@@ -23,6 +22,8 @@ from rich.progress import (
 from rich.table import Table
 from rich.text import Text
 
+from rota.cli.escaping import is_unprintable, printable
+
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 #: Colours of words that say how something is, by the word.
 COLOURS: Final[Mapping[str, str]] = {
@@ -32,8 +33,6 @@ COLOURS: Final[Mapping[str, str]] = {
     **dict.fromkeys(("paused", "warning", "skipped", "held", "expired"), "yellow"),
     **dict.fromkeys(("cancelled", "completed", "scheduled"), "dim"),
 }
-#: Kinds of characters that do not show, or change how others show.
-_UNPRINTABLE = {"Cc", "Cf", "Zl", "Zp", "Cs"}
 
 
 def is_terminal() -> bool:
@@ -44,25 +43,6 @@ def is_terminal() -> bool:
 def console(*, err: bool = False) -> Console:
     """Return rich's console; it follows NO_COLOR and the width of the terminal."""
     return Console(stderr=err, highlight=False, markup=False, emoji=False)
-
-
-def printable(text: str, *, lines: bool = False) -> str:
-    """Return a text in which what does not show is escaped; `lines`: but not ends of lines and tabs."""
-    kept = "\n\t" if lines else ""
-    return "".join(
-        each if each in kept or not _is_unprintable(each) else _escaped(each) for each in text
-    )
-
-
-def _is_unprintable(character: str) -> bool:
-    return unicodedata.category(character) in _UNPRINTABLE
-
-
-def _escaped(character: str) -> str:
-    code = ord(character)
-    if code > 0xFFFF:
-        return f"\\U{code:08x}"
-    return json.dumps(character)[1:-1] if code < 0x7F else f"\\u{code:04x}"
 
 
 def print_json(data: Any) -> None:
@@ -82,7 +62,7 @@ def _json_text(data: Any, **layout: Any) -> str:
     if text.isascii() and "\x7f" not in text:
         return text
     return "".join(
-        json.dumps(each)[1:-1] if each > "~" and _is_unprintable(each) else each for each in text
+        json.dumps(each)[1:-1] if each > "~" and is_unprintable(each) else each for each in text
     ).replace("\x7f", "\\u007f")
 
 

@@ -15,6 +15,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from rota.cli.escaping import printable
 from rota.cli.exits import ExitCode, failure_of
 
 SERVICE = "The service"
@@ -261,9 +262,7 @@ def run_and_exit(run: Callable[[], Any]) -> NoReturn:
 
 
 def _ended(sentence: str, code: ExitCode) -> SystemExit:
-    from rota.cli.output import note  # noqa: PLC0415  # most commands end without it, and it imports rich
-
-    note(f"rota: {sentence}")
+    typer.echo(printable(f"rota: {sentence}", lines=True), err=True)
     return SystemExit(int(code))
 
 

@@ -77,3 +77,21 @@ def test_the_page_needs_no_session_and_says_no_more(guarded: Api) -> None:
         browser.send("/ui/sign-in", {"key": KEY})
     guarded.delete("/v1/holds/all-1", headers=WITH_KEY)
     assert "No task with this tag" in browser.page("/ui/status/private").text
+
+
+def test_tasks_that_only_look_public_hide_no_others(
+    guarded: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rota.store.stats.badges.MOST_ON_A_PAGE", 1)
+    for number in range(5):
+        declare(
+            guarded,
+            f"alike-{number}",
+            kv_schema={"a": {"const": {"badge": "public"}}},
+            tags=["crowd"],
+        )
+    declare(guarded, "alike-public", badge="public", tags=["crowd"])
+
+    shown = guarded.get("/v1/status?tag=crowd").json()["items"]
+
+    assert [each["task"] for each in shown] == ["alike-public"]

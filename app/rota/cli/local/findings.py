@@ -7,7 +7,8 @@ from enum import StrEnum
 import typer
 from rich.text import Text
 
-from rota.cli.output import console, is_terminal, print_json, printable
+from rota.cli.escaping import printable
+from rota.cli.output import console, is_terminal, print_json
 
 
 class Level(StrEnum):

@@ -5,8 +5,9 @@ from typing import Any
 
 import typer
 
+from rota.cli.escaping import printable
 from rota.cli.exits import CommandFailed, ExitCode
-from rota.cli.output import note, print_json, printable, progress
+from rota.cli.output import note, print_json, progress
 from rota.cli.remote.service import failure
 
 _LONG = 20

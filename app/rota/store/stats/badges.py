@@ -1,6 +1,8 @@
 """The badge of a task, from what is stored."""
 
+from collections.abc import Iterator
 from datetime import datetime
+from itertools import islice
 from typing import assert_never
 
 from sqlalchemy import Connection, select
@@ -46,17 +48,22 @@ def read_badge(connection: Connection, found: Task, metric: BadgeMetric, now: da
 
 def public_states(connection: Connection, tag: str, limit: NameLimit, now: datetime) -> list[Badge]:
     """Return the badges of the tasks with a tag that make them public, by name: at most one more than a page has."""
+    public = islice(_public_tasks(connection, tag, limit), MOST_ON_A_PAGE + 1)
+    return [state_badge(_state_of(connection, each, now), now) for each in public]
+
+
+def _public_tasks(connection: Connection, tag: str, limit: NameLimit) -> Iterator[Task]:
     tagged = select(task_tag.c.task_id).where(task_tag.c.tag == tag)
     names = (
         select(task.c.name)
         .where(task.c.id.in_(tagged), task.c.deleted_at.is_(None), covers(limit, task.c.name))
         .where(task.c.definition.like(_PUBLIC))
         .order_by(task.c.name)
-        .limit(MOST_ON_A_PAGE + 1)
     )
-    found = [find_task(connection, name) for name in connection.execute(names).scalars()]
-    public = [each for each in found if each.definition.badge is BadgeAudience.PUBLIC]
-    return [state_badge(_state_of(connection, each, now), now) for each in public]
+    for name in connection.execute(names).scalars().all():
+        found = find_task(connection, name)
+        if found.definition.badge is BadgeAudience.PUBLIC:
+            yield found
 
 
 def _state_of(connection: Connection, found: Task, now: datetime) -> TaskState:

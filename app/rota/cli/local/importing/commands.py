@@ -9,13 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
+from rota.cli.escaping import printable
 from rota.cli.exits import CommandFailed, ExitCode
 from rota.cli.local.importing import apscheduler_jobs, celery_beat
 from rota.cli.local.importing.crontab import read_crontab
 from rota.cli.local.importing.imported import Imported
 from rota.cli.local.importing.tasks_file import as_yaml
 from rota.cli.local.own_time_zone import own_time_zone
-from rota.cli.output import Json, note, print_json, printable
+from rota.cli.output import Json, note, print_json
 from rota.cli.registry import group_of_commands
 from rota.domain.time_zones.zone import check_zone
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from rich.text import Text
 
-from rota.cli.output import printable
+from rota.cli.escaping import printable
 from rota.cli.remote.apply.steps import Kind, Plan, Step
 
 _MARKS: Mapping[Kind, tuple[str, str]] = {

@@ -7,7 +7,8 @@ from typing import Annotated, Any
 import typer
 from rich.text import Text
 
-from rota.cli.output import Json, print_json_line, printable
+from rota.cli.escaping import printable
+from rota.cli.output import Json, print_json_line
 from rota.cli.remote.arguments import TaskName
 from rota.cli.remote.interruption import until_interrupted
 from rota.cli.remote.service import connected

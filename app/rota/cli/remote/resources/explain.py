@@ -4,7 +4,8 @@ from typing import Annotated
 
 import typer
 
-from rota.cli.output import Json, note, print_json, printable
+from rota.cli.escaping import printable
+from rota.cli.output import Json, note, print_json
 from rota.cli.remote.arguments import TaskName, given
 from rota.cli.remote.service import at, connected
 

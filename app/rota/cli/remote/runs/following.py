@@ -6,8 +6,9 @@ from typing import Any
 import typer
 from rich.text import Text
 
+from rota.cli.escaping import printable
 from rota.cli.exits import ExitCode
-from rota.cli.output import note, print_json, printable
+from rota.cli.output import note, print_json
 from rota.cli.remote.service import Service
 from rota.cli.remote.text.lines import print_lines
 from rota.cli.remote.text.times import local_clock, short_duration

@@ -6,7 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rota.cli.output import Json, print_fields, print_json, print_json_line, print_table, printable
+from rota.cli.escaping import printable
+from rota.cli.output import Json, print_fields, print_json, print_json_line, print_table
 from rota.cli.remote.arguments import All, Limit, RunId, given, local_now
 from rota.cli.remote.runs.filters import Filters, filters
 from rota.cli.remote.runs.following import log_line

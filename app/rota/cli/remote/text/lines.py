@@ -5,7 +5,8 @@ from collections.abc import Iterable
 import typer
 from rich.text import Text
 
-from rota.cli.output import console, is_terminal, printable
+from rota.cli.escaping import printable
+from rota.cli.output import console, is_terminal
 
 
 def print_lines(lines: Iterable[Text]) -> None:
