@@ -216,3 +216,19 @@ def test_what_is_typed_and_is_no_json_is_kept(rota: CommandLine, editor: Any, ty
     ended = rota.run("kv", "edit", f"kv-typed-{len(typed)}", "a", code=2)
 
     assert "What you typed is in" in ended.stderr
+
+
+def test_bytes_are_shown_on_a_terminal_and_written_as_they_are_in_a_pipe(
+    rota: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rota.api.task("kv-bytes")
+    content = b"a\x1b[2J\xff\n"
+    headers = {"content-type": "application/octet-stream"}
+    assert rota.api.put("/v1/tasks/kv-bytes/kv/a", content=content, headers=headers).is_success
+
+    piped = rota.run("kv", "get", "kv-bytes", "a").stdout_bytes
+    monkeypatch.setattr("rota.cli.remote.kv.entries.is_terminal", lambda: True)
+    shown = rota.run("kv", "get", "kv-bytes", "a").stdout_bytes
+
+    assert piped == content
+    assert shown == b"a\\u001b[2J\\xff\n\n"

@@ -8,8 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
+from rota.cli.escaping import printable
 from rota.cli.exits import CommandFailed
-from rota.cli.output import Json, print_json, print_table
+from rota.cli.output import Json, is_terminal, print_json, print_table
 from rota.cli.remote.arguments import All, Limit, TaskName, Yes, given, json_argument, local_now
 from rota.cli.remote.confirmation import confirm
 from rota.cli.remote.one_by_one import change_one_by_one
@@ -33,9 +34,17 @@ def get(context: typer.Context, task: TaskName, key: Key, as_json: Json = False)
     if as_json:
         print_json(entry)
     elif entry.get("encoding") == "base64":
-        sys.stdout.buffer.write(base64.b64decode(entry["value"]))
+        _print_bytes(base64.b64decode(entry["value"]))
     else:
         print_json(entry["value"])
+
+
+def _print_bytes(content: bytes) -> None:
+    """Write bytes as they are, or to a terminal as a text that does not control it."""
+    if is_terminal():
+        typer.echo(printable(content.decode("utf-8", "backslashreplace"), lines=True))
+    else:
+        sys.stdout.buffer.write(content)
 
 
 def set_value(
