@@ -19,6 +19,7 @@ _FORKS = """
 import json, os, sys
 from rota import cli
 from rota.cli.local import database, keys, serve
+from rota.cli.local.serving import service
 
 def run(arguments, environment, log):
     os.environ.clear()

@@ -9,7 +9,7 @@ from typing import Any
 
 import uvicorn
 
-from rota.cli.local.serve import server_config
+from rota.cli.local.serving.service import server_config
 from tests.api.edge.service import Client
 from tests.api.service import Api
 from tests.support.factories import eventually

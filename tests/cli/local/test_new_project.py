@@ -17,7 +17,7 @@ from rota.cli import app
 from rota.cli.local import dev
 from rota.cli.local.dev import Followed, follow
 from rota.cli.local.init import FILES
-from rota.cli.local.watched_files import changed, stamps
+from rota.cli.local.serving.watched_files import changed, stamps
 from tests.support.factories import eventually
 
 
@@ -128,7 +128,9 @@ def test_what_cannot_start_waits_for_a_change(
 
 def test_a_service_ends_with_the_program_that_has_started_it(tmp_path: Path) -> None:
     log = tmp_path / "log"
-    child = f"from rota.cli.local.parent import end_with_parent; end_with_parent()\n{PROGRAM}"
+    child = (
+        f"from rota.cli.local.serving.parent import end_with_parent; end_with_parent()\n{PROGRAM}"
+    )
     parent = (
         "import os, sys, threading, pathlib\n"
         "from rota.cli.local.dev import Followed, follow\n"

@@ -7,7 +7,8 @@ import typer
 
 from rota.cli.local.database_check import check
 from rota.cli.local.database_copy import backup
-from rota.cli.local.terminal import announce, commit, opened, refusal, settings_of
+from rota.cli.local.opened_database import commit, opened
+from rota.cli.local.terminal import announce, refusal, settings_of
 from rota.cli.registry import group_of_commands
 from rota.db import migrations
 from rota.engine.key_rotation import KeyRotation

@@ -15,11 +15,11 @@ from typing import Annotated
 import typer
 
 from rota.cli.exits import CommandFailed
-from rota.cli.local.watched_files import Stamps, changed, stamps
+from rota.cli.local.serving.watched_files import Stamps, changed, stamps
 from rota.cli.output import note
 
 #: -P: as with the program `rota`, the present folder is not where modules are looked for.
-_SERVICE = (sys.executable, "-P", "-c", "from rota.cli.local.dev_service import run; run()")
+_SERVICE = (sys.executable, "-P", "-c", "from rota.cli.local.serving.dev_service import run; run()")
 _USUAL = "handlers.py"
 #: How often the files are looked at, in seconds.
 _PERIOD = 0.3

@@ -12,7 +12,8 @@ from pydantic_core import PydanticCustomError
 
 from rota.api.http.validation import validated
 from rota.api.keys.request_models import DEFAULT_OVERLAP, KeyIn, RotateKeyIn
-from rota.cli.local.terminal import announce, commit, database_of, refusal, settings_of
+from rota.cli.local.opened_database import commit, database_of
+from rota.cli.local.terminal import announce, refusal, settings_of
 from rota.cli.registry import group_of_commands
 from rota.clock import SystemClock
 from rota.db.engine import Database

@@ -1,7 +1,7 @@
 """The process that `rota dev` starts."""
 
-from rota.cli.local.parent import end_with_parent
-from rota.cli.local.serve import run_service
+from rota.cli.local.serving.parent import end_with_parent
+from rota.cli.local.serving.service import run_service
 from rota.cli.local.terminal import settings_of
 from rota.cli.registry import run_and_exit
 from rota.db import migrations

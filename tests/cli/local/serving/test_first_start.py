@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rota.cli import app
-from rota.cli.local.first_start import PAUSED, hold_everything, is_new_file, make_new_file
+from rota.cli.local.serving.first_start import PAUSED, hold_everything, is_new_file, make_new_file
 from rota.db.engine import Database
 from rota.db.engines.urls import parse_url
 from rota.db.migrations import check
