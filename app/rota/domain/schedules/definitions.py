@@ -354,4 +354,34 @@ def leaves(schedule: Planned) -> tuple[Leaf, ...]:
 
 def fires_unscheduled(schedule: Planned) -> bool:
     """Return whether a task can run without a fire time of its schedule, and so never completes."""
-    return isinstance(schedule, Manual | After)
+    match schedule:
+        case Manual() | After():
+            return True
+        case Once() | Interval() | Cron() | Calendar() | AnyOf() | Unreadable():
+            return False
+        case _:
+            assert_never(schedule)
+
+
+def fires_on_request_only(schedule: Planned) -> bool:
+    """Return whether only requests make runs, so that no pause and no hold keeps a fire time from running."""
+    match schedule:
+        case Manual():
+            return True
+        case Once() | Interval() | Cron() | Calendar() | AnyOf() | After() | Unreadable():
+            return False
+        case _:
+            assert_never(schedule)
+
+
+def recurs(schedule: Planned) -> bool:
+    """Return whether a schedule has fire times of its own, and not just one."""
+    match schedule:
+        case AnyOf():
+            return any(map(recurs, schedule.schedules))
+        case Interval() | Cron() | Calendar():
+            return True
+        case Once() | After() | Manual() | Unreadable():
+            return False
+        case _:
+            assert_never(schedule)

@@ -1,7 +1,7 @@
 """From when a task is watched for what follows from time: the columns of its row."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from sqlalchemy import Connection, case, literal, or_, update
 
@@ -11,7 +11,17 @@ from rota.db.tables import task
 from rota.domain.alerts.defaults import Rules, rules_of
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.alerts.timing import TIMED, first_check, has_timed_rules
-from rota.domain.schedules.definitions import After
+from rota.domain.schedules.definitions import (
+    After,
+    AnyOf,
+    Calendar,
+    Cron,
+    Interval,
+    Manual,
+    Once,
+    Planned,
+    Unreadable,
+)
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.definition import Task, TaskDefinition, TaskStatus
 
@@ -23,7 +33,16 @@ def rules_for(connection: Connection, name: str, definition: TaskDefinition) -> 
 
 def is_unannounced(definition: TaskDefinition) -> bool:
     """Return whether runs of a task may come without a fire time before, and without a request."""
-    return isinstance(definition.schedule, After) or fires_after_finish(definition.schedule)
+    schedule: Planned = definition.schedule
+    match schedule:
+        case After():
+            return True
+        case Interval():
+            return fires_after_finish(schedule)
+        case Once() | Cron() | Calendar() | AnyOf() | Manual() | Unreadable():
+            return False
+        case _:
+            assert_never(schedule)
 
 
 def first_watched(tx: Transaction, made: Task) -> dict[str, Any]:
