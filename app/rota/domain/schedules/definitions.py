@@ -381,7 +381,9 @@ def recurs(schedule: Planned) -> bool:
             return any(map(recurs, schedule.schedules))
         case Interval() | Cron() | Calendar():
             return True
-        case Once() | After() | Manual() | Unreadable():
+        case Unreadable():  # taken for one, so that it is not forgotten
+            return True
+        case Once() | After() | Manual():
             return False
         case _:
             assert_never(schedule)
