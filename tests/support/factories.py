@@ -41,7 +41,7 @@ from rota.store.kv import entries as kv
 from rota.store.kv.transactions import Transact
 from rota.store.replicas import LONGEST_TTL, Enlist
 from rota.store.runs.claiming.claim import Claim
-from rota.store.runs.filters import RunFilter
+from rota.store.runs.listing.filters import RunFilter
 from rota.store.runs.reading import find_run, list_attempts, list_runs
 from rota.store.scheduling.due import due_tasks
 from rota.store.scheduling.fire import Fire

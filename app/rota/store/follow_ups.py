@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import and_, exists, or_, select, update
 
-from rota.db.alerting import alerting_of
 from rota.db.command import Transaction
+from rota.db.connection_state.alerting import alerting_of
 from rota.db.tables import predecessor, run, task
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.effects import DueSooner, RunEnded, SpanExtended, TaskChanged, TaskEvent
@@ -16,7 +16,7 @@ from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import after_finish
-from rota.domain.schedules.moved_fire_time import NextFire
+from rota.domain.schedules.replanning.moved_fire_time import NextFire
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.alerts.changes import forget_alerts
 from rota.store.alerts.run_ends import alert_on_ends

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 from pydantic import ValidationError
 from sqlalchemy import ColumnElement, Connection, Select, bindparam, func, literal_column, select
 
-from rota.db.byte_lengths import byte_length
+from rota.db.expressions.byte_lengths import byte_length
 from rota.db.tables import run, task, task_tag
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit

@@ -28,7 +28,7 @@ from rota.store.calendars.changes import PutCalendar
 from rota.store.completion.registrations import to_register
 from rota.store.kv import entries as kv
 from rota.store.kv.transactions import Transact
-from rota.store.runs.filters import RunFilter
+from rota.store.runs.listing.filters import RunFilter
 from rota.store.runs.logs import list_lines
 from rota.store.runs.reading import find_run, list_attempts, list_runs
 from rota.store.task_rows import find_task

@@ -12,7 +12,7 @@ from rota.domain.dry_runs.fire_times import DAYS, FireTimeDiff, diff_fire_times
 from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.definitions import After, AnyOf
 from rota.domain.schedules.first_runs import first_runs
-from rota.domain.schedules.moved_fire_time import moved, taken_back
+from rota.domain.schedules.replanning.moved_fire_time import moved, taken_back
 from rota.domain.step_budget import limited_to
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.errors import TooCostly

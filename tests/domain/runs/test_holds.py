@@ -22,7 +22,7 @@ from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.runs.upcoming import next_run_under
 from rota.domain.schedules.fire_times import after_finish, first_fire
-from rota.domain.schedules.moved_fire_time import NextFire, moved
+from rota.domain.schedules.replanning.moved_fire_time import NextFire, moved
 from tests.domain.runs.test_planning import (
     EVERY_MINUTE,
     GRACES,

@@ -16,7 +16,7 @@ from rota.domain.runs.plan import DueTask, Gap, Plan, PlannedRun
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.fire_times import after_finish, fire_times, first_fire
-from rota.domain.schedules.moved_fire_time import NextFire, moved
+from rota.domain.schedules.replanning.moved_fire_time import NextFire, moved
 from rota.domain.tasks.definition import TaskDefinition
 from tests.domain.schedules.rules import ALL, ANCHOR, SECOND, read
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, numbered

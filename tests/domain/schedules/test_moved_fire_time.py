@@ -18,7 +18,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import fire_times, first_fire
-from rota.domain.schedules.moved_fire_time import (
+from rota.domain.schedules.replanning.moved_fire_time import (
     Move,
     NextFire,
     begun_again,

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import fire_times, next_fire
-from rota.domain.schedules.replanning import is_affected, replanned
+from rota.domain.schedules.replanning.zone_changes import is_affected, replanned
 from rota.domain.time_zones.database import PINNED, ZoneDatabase
 from rota.domain.time_zones.zone import computed_with, zone
 from rota.errors import Unplannable

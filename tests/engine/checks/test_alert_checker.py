@@ -209,7 +209,7 @@ def test_tasks_are_watched_from_the_start_on_that_has_a_new_default(
     world.register("pinged", schedule=MANUAL, expect_every="1h")
     world.register("hourly", schedule=HOURLY)
     world.register("off", schedule=HOURLY, on_failure="off", on_late="off")
-    monkeypatch.setattr("rota.db.alerting._NONE", Alerting(defaults=defaults))
+    monkeypatch.setattr("rota.db.connection_state.alerting._NONE", Alerting(defaults=defaults))
 
     checker_of(world).look()
 
@@ -220,7 +220,9 @@ def test_tasks_are_watched_from_the_start_on_that_has_a_new_default(
 def with_default(monkeypatch: pytest.MonkeyPatch, success_within: str) -> None:
     """Let the service have a default, as after a restart with another setting."""
     rule = FailureRule.model_validate({"task": "ops", "success_within": success_within})
-    monkeypatch.setattr("rota.db.alerting._NONE", Alerting(defaults=Rules(on_failure=rule)))
+    monkeypatch.setattr(
+        "rota.db.connection_state.alerting._NONE", Alerting(defaults=Rules(on_failure=rule))
+    )
 
 
 def test_a_shorter_default_holds_from_the_start_on_and_not_from_the_next_look(

@@ -10,7 +10,7 @@ from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.explain.task import explain_at
 from rota.domain.explain.time_slot import slot_at
 from rota.domain.runs.upcoming import next_runs
-from rota.domain.schedules.moved_fire_time import Move, NextFire
+from rota.domain.schedules.replanning.moved_fire_time import Move, NextFire
 from rota.errors import Invalid
 from rota.store.explain import facts_of
 from rota.store.tasks.next_fire import override_next_fire

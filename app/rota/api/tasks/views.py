@@ -19,7 +19,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.runs.upcoming import next_run_under, next_runs
 from rota.domain.tasks.definition import LastRun, Registered, Task
 from rota.errors import TooCostly, Unplannable
-from rota.store.runs.latest import RunMark
+from rota.store.runs.listing.latest import RunMark
 from rota.store.tasks.declaration import Registration
 
 UPCOMING = 3

@@ -13,7 +13,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned
 from rota.domain.schedules.fire_times import fires_after_finish
-from rota.domain.schedules.moved_fire_time import Move, NextFire
+from rota.domain.schedules.replanning.moved_fire_time import Move, NextFire
 from rota.domain.tasks.definition import Task, TaskDefinition
 
 

@@ -36,7 +36,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import Name
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Schedule, fires_unscheduled
-from rota.domain.schedules.moved_fire_time import NextFire
+from rota.domain.schedules.replanning.moved_fire_time import NextFire
 
 SMALLEST_GRACE = timedelta(seconds=1)
 SHORTEST_SILENCE = timedelta(seconds=1)

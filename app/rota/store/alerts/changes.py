@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, select, tuple_
 
-from rota.db.alerting import alerting_of
 from rota.db.command import Command, Transaction
+from rota.db.connection_state.alerting import alerting_of
 from rota.db.tables import alert, task
 from rota.db.types import among
 from rota.domain.alerts.defaults import rules_of

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, literal, or_, select, update
 
-from rota.db.alerting import alerting_of
 from rota.db.command import Command, Transaction
+from rota.db.connection_state.alerting import alerting_of
 from rota.db.tables import alert_watch, task, unwatched_span
 from rota.db.types import spelled_out
 from rota.domain.alerts.defaults import Rules, rules_of

@@ -5,8 +5,8 @@ from typing import Any, assert_never
 
 from sqlalchemy import Connection, case, literal, or_, update
 
-from rota.db.alerting import alerting_of
 from rota.db.command import Transaction
+from rota.db.connection_state.alerting import alerting_of
 from rota.db.tables import task
 from rota.domain.alerts.defaults import Rules, rules_of
 from rota.domain.alerts.rules import AlertKind

@@ -16,8 +16,8 @@ from rota.db.tables import calendar, run, task, task_calendar
 from rota.db.types import spelled_out
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.delay_replanning import replanned_delay
-from rota.domain.schedules.moved_fire_time import NextFire
+from rota.domain.schedules.replanning.calendar_changes import replanned_delay
+from rota.domain.schedules.replanning.moved_fire_time import NextFire
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Unplannable
 from rota.store.calendars.opening import opened_schedule

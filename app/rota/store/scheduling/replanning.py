@@ -14,8 +14,8 @@ from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.moved_fire_time import NextFire
-from rota.domain.schedules.replanning import replanned_next_fire
+from rota.domain.schedules.replanning.moved_fire_time import NextFire
+from rota.domain.schedules.replanning.zone_changes import replanned_next_fire
 from rota.domain.step_budget import FOR_A_PLAN, limited_to
 from rota.domain.tasks.definition import TaskStatus
 from rota.domain.time_zones.database import ZoneDatabase

@@ -16,7 +16,7 @@ from sqlalchemy import (
     select,
 )
 
-from rota.db.elapsed import elapsed_ms
+from rota.db.expressions.elapsed import elapsed_ms
 from rota.db.tables import run, task, task_tag
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.primitives.ids import Id

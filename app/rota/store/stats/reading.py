@@ -15,7 +15,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.calendar_use import with_no_days
-from rota.domain.schedules.moved_fire_time import NextFire
+from rota.domain.schedules.replanning.moved_fire_time import NextFire
 from rota.domain.stats.fire_counts import (
     Number,
     SkippedSpan,

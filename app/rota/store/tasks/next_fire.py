@@ -11,7 +11,7 @@ from rota.db.tables import task
 from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.moved_fire_time import NextFire, moved, taken_back
+from rota.domain.schedules.replanning.moved_fire_time import NextFire, moved, taken_back
 from rota.domain.step_budget import FOR_A_REGISTRATION, limited_to
 from rota.domain.tasks.definition import Task, TaskStatus
 from rota.store.calendars.opening import opened_schedule

@@ -26,7 +26,7 @@ from rota.domain.schedules.definitions import (
 )
 from rota.domain.schedules.fire_times import fire_times, first_fire, next_fire
 from rota.domain.schedules.jitter import latest
-from rota.domain.schedules.moved_fire_time import NextFire, regular_times, times_left
+from rota.domain.schedules.replanning.moved_fire_time import NextFire, regular_times, times_left
 from rota.domain.time_zones.database import ZoneDatabase
 from rota.domain.time_zones.zone import computed_with, database, zone
 
