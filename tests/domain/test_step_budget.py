@@ -17,14 +17,9 @@ from rota.domain.runs.upcoming import next_run
 from rota.domain.schedules import jitter as spread
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Schedule
-from rota.domain.schedules.fire_times import (
-    fire_times,
-    first_fire,
-    next_fire,
-    running_times,
-    upcoming,
-)
+from rota.domain.schedules.fire_times import fire_times, first_fire, next_fire
 from rota.domain.schedules.jitter import latest
+from rota.domain.schedules.running_times import running_times, upcoming
 from rota.domain.step_budget import (
     FOR_A_PAGE,
     FOR_A_REGISTRATION,

@@ -10,7 +10,8 @@ from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import next_fire
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.errors import Unplannable
-from rota.store.task_rows import TaskFilter, list_tasks, read_definition
+from rota.store.definitions import read_definition
+from rota.store.task_rows import TaskFilter, list_tasks
 from rota.store.tasks.lifecycle import Delete, Resume
 from tests.support.factories import HOUR, NOON, World, change
 

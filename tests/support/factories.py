@@ -32,7 +32,8 @@ from rota.domain.runs.outcomes import Failed, Outcome, Succeeded
 from rota.domain.runs.planning import plan
 from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import Trigger
-from rota.domain.tasks.definition import Task, TaskDefinition
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.task import Task
 from rota.store.completion.finish import Finish
 from rota.store.events import EventLog
 from rota.store.follow_ups import follow_up

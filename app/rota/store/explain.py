@@ -28,7 +28,8 @@ from rota.domain.reasons import SkipReason
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.requested_times import RequestedTime
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import Unplannable
 from rota.store.alerts.facts import latest_ping
 from rota.store.alerts.reading import raised_of

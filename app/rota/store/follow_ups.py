@@ -24,10 +24,10 @@ from rota.store.alerts.sending import settle, try_sooner
 from rota.store.calendars.opening import opened_schedule
 from rota.store.calendars.present import PresentCalendars
 from rota.store.chains import propagation
+from rota.store.definitions import read_definition
 from rota.store.runs import overlap
 from rota.store.runs.concurrency_keys import promote
 from rota.store.task_changes import SERVICE, change_status
-from rota.store.task_rows import read_definition
 
 # How many times in a row runs may end because others have: the length of chains is limited at registration.
 MOST_ROUNDS = 1_000

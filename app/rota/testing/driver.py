@@ -19,7 +19,7 @@ from rota.domain.primitives.instants import parse_date, parse_instant
 from rota.domain.primitives.unset import UNSET
 from rota.domain.runs.model import Attempt, LogLine
 from rota.domain.runs.status import RunStatus
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.errors import Invalid
 from rota.handlers.registry import register
 from rota.sdk.decorator import handler_of

@@ -26,7 +26,7 @@ from rota.domain.constraints.evaluation import (
 )
 from rota.domain.constraints.windows import is_open, next_opening
 from rota.domain.tasks.definition import TaskDefinition
-from rota.store.task_rows import read_definition, write_definition
+from rota.store.definitions import read_definition, write_definition
 from tests.support.factories import HOUR, MINUTE, NOON, define
 
 _ALL: TypeAdapter[tuple[Constraint, ...]] = TypeAdapter(Constraints)

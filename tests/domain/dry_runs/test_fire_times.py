@@ -14,7 +14,8 @@ from rota.domain.schedules.definitions import After, AnyOf
 from rota.domain.schedules.first_runs import first_runs
 from rota.domain.schedules.replanning.moved_fire_time import moved, taken_back
 from rota.domain.step_budget import limited_to
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import TooCostly
 from tests.domain.runs.test_upcoming import task_of
 from tests.domain.schedules.rules import ALL, ANCHOR, read

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import Interval, Unreadable
+from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.exclusions import Dates, Instants
 from rota.domain.schedules.fire_times import (
-    MOST_STEPS,
     after_finish,
     fire_times,
     fires_after_finish,
     first_fire,
     next_fire,
-    upcoming,
 )
 from rota.domain.schedules.interval_grid import leap
+from rota.domain.schedules.rules import Interval
+from rota.domain.schedules.running_times import MOST_STEPS, upcoming
 from rota.domain.step_budget import limited_to
 from rota.domain.time_zones.zone import LAST_INSTANT
 from rota.errors import Unplannable

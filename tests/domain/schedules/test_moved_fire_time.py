@@ -26,7 +26,8 @@ from rota.domain.schedules.replanning.moved_fire_time import (
     taken_back,
     times_left,
 )
-from rota.domain.tasks.definition import Task, TaskDefinition
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.task import Task
 from tests.domain.runs.test_upcoming import task_of
 from tests.domain.schedules.rules import ALL, ANCHOR, SECOND, read
 from tests.support.factories import DAY, HOUR, MINUTE, NOON

@@ -27,7 +27,7 @@ from rota.domain.primitives.instants import Instant, format_instant
 from rota.domain.primitives.names import Name
 from rota.domain.schedules.definitions import fires_unscheduled
 from rota.domain.schedules.fire_times import fires_after_finish
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.errors import Fault, Invalid
 from rota.store.access.quotas import within
 from rota.store.audit.audited import Made

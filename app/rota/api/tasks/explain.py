@@ -22,8 +22,9 @@ from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.names import Name
 from rota.domain.runs.upcoming import next_runs
-from rota.domain.schedules.fire_times import upcoming
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.schedules.running_times import upcoming
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import Unplannable
 from rota.store.alerts.naming import warnings_of_notified
 from rota.store.chains.predecessors import missing_predecessors

@@ -16,7 +16,7 @@ from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.load import HOUR, HourlyLoad, hourly_load
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.store.idempotency import Reply
 from rota.store.scheduling.coming import TasksMeant
 from rota.store.scheduling.sampled import Sample, sample_due

@@ -10,18 +10,9 @@ from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import ExplainedReason, SkipReason
 from rota.domain.runs.status import RunStatus
 from rota.domain.runs.upcoming import is_set_by_hand, next_run
-from rota.domain.schedules.definitions import (
-    After,
-    AnyOf,
-    Calendar,
-    Cron,
-    Interval,
-    Manual,
-    Once,
-    Planned,
-    Unreadable,
-)
-from rota.domain.tasks.definition import Task
+from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned, Unreadable
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
+from rota.domain.tasks.task import Task
 
 
 def explain_not_due(facts: Facts) -> Explanation:

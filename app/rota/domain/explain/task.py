@@ -19,18 +19,10 @@ from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import Trigger
 from rota.domain.runs.upcoming import runs_left
-from rota.domain.schedules.definitions import (
-    After,
-    AnyOf,
-    Calendar,
-    Cron,
-    Interval,
-    Manual,
-    Once,
-    Planned,
-    Unreadable,
-)
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned, Unreadable
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 
 _MINUTE = timedelta(minutes=1)
 

@@ -10,7 +10,7 @@ from rota.domain.cron import expression as cron
 from rota.domain.primitives import english
 from rota.domain.primitives.finding import Finding
 from rota.domain.schedules.calendar import LEAP_DAY, SHORTEST_MONTH
-from rota.domain.schedules.definitions import Calendar, Cron
+from rota.domain.schedules.rules import Calendar, Cron
 from rota.domain.time_zones.zone import zone
 
 _TERM = re.compile(r"(\d+)(?:-(\d+))?(?:/(\d+))?", re.ASCII)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rota.domain.runs.upcoming import next_runs
 from rota.domain.step_budget import FOR_A_TASK, limited_to
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.errors import Unplannable
 
 HOUR = timedelta(hours=1)

@@ -14,7 +14,8 @@ from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.schedules.replanning.moved_fire_time import Move, NextFire
-from rota.domain.tasks.definition import Task, TaskDefinition
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

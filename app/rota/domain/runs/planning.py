@@ -17,9 +17,10 @@ from rota.domain.runs.plan import DueTask, Plan, PlannedRun
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.base import Bounded
 from rota.domain.schedules.definitions import AnyOf, Planned, fires_unscheduled
-from rota.domain.schedules.fire_times import after_finish, fire_times, upcoming
+from rota.domain.schedules.fire_times import after_finish, fire_times
 from rota.domain.schedules.interval_grid import leap
 from rota.domain.schedules.replanning.moved_fire_time import NextFire, times_left
+from rota.domain.schedules.running_times import upcoming
 from rota.domain.step_budget import FOR_A_PLAN, limited_to
 
 # How many fire times one plan covers at most: a long outage is caught up in several plans.

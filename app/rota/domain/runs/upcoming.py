@@ -11,26 +11,14 @@ from rota.domain.runs.due_parts import held_spans
 from rota.domain.runs.plan import DueTask
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
-from rota.domain.schedules.definitions import (
-    After,
-    AnyOf,
-    Calendar,
-    Cron,
-    Interval,
-    Manual,
-    Once,
-    Planned,
-    Unreadable,
-)
-from rota.domain.schedules.fire_times import (
-    after_finish,
-    fires_after_finish,
-    is_left_out,
-    upcoming,
-)
+from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned, Unreadable
+from rota.domain.schedules.fire_times import after_finish, fires_after_finish, is_left_out
 from rota.domain.schedules.first_runs import first_delayed
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
+from rota.domain.schedules.running_times import upcoming
 from rota.domain.step_budget import FOR_A_TASK, limited_to
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import Unplannable
 
 

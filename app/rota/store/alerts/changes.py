@@ -12,8 +12,8 @@ from rota.db.types import among
 from rota.domain.alerts.defaults import rules_of
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.primitives.ids import Id
-from rota.domain.tasks.definition import Task
-from rota.store.task_rows import read_definition
+from rota.domain.tasks.task import Task
+from rota.store.definitions import read_definition
 
 Place = tuple[Id, str]
 

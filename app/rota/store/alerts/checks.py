@@ -20,8 +20,8 @@ from rota.store.alerts.edges import Edge, is_muted, write_edges
 from rota.store.alerts.facts import first_waiting, latest_ping, latest_started, raised_alerts
 from rota.store.alerts.watch import unwatched_spans
 from rota.store.alerts.watching import is_unannounced, rules_for
+from rota.store.definitions import read_definition
 from rota.store.holds.reading import VERSION, holds_at
-from rota.store.task_rows import read_definition
 
 #: Says in a sentence what holds back a run of the task of a name at a time; empty: nothing that is known.
 Why = Callable[[Connection, str, Id, datetime], str]

@@ -20,10 +20,10 @@ from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.alerts.notifications import Notice, notify
+from rota.store.definitions import read_definition
 from rota.store.holds.reading import VERSION, holds_at
 from rota.store.task_changes import SERVICE
 from rota.store.task_locks import locking
-from rota.store.task_rows import read_definition
 
 
 def is_muted(status: str, changed_by: str) -> bool:

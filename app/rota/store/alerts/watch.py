@@ -16,7 +16,7 @@ from rota.domain.alerts.unwatched import UnwatchedSpan, cut_at
 from rota.domain.primitives.ids import Id
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.alerts.watching import is_unannounced
-from rota.store.task_rows import read_definition
+from rota.store.definitions import read_definition
 
 #: Who watches looks at least so often. A longer pause means that the process stood still, that the database could not
 #: be reached, or that the clock was set.

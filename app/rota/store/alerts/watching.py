@@ -11,19 +11,11 @@ from rota.db.tables import task
 from rota.domain.alerts.defaults import Rules, rules_of
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.alerts.timing import TIMED, first_check, has_timed_rules
-from rota.domain.schedules.definitions import (
-    After,
-    AnyOf,
-    Calendar,
-    Cron,
-    Interval,
-    Manual,
-    Once,
-    Planned,
-    Unreadable,
-)
+from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned, Unreadable
 from rota.domain.schedules.fire_times import fires_after_finish
-from rota.domain.tasks.definition import Task, TaskDefinition, TaskStatus
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
+from rota.domain.tasks.definition import TaskDefinition, TaskStatus
+from rota.domain.tasks.task import Task
 
 
 def rules_for(connection: Connection, name: str, definition: TaskDefinition) -> Rules:

@@ -13,9 +13,9 @@ from rota.domain.chains.fan_in import Join, JoinBroken, JoinComplete
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.definitions import After
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
+from rota.store.definitions import read_definition
 from rota.store.runs.new_run import NewRun
 from rota.store.task_locks import locking
-from rota.store.task_rows import read_definition
 
 _LIVE = (
     task.c.deleted_at.is_(None),

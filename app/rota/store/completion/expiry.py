@@ -20,10 +20,10 @@ from rota.store.completion.finish import same_attempt, same_request, still_runni
 from rota.store.completion.kv_writes import PlannedWrites
 from rota.store.completion.record import record
 from rota.store.completion.task_locks import lock_free_with_successors
+from rota.store.definitions import read_definition
 from rota.store.replicas import database_time
 from rota.store.runs.cancellation import CANCEL_GRACE
 from rota.store.runs.claiming.tokens import Grant
-from rota.store.task_rows import read_definition
 
 # A replica renews its lease after a third of it: one whose lease has less left than this part of it may be dead.
 _FRESH = 0.6

@@ -34,9 +34,9 @@ from rota.store.completion.registrations import (
     seeds_written_to,
 )
 from rota.store.completion.task_locks import lock_free_with_successors, lock_with_successors
+from rota.store.definitions import read_definition
 from rota.store.runs import logs
 from rota.store.task_locks import LockedTask
-from rota.store.task_rows import read_definition
 
 _REAPED_AT_A_TIME = 500
 # What runs Rota's own code only, which ends no process.

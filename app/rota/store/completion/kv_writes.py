@@ -15,12 +15,12 @@ from rota.domain.primitives.names import RESULT_KEY
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal
+from rota.store.definitions import read_definition
 from rota.store.kv.apply import Impossible, Misfits, Overfull, Refusal, apply
 from rota.store.kv.pending_entries import PendingEntries
 from rota.store.kv.planned_write import Write
 from rota.store.kv.table import Table
 from rota.store.task_locks import LockedTask
-from rota.store.task_rows import read_definition
 
 Obstacle = Conflicted | Failed | Fatal
 

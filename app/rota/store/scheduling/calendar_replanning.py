@@ -22,8 +22,8 @@ from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Unplannable
 from rota.store.calendars.opening import opened_schedule
 from rota.store.calendars.present import PresentCalendars
+from rota.store.definitions import read_definition
 from rota.store.scheduling.replanning import Replanned, Stored
-from rota.store.task_rows import read_definition
 
 log = structlog.get_logger(__name__)
 

@@ -22,8 +22,8 @@ from rota.domain.time_zones.database import ZoneDatabase
 from rota.errors import Unplannable
 from rota.store.calendars.opening import opened_schedule
 from rota.store.calendars.present import PresentCalendars
+from rota.store.definitions import read_definition
 from rota.store.task_changes import SERVICE, change_status, looked_at_soon
-from rota.store.task_rows import read_definition
 
 # Definitions without a zone, which are most, are not read at all.
 _WITH_A_ZONE = task.c.definition.contains('"timezone"')

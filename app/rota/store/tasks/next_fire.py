@@ -13,11 +13,12 @@ from rota.domain.primitives.ids import Id
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.replanning.moved_fire_time import NextFire, moved, taken_back
 from rota.domain.step_budget import FOR_A_REGISTRATION, limited_to
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.store.calendars.opening import opened_schedule
 from rota.store.calendars.present import PresentCalendars
+from rota.store.definitions import read_definition
 from rota.store.task_changes import looked_at_soon, status_columns, watched_anew
-from rota.store.task_rows import read_definition
 
 _PRESENT = select(
     task.c.name,

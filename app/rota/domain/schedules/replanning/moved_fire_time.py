@@ -14,7 +14,8 @@ from rota.domain.fire_time import TICK, FireTime
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned
-from rota.domain.schedules.fire_times import fire_times, fires_after_finish, is_left_out, upcoming
+from rota.domain.schedules.fire_times import fire_times, fires_after_finish, is_left_out
+from rota.domain.schedules.running_times import upcoming
 from rota.errors import Unplannable
 
 

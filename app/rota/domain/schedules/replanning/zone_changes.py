@@ -14,19 +14,11 @@ from zoneinfo import ZoneInfo
 from rota.domain.cron import expression as cron
 from rota.domain.fire_time import TICK
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import (
-    AnyOf,
-    Calendar,
-    Cron,
-    Interval,
-    Leaf,
-    Once,
-    Planned,
-    leaves,
-)
+from rota.domain.schedules.definitions import AnyOf, Leaf, Planned, leaves
 from rota.domain.schedules.fire_times import fire_times, first_fire, next_fire
 from rota.domain.schedules.jitter import latest
 from rota.domain.schedules.replanning.moved_fire_time import NextFire, regular_times, times_left
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
 from rota.domain.time_zones.database import ZoneDatabase
 from rota.domain.time_zones.zone import computed_with, database, zone
 
