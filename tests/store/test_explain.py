@@ -13,7 +13,7 @@ from rota.domain.schedules.requested_times import RequestedTime
 from rota.errors import Unplannable
 from rota.store.alerts.checks import CheckAlerts
 from rota.store.declared_handlers import DeclareHandler
-from rota.store.explain import explain_task, facts_of, facts_of_now
+from rota.store.explain.facts import explain_task, facts_of, facts_of_now
 from rota.store.handlers import HandlerInfo
 from rota.store.replicas import OUTSIDE
 from rota.store.runs.claiming.claim import ReleaseDelayed

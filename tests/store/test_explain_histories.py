@@ -17,7 +17,7 @@ from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import fire_times
 from rota.domain.schedules.requested_times import RequestedTime
 from rota.domain.tasks.definition import TaskStatus
-from rota.store.explain import explain_task
+from rota.store.explain.facts import explain_task
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World
 
 SECOND = timedelta(seconds=1)

@@ -6,7 +6,7 @@ from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.explain.task import explain_now
 from rota.domain.tasks.definition import OnConflict
 from rota.errors import NotFound
-from rota.store.explain import facts_of_now
+from rota.store.explain.facts import facts_of_now
 from rota.store.runs.listing.filters import RunFilter
 from rota.store.runs.queues import (
     PutQueue,

@@ -35,7 +35,7 @@ from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import TaskDefinition
 from rota.domain.tasks.task import Task
 from rota.store.completion.finish import Finish
-from rota.store.events import EventLog
+from rota.store.events.log import EventLog
 from rota.store.follow_ups import follow_up
 from rota.store.handlers import Announce, HandlerInfo
 from rota.store.kv import entries as kv

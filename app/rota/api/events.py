@@ -22,7 +22,7 @@ from rota.domain.effects import HoldEvent, TaskEvent
 from rota.domain.holds.model import is_within
 from rota.domain.runs.status import RunStatus
 from rota.domain.stream_positions import EventPosition, parse_event_position
-from rota.store.events import EventsFound, StoredEvent, events_since, is_lost, newest
+from rota.store.events.stored import EventsFound, StoredEvent, events_since, is_lost, newest
 
 routes: APIRouter = router("/v1/events", "events")
 

@@ -42,7 +42,7 @@ from rota.engine.timing.loop_thread import LoopThread
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.engine.timing.watchdog import Watchdog
 from rota.errors import Unavailable
-from rota.store.events import EventRetention
+from rota.store.events.stored import EventRetention
 from rota.store.handlers import Announce, HandlerInfo, describe_handler
 from rota.store.runs.reading import cancel_requested
 

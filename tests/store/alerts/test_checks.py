@@ -12,7 +12,7 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Fatal
 from rota.store.alerts.checks import MOST_EXPLAINED, CheckAlerts, next_check
 from rota.store.alerts.watch import NoteLook
-from rota.store.explain import explain_waiting
+from rota.store.explain.facts import explain_waiting
 from rota.store.runs.queues import PutQueue
 from rota.store.tasks.next_fire import override_next_fire
 from rota.store.tasks.ping import Ping

@@ -12,7 +12,7 @@ from rota.domain.explain.time_slot import slot_at
 from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.replanning.moved_fire_time import Move, NextFire
 from rota.errors import Invalid
-from rota.store.explain import facts_of
+from rota.store.explain.facts import facts_of
 from rota.store.tasks.next_fire import override_next_fire
 from tests.support.factories import HOUR, MINUTE, NOON, World, once, success
 

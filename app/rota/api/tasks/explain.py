@@ -28,7 +28,7 @@ from rota.domain.tasks.task import Task
 from rota.errors import Unplannable
 from rota.store.alerts.naming import warnings_of_notified
 from rota.store.chains.predecessors import missing_predecessors
-from rota.store.explain import explain_task, live_handlers
+from rota.store.explain.facts import explain_task, live_handlers
 from rota.store.task_rows import find_task
 
 routes: APIRouter = router("/v1/tasks", "tasks")

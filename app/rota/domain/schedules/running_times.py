@@ -20,8 +20,6 @@ from rota.errors import TooCostly
 
 # How many steps a search takes at most if all times ahead are excluded; each member of `any_of` takes steps.
 MOST_STEPS = 100_000
-
-
 # After so many excluded times in a row the search continues at the end of the exclusion.
 _MANY = 50
 

@@ -13,7 +13,7 @@ from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
 from rota.store.alerts.checks import CheckAlerts, PostponeCheck, due_checks, next_check
 from rota.store.alerts.watch import LONGEST_PAUSE, NoteLook, Watch, watched_by_default
-from rota.store.explain import explain_waiting
+from rota.store.explain.facts import explain_waiting
 
 log = structlog.get_logger(__name__)
 
