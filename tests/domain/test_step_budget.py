@@ -181,7 +181,7 @@ def test_catching_up_many_members_takes_as_many_steps_as_catching_up_one() -> No
         with limited_to(10_000_000) as budget:
             made = plan(due(schedule), NOON + DAY, 10_000)
         assert made.next_fire_at is not None
-        assert made.next_fire_at < NOON + DAY  # the next plan goes on from there
+        assert made.next_fire_at < NOON + DAY  # the next plan continues from there
         return budget.steps - budget.left
 
     assert cost(4) < 1.5 * cost(1)

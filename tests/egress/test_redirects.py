@@ -1,4 +1,4 @@
-"""Redirects: each hop is judged, and what belongs to the first server does not go on."""
+"""Redirects: each hop is judged, and what belongs to the first server does not continue."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

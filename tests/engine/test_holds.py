@@ -214,7 +214,7 @@ def test_a_task_that_was_paused_by_hand_stays_paused_after_a_hold(
 
 
 def test_a_task_that_is_resumed_during_a_hold_fires_after_it(world: World, engine: Engine) -> None:
-    """The resumption says what becomes of the pause, the hold what becomes of the rest."""
+    """The resumption decides how fire times of the pause are treated, the hold how the rest are."""
     world.register()
     world.pause()
     engine.step(NOON + 2 * MINUTE + SECOND)

@@ -97,7 +97,7 @@ def _ask(world: World, at: datetime) -> Explanation:
 
 
 def _answering(runs: Sequence[Run], at: datetime) -> Run | None:
-    """Return the run of the schedule that stands for a fire time, by itself or as one of a span."""
+    """Return the run of the schedule that represents a fire time, by itself or as one of a span."""
     mine = [run for run in runs if run.trigger is Trigger.SCHEDULE]
     exact = [run for run in mine if run.scheduled_for == at]
     spans = [

@@ -66,7 +66,7 @@ def test_a_run_that_waits_for_the_hold_says_so_before_and_after_a_claim_has_met_
     world.claim()
     assert (answer(why(world)), why(world).message) == (("blocked", "hold"), waits)
     end_hold(world)
-    assert why(world).message == "It has waited for the end of a hold, and is about to go on."
+    assert why(world).message == "It has waited for the end of a hold, and is about to continue."
 
 
 def test_a_task_that_runs_by_hand_only_is_explained_as_ever(world: World) -> None:

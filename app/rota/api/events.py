@@ -26,7 +26,7 @@ from rota.store.events.stored import EventsFound, StoredEvent, events_since, is_
 
 routes: APIRouter = router("/v1/events", "events")
 
-#: All types of events; a filter that ends in `.*` stands for all of its kind.
+#: All types of events; a filter that ends in `.*` means all of its kind.
 TYPES = (
     *(f"run.{status}" for status in RunStatus if status.final),
     *(f"task.{what}" for what in TaskEvent),

@@ -143,7 +143,7 @@ def _follow_up(tx: Transaction, ended: Sequence[RunEnded]) -> None:
 
 
 def _busy(tx: Transaction, firing: Sequence[_Concerned], ended: Sequence[RunEnded]) -> set[Id]:
-    """Return those of the tasks whose ended runs all were beside another one, which goes on: its end counts."""
+    """Return those of the tasks whose ended runs all were beside another one, which continues: its end counts."""
     in_line = {each.task_id for each in ended if each.trigger not in _BESIDE_OTHERS}
     if not (beside := [each.id for each in firing if each.id not in in_line]):
         return set()

@@ -1,4 +1,4 @@
-"""What a key is accepted for, and what is told to who has none that is."""
+"""What a key is accepted for, and the response to a client without one."""
 
 from collections.abc import Iterator
 
@@ -106,7 +106,7 @@ def test_a_mistyped_key_is_told_from_an_unknown_one(api: Api) -> None:
 
 
 def test_nothing_is_told_without_the_secret(api: Api) -> None:
-    """Otherwise ids, which logs show, would tell which keys there were and what became of them."""
+    """Otherwise ids, which logs show, would show which keys there were, and whether they were revoked."""
     revoked = made(api, "tasks:read")
     api.delete(f"/v1/keys/{revoked['id']}")
     live = made(api, "tasks:read")

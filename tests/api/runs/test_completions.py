@@ -1,4 +1,4 @@
-"""Attempts that go on outside of Rota: their targets complete them later, by the token of the attempt."""
+"""Attempts that continue outside of Rota: their targets complete them later, by the token of the attempt."""
 
 from collections import Counter
 from collections.abc import Iterator

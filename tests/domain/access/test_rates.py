@@ -58,7 +58,7 @@ def test_after_some_failures_an_address_waits_until_the_first_one_is_a_minute_ol
 
 
 def test_while_it_waits_the_right_key_is_not_tried_either() -> None:
-    """Else each attempt would tell whether it is right."""
+    """Else each attempt would show whether it is right."""
     assert failing(3).wait(HOME, RIGHT, 1.0) > 0
 
 

@@ -1,4 +1,4 @@
-"""Alerts that follow from time: whoever looks only when told to finds the same as who looks all the time."""
+"""Alerts that follow from time: looking only when a check is due finds the same as looking all the time."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field

@@ -121,7 +121,7 @@ def _group(task: DueTask, at: datetime, now: datetime) -> tuple[Key, int]:
 def fates(
     task: DueTask, times: Sequence[FireTime], now: datetime
 ) -> list[tuple[datetime, SkipReason | None]]:
-    """Return what becomes of each fire time up to now (None: it runs); what is deferred is left out."""
+    """Return the reason for which each fire time up to now is skipped (None: it runs); what is deferred is left out."""
     deferred_from = _caught_up_from(task.holds, now)
     decided = [time for time in times if deferred_from is None or _seen(time.at) < deferred_from]
     members: dict[Key, list[datetime]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""One fire time moved by hand stands for one regular one; all others fire at their own times."""
+"""One fire time moved by hand represents one regular one; all others fire at their own times."""
 
 from copy import copy
 from dataclasses import dataclass, field, replace

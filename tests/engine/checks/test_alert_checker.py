@@ -1,4 +1,4 @@
-"""Looks at what follows from time: none before the start is over, and none blames a task for Rota's own absence."""
+"""Looks at what follows from time: none before the start has ended, and none blames a task for Rota's own absence."""
 
 from collections.abc import Callable
 from datetime import timedelta

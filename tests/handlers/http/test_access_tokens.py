@@ -52,7 +52,7 @@ def test_a_token_that_cannot_be_replaced_is_used_as_long_as_it_lasts(desk: Desk)
 
 
 def test_a_token_is_used_while_the_server_that_should_replace_it_says_nothing(desk: Desk) -> None:
-    """Only the first ones wait for it, briefly; the request goes on, and its token is the next."""
+    """Only the first ones wait for it, briefly; the request continues, and its token is the next."""
     desk.got()
     desk.issuer.issuing.clear()
     desk.clock.advance(timedelta(seconds=3_550))

@@ -1,4 +1,4 @@
-"""Redirects to another server: what that answers tells nothing of the host of the target."""
+"""Redirects to another server: its answer says nothing about the host of the target."""
 
 import socket
 from collections.abc import Callable, Iterator

@@ -63,7 +63,7 @@ def end(world: World, name: str, outcome: Outcome | None = None, result: Any = N
 
 
 def inputs(world: World, name: str = "s") -> list[Any]:
-    """Return the inputs of the runs that are not skipped, without what they tell of the predecessors' runs."""
+    """Return the inputs of the runs that are not skipped, without their description of the predecessors' runs."""
     executed = [run for run in world.runs(name) if run.status != "skipped"]
     return [without_runs(json_text.loads(run.input)) for run in executed]
 

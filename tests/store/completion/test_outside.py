@@ -1,4 +1,4 @@
-"""Attempts that go on outside of Rota: handed off, extended, completed and expired, each exactly while it goes on."""
+"""Attempts that continue outside of Rota: handed off, extended, completed and expired, each only until it has ended."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -69,7 +69,7 @@ class Outside:
         return run
 
     def begun(self, **members: Any) -> ClaimedRun:
-        """Return a run whose attempt goes on outside."""
+        """Return a run whose attempt continues outside."""
         return self.hand_off(self.start(**members))
 
     def grant(self, run: ClaimedRun) -> Grant:

@@ -40,7 +40,7 @@ async def explain(
 ) -> Response:
     """Explain why a task is not running now; with `at`, why it did not run then, or whether it will.
 
-    Works for paused, completed and cancelled tasks, too. A date stands for its first fire time. `run` is null with a
+    Works for paused, completed and cancelled tasks, too. A date represents its first fire time. `run` is null with a
     key that may not read runs.
     """
     shown = await services.computing.run(_explain, services, caller.tasks, name, at)

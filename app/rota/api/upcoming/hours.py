@@ -23,7 +23,7 @@ from rota.store.scheduling.sampled import Sample, sample_due
 
 routes: APIRouter = router("/v1", "tasks")
 
-#: So many tasks that are due next are looked at each; of those after them, if there are many, some.
+#: So many tasks that are due next are examined each; of those after them, if there are many, some.
 FIRST = 300
 #: So many fire times are computed in all, of each task at least and at most so many.
 _FIRE_TIMES, _FEW, _MANY = 8_000, 8, 1_000

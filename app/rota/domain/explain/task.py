@@ -58,7 +58,7 @@ def explain_at(facts: Facts, slot: Slot) -> Explanation:
         return _moved(facts, slot, instead)
     if covering is not None and not _only_spanned(facts.task, covering.scheduled_for, slot):
         return of_run(facts, slot.at, covering, expected=_is_scheduled(covering))
-    # With seconds or jitter, the fire time may come later than the time that stands for it.
+    # With seconds or jitter, the fire time may come later than the time that represents it.
     if (slot.at if fire is None else fire.at) > facts.now:
         return _ahead(facts, slot)
     if (younger := _before_registration(facts, slot)) is not None:

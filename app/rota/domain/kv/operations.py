@@ -133,7 +133,7 @@ class Check:
         return present
 
 
-#: What comes to the same in any order, so that a run that does it meets no conflict.
+#: Operations with the same result in any order, so that a run that does it meets no conflict.
 Commuting = Increment | Append | Max
 Operation = Set | SetOnce | Delete | Expire | Increment | Append | Max | Check
 
@@ -217,7 +217,7 @@ def is_live(present: Present | None, now: datetime) -> bool:
 
 
 def same_entry(one: Present | None, other: Present) -> bool:
-    """Tell whether two entries have the same content type, the same end, and equal values: as JSON, where they are."""
+    """Return whether two entries have the same content type, expiry and value; JSON values are compared as JSON."""
     if one is None or one.content_type != other.content_type or one.expires_at != other.expires_at:
         return False
     if one.value == other.value or one.content_type != JSON_TYPE:

@@ -67,7 +67,7 @@ def month_end_of_calendar(
 
 
 def _late(term: str) -> Iterator[int]:
-    """Yield the days above 28 that a term names; what just goes on until the end of the month names none."""
+    """Yield the days above 28 that a term names; what just continues until the end of the month names none."""
     found = _TERM.fullmatch(term)
     if found is None:
         return

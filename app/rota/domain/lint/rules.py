@@ -85,7 +85,7 @@ def reversed_offset(of: Planned | Constraint, where: str = "") -> Iterator[Findi
         seems = opposite(name)
         yield Finding(
             "reversed_offset",
-            f"{where}The time zone {name!r} is {offset}: in these names a plus stands for west of Greenwich. "
+            f"{where}The time zone {name!r} is {offset}: in these names a plus means west of Greenwich. "
             f"If the opposite is meant, write {seems!r}, or better the name of the place, such as 'Europe/Berlin'.",
         )
 

@@ -28,7 +28,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenSpan:
-    """The skipped run that stands for a task's latest fire times; the next of the same reason are added to it."""
+    """The skipped run that represents a task's latest fire times; the next of the same reason are added to it."""
 
     run_id: Id
     reason: SkipReason
@@ -48,7 +48,7 @@ class DueTask:
     next_fire_at: datetime
     #: Runs that the schedule has made since it was anchored.
     fired: int = 0
-    #: The regular fire time that the moved one at `moved_to_at` stands for.
+    #: The regular fire time that the moved one at `moved_to_at` represents.
     overrides_at: datetime | None = None
     moved_to_at: datetime | None = None
     gap: Gap | None = None

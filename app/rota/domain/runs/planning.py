@@ -82,7 +82,7 @@ def most_runs(schedule: Planned) -> int | None:
 
 
 def skipped(first: datetime, last: datetime, count: int, reason: SkipReason) -> PlannedRun:
-    """Return the one skipped run that stands for `count` fire times from `first` to `last`."""
+    """Return the one skipped run that represents `count` fire times from `first` to `last`."""
     return PlannedRun(
         scheduled_for=first,
         scheduled_until=last if count > 1 else None,

@@ -65,7 +65,7 @@ def _passing_over(
     end_of_exclusion: Callable[[datetime], datetime],
     after: datetime,
 ) -> Iterator[datetime]:
-    """Yield the times that run; where many in a row do not, go on at the end of what leaves them out."""
+    """Yield the times that run; where many in a row do not, continue at the end of what leaves them out."""
     times, in_a_row = times_after(after), 0
     while (time := next(times, None)) is not None:
         if time.skip is None:

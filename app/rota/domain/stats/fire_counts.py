@@ -30,7 +30,7 @@ class Number(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedSpan:
-    """A skipped run that stands for the fire times from `first` to `last`."""
+    """A skipped run that represents the fire times from `first` to `last`."""
 
     first: datetime
     last: datetime

@@ -116,7 +116,7 @@ class TaskDefinition(BaseModel):
     )
     heartbeat_timeout: Duration | None = Field(
         None,
-        description="Of an attempt that goes on outside of Rota (`target.async`): how long it may go without a "
+        description="Of an attempt that continues outside of Rota (`target.async`): how long it may go without a "
         "heartbeat. Null: as long as `timeout`, which no heartbeat extends.",
         examples=[60],
     )
@@ -257,7 +257,7 @@ class TaskDefinition(BaseModel):
     def _timeouts_agree(self, info: ValidationInfo) -> Self:
         """The default of one timeout gives way to a given value of the other.
 
-        If the target reports the outcome later, the attempt goes on after the call, whose timeout has its own default.
+        If the target reports the outcome later, the attempt outlasts the call, whose timeout has its own default.
         """
         if self.target is None:
             return self

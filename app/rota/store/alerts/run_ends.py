@@ -87,7 +87,7 @@ def _of_rate(
     raised: set[AlertKind],
     ends: Sequence[RunEnded],
 ) -> list[Edge]:
-    """Return the edge of a failure rate, if there is one: it is looked at once, after all of the runs."""
+    """Return the edge of a failure rate, if there is one: it is checked once, after all of the runs."""
     rate = None if rules.on_failure is None else rules.on_failure.rate
     is_raised = AlertKind.FAILURE_RATE in raised
     counted = {"succeeded", "failed"} if is_raised else {"failed"}

@@ -56,7 +56,7 @@ def first_watched(tx: Transaction, made: Task) -> dict[str, Any]:
 def watched_after(tx: Transaction, existing: Task, changed: Task) -> dict[str, Any]:
     """Return the columns of a task that a registration has changed.
 
-    It is looked at soon, since its fire times may have changed. What it counts from stays, unless the rules did too, or
+    It is checked soon, since its fire times may have changed. What it counts from stays, unless the rules did too, or
     it is revived.
     """
     before, after = (
@@ -86,7 +86,7 @@ def check_sooner(tx: Transaction, of: Task, due_at: datetime) -> None:
     late_at = due_at + rule.after
     later = or_(task.c.alert_check_at.is_(None), task.c.alert_check_at > late_at)
     sooner = update(task).where(task.c.id == of.id, later).values(alert_check_at=late_at)
-    tx.connection.execute(sooner)  # no row: it is looked at before
+    tx.connection.execute(sooner)  # no row: it is checked before
 
 
 def _timed(rules: Rules) -> tuple[Any, ...]:

@@ -52,7 +52,7 @@ def rerun(
     counted: int,
     verdicts: Verdicts,
 ) -> int:
-    """Make a run for each of these; return how many of them it has come to. `counted`: what counts towards the quota.
+    """Make a run for each of these; return how many were dealt with. `counted`: what counts towards the quota.
 
     It ends early where as many runs of a task wait in line as may, and where their inputs are large: those after it are
     for later.

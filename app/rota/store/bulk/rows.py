@@ -59,7 +59,7 @@ def find_bulk(
 
 
 def is_running(connection: Connection, id: Id) -> bool:
-    """Return whether an operation goes on."""
+    """Return whether an operation continues."""
     return connection.execute(_STATUS, {"g_id": id}).scalar_one_or_none() == BulkStatus.RUNNING
 
 

@@ -74,7 +74,7 @@ class Successor:
     events: list[JoinComplete | JoinBroken] = field(default_factory=list)
     runs: list[NewRun] = field(default_factory=list)
     fired: int = 0
-    #: The skipped run that stands for the firings of a pause.
+    #: The skipped run that represents the firings of a pause.
     gap_run_id: Id | None = None
     completed: bool = False
 

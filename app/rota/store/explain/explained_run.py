@@ -51,7 +51,7 @@ def run_in_slot(connection: Connection, task_id: Id, slot: Slot) -> Id | None:
 
 
 def _run_in(connection: Connection, task_id: Id, first: datetime, last: datetime) -> Id | None:
-    """Return the run of a span of time: that of the schedule, else the latest that stands for a time in it."""
+    """Return the run of a span of time: that of the schedule, else the latest that represents a time in it."""
     inside = (run.c.scheduled_for >= first, run.c.scheduled_for <= last)
     of_schedule = case((run.c.trigger.in_([Trigger.SCHEDULE, Trigger.AFTER]), 0), else_=1)
     wanted = select(run.c.id).where(run.c.task_id == task_id, *inside)

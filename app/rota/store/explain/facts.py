@@ -55,7 +55,7 @@ def explain_task(
 ) -> Explanation:
     """Return why a task is not running now; or, for a requested time, why it did not or will not run.
 
-    `limit`: the tasks that the client may see. What the definition says of others is repeated, and nothing else said.
+    `limit`: the tasks that the client may see. What the definition contains about others is shown, and nothing else.
     """
     try:
         if asked is None:

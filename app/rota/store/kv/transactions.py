@@ -34,7 +34,7 @@ class Transacted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transact(Command[Transacted]):
-    """Carry out operations on the entries of one task, all or none.
+    """Execute operations on the entries of one task, all or none.
 
     `expected` is a precondition on the entry of the first operation, `must_exist` that it is there. Raises NotFound,
     PreconditionFailed, Conflict with a pointer at the operation that failed, or Invalid if a value does not fit.

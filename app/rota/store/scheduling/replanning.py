@@ -23,7 +23,7 @@ from rota.errors import Unplannable
 from rota.store.calendars.opening import opened_schedule
 from rota.store.calendars.present import PresentCalendars
 from rota.store.definitions import read_definition
-from rota.store.task_changes import SERVICE, change_status, looked_at_soon
+from rota.store.task_changes import SERVICE, change_status, checked_soon
 
 # Definitions without a zone, which are most, are not read at all.
 _WITH_A_ZONE = task.c.definition.contains('"timezone"')
@@ -171,7 +171,7 @@ def _replace(tx: Transaction, found: Replanned) -> int:
             same_fire_time(stored),
             same_move(stored),
         )
-        .values(**next_fire.columns, **looked_at_soon(tx.now))
+        .values(**next_fire.columns, **checked_soon(tx.now))
     ).rowcount
     if not changed:
         return 0

@@ -29,7 +29,7 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one write did; `last` is the name to go on from, None when there is nothing left."""
+    """What one write did; `last` is the name to continue from, None when there is nothing left."""
 
     matched: int
     changed: int

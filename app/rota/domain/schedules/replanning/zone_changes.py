@@ -60,7 +60,7 @@ def replanned_next_fire(
 ) -> NextFire:
     """Return the next fire time of a task, which may have been moved, by the present database.
 
-    A time that was set by hand is an instant and stays; the one that it stands for is replanned, and so is the first
+    A time that was set by hand is an instant and stays; the one that it represents is replanned, and so is the first
     of the others. Raises Unplannable.
     """
     move = present.move
@@ -139,7 +139,7 @@ def _next_of_each(schedule: Planned, change: _Change) -> Iterator[datetime]:
 
 
 def _next_of(leaf: Leaf, change: _Change) -> datetime | None:
-    """Return the first fire time of a rule that has not fired; one whose zone is as it was goes on as it would."""
+    """Return the first fire time of a rule that has not fired; one whose zone is as it was continues as it would."""
     if isinstance(leaf, Interval) or not _differs(leaf, change.before):
         return next_fire(leaf, change.anchor, change.at - TICK)
     plain = leaf.model_copy(update={"jitter": None})

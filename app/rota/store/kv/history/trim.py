@@ -16,7 +16,7 @@ from rota.domain.primitives.ids import Id
 from rota.store.definitions import read_definition
 from rota.store.kv.history.rows import FORGOTTEN, TABLE, mark_tables, table_mark
 
-#: The key that was looked at last.
+#: The key that was checked last.
 Position = tuple[Id, str]
 
 

@@ -29,7 +29,7 @@ from rota.store.task_names import of_covered_task
 # Inputs may have a megabyte each: after so many bytes, a lease hands out no more. It starts so many runs at a time.
 MOST_BYTES = 4_194_304
 _AT_A_TIME = 10
-# How often it goes on behind many runs that keys or holds hold back.
+# How often it continues behind many runs that keys or holds hold back.
 _ASIDES = 10
 _PLACE = {column.name: place for place, column in enumerate(CLAIMED)}
 _HAND_OUT = Bulk(
