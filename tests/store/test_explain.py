@@ -732,4 +732,4 @@ def test_the_pause_of_a_task_without_fire_times_does_not_talk_of_them(world: Wor
 
         assert answer(found) == ("paused", None)
         assert "ire times" not in found.message
-    assert "POST /v1/tasks/first/run) is executed all the same" in why(world, "first").message
+    assert "POST /v1/tasks/first/run) is executed anyway" in why(world, "first").message

@@ -52,7 +52,7 @@ class Watched:
 
     name: str
     registered_at: datetime
-    #: It has not completed. Runs that wait may be late all the same.
+    #: It has not completed. Runs that wait may be late anyway.
     is_active: bool
     watched_from: datetime
     last_success_at: datetime | None = None

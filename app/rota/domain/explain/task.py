@@ -213,8 +213,8 @@ def _until_resumed(task: Task) -> str:
     match schedule:
         case Manual():
             return (
-                f"its schedule is manual, and a run that is requested (POST /v1/tasks/{task.name}/run) is executed all "
-                f"the same; runs and retries from before wait {until}."
+                f"its schedule is manual, and a run that is requested (POST /v1/tasks/{task.name}/run) is executed "
+                f"anyway; runs and retries from before wait {until}."
             )
         case After():
             return (

@@ -170,7 +170,7 @@ def _decide(
 
 
 def _grouped(due: _Due, when: DueTime) -> tuple[list[SkipReason | None], dict[Group, list[int]]]:
-    """Return why each fire time does not run, and those of each group that may run all the same."""
+    """Return why each fire time does not run, and those of each group that may run anyway."""
     reasons: list[SkipReason | None] = []
     candidates: dict[Group, list[int]] = {}
     groups = when.groups_of(time.at for time in due.times)

@@ -40,7 +40,7 @@ def next_runs(task: Task, now: datetime, number: int) -> list[datetime]:
     if not passed and not _may_not_run(task, first):
         runs.insert(0, first)
     left = runs_left(task)
-    # What was set by hand after the last of them fires all the same.
+    # What was set by hand after the last of them fires anyway.
     return runs[: number if left is None else min(number, max(left, 1))]
 
 
@@ -53,9 +53,7 @@ def next_run(task: Task) -> datetime | None:
     try:
         with limited_to(FOR_A_TASK):
             return next(iter(next_runs(task, task.next_fire_at, 1)), None)
-    except (
-        Unplannable
-    ):  # a task that cannot be planned, or not at this cost, can be shown all the same
+    except Unplannable:  # a task that cannot be planned, or not at this cost, can be shown anyway
         return task.next_fire_at
 
 

@@ -112,7 +112,7 @@ class ForgiveSilence(Command[int]):
         now = database_time(tx)
         given = {"g_by": self.by, "g_fresh": now + self.ttl * _FRESH}
         was_there = tx.connection.execute(_ANOTHER, given).scalar_one()
-        rows = tx.connection.execute(_UNHEARD.with_for_update(of=run, skip_locked=True)).all()
+        rows = tx.connection.execute(_LEASES.with_for_update(of=run, skip_locked=True)).all()
         changes = [
             {"g_id": row.id, "g_lease_expires_at": row.lease_expires_at, "n_until": until}
             for row in rows
@@ -197,7 +197,7 @@ _ANOTHER = select(
         replica.c.lease_expires_at > bindparam("g_fresh", type_=replica.c.lease_expires_at.type),
     )
 )
-_UNHEARD = (
+_LEASES = (
     select(
         run.c.id, run.c.lease_expires_at, *(attempt_token.c[name] for name in Grant.__annotations__)
     )

@@ -170,7 +170,7 @@ class EndBackfill(Command[None]):
 class CancelBackfill(Command[Backfill]):
     """End a backfill, cancel its waiting runs, request the running ones to end. Raises NotFound.
 
-    If it has ended already, its unfinished runs are cancelled all the same.
+    If it has ended already, its unfinished runs are cancelled anyway.
     """
 
     task: str
