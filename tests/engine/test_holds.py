@@ -101,7 +101,7 @@ def test_fire_times_within_a_hold_with_skip_are_one_skipped_run(
         ("skip", [(3, "held"), (1, None)]),
     ],
 )
-def test_a_held_task_is_not_looked_at_until_the_hold_ends_and_then_catches_up(
+def test_a_held_task_is_not_checked_until_the_hold_ends_and_then_catches_up(
     world: World, engine: Engine, policy: str, made: Any
 ) -> None:
     world.register(misfire_policy=policy, overlap_policy="allow")

@@ -39,7 +39,7 @@ def test_a_held_task_does_not_fire_and_says_until_when(world: World) -> None:
         ("skip", "none of the fire times within it runs"),
     ],
 )
-def test_the_policy_of_the_task_says_what_becomes_of_fire_times_that_are_caught_up(
+def test_the_policy_of_the_task_decides_about_fire_times_that_are_caught_up(
     world: World, policy: str, fate: str
 ) -> None:
     world.register(misfire_policy=policy)

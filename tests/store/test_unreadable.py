@@ -40,7 +40,7 @@ def test_readable_members_are_kept_and_the_schedule_names_the_others(definition:
 
 
 @pytest.mark.parametrize("definition", ["", "[", '{"target":{}}', '{"handler":"http"}'])
-def test_a_definition_that_is_no_definition_at_all_can_be_looked_at(definition: str) -> None:
+def test_a_definition_that_is_no_definition_at_all_can_be_read(definition: str) -> None:
     assert isinstance(read_definition(definition).schedule, Unreadable)
 
 

@@ -97,7 +97,7 @@ def test_a_queue_that_one_may_set_is_shown_once_it_is(two_teams: World) -> None:
     assert [(each.queued, each.concurrency) for each in by_queues] == [(1, None), (1, None), (0, 1)]
 
 
-def test_who_sets_or_resets_a_queue_is_not_told_of_the_runs_of_others(two_teams: World) -> None:
+def test_who_sets_or_resets_a_queue_does_not_see_the_runs_of_others(two_teams: World) -> None:
     put = PutQueue(name="both", concurrency=5, paused=False, by="me", visible=Visible(A))
 
     queue, _ = two_teams.do(put)

@@ -80,7 +80,7 @@ def test_a_key_that_is_refused_now_waits_as_others_do() -> None:
     assert logins.wait(HOME, RIGHT, 1.0) > 0
 
 
-def test_it_is_told_once_that_an_address_has_to_wait() -> None:
+def test_it_is_reported_once_that_an_address_has_to_wait() -> None:
     logins = FailedLogins(3)
 
     assert [logins.failed(HOME, WRONG, 0.0) for _ in range(5)] == [False, False, True, False, False]

@@ -133,7 +133,7 @@ def test_another_day_of_the_week_moves_if_it_is_near_enough() -> None:
     assert len(edit(monday, both).appear) == 12
 
 
-def test_a_time_set_by_hand_is_one_with_the_one_that_it_stands_for_however_far() -> None:
+def test_a_time_set_by_hand_is_one_with_the_one_that_it_represents_however_far() -> None:
     task = task_of(read(**NINE))
     first = task.next_fire_at
     assert first is not None

@@ -378,7 +378,7 @@ def test_a_fixed_delay_waits_for_the_end_of_its_run() -> None:
     assert (made.next_fire_at, made.completed) == (None, False)
 
 
-def test_a_fixed_delay_whose_run_is_skipped_goes_on_from_then() -> None:
+def test_a_fixed_delay_whose_run_is_skipped_continues_from_then() -> None:
     schedule = read(type="interval", every=60, mode="fixed_delay")
     now = NOON + 10 * MINUTE
     task = due(schedule, misfire_policy=MisfirePolicy.SKIP)

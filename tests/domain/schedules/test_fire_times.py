@@ -319,7 +319,7 @@ def test_a_fixed_delay_heeds_its_bounds_its_exclusions_and_its_jitter() -> None:
     assert over is None
 
 
-def test_after_a_run_in_the_evening_a_fixed_delay_waits_until_the_exclusion_is_over() -> None:
+def test_after_a_run_in_the_evening_a_fixed_delay_waits_until_the_exclusion_has_ended() -> None:
     schedule = read(type="interval", every="7h", mode="fixed_delay", exclude=["2026-03-12"])
 
     following = after_finish(schedule, ANCHOR, datetime(2026, 3, 11, 20, tzinfo=UTC))

@@ -222,7 +222,7 @@ def test_nine_o_clock_is_at_nine_o_clock(
 
 @pytest.mark.parametrize("minutes", [0, 15, 29, 30, 31, 59])
 @pytest.mark.parametrize("other", ["Africa/Lagos", "Europe/Moscow", "Asia/Kolkata"])
-def test_a_rule_that_follows_the_time_that_passes_goes_on(other: str, minutes: int) -> None:
+def test_a_rule_that_follows_the_time_that_passes_continues(other: str, minutes: int) -> None:
     schedule = read(type="cron", expression="*/20 * * * *", **BERLIN)
 
     life = lived(schedule, PINNED, berlin_as(other), stop=at(10, 7, minutes))

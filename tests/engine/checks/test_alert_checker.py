@@ -161,7 +161,7 @@ def test_two_replicas_watch_for_each_other(world: World, checker: AlertChecker) 
     assert world.count(alert) == 1
 
 
-def test_a_task_that_cannot_be_looked_at_does_not_stop_the_others(
+def test_a_task_that_cannot_be_checked_does_not_stop_the_others(
     world: World, checker: AlertChecker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(rules: Rules, seen: Watched, *others: Any) -> Look:

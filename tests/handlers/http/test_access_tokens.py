@@ -105,7 +105,7 @@ def test_a_token_that_is_refused_while_another_is_asked_for_is_not_used_again(de
     assert run(refused_meanwhile) == "token-2"
 
 
-def test_a_client_that_is_refused_does_not_go_on_with_its_token(desk: Desk) -> None:
+def test_a_client_that_is_refused_does_not_continue_with_its_token(desk: Desk) -> None:
     desk.got()
     desk.issuer.says(401, {"error": "invalid_client"})
     desk.clock.advance(timedelta(seconds=3_550))

@@ -176,7 +176,9 @@ def test_the_schedule_declares_which_outcomes_count(
 
 
 @pytest.mark.parametrize("merge", ["by_task", "collect", "overwrite"])
-def test_the_input_tells_how_the_runs_of_the_predecessors_ended(world: World, merge: str) -> None:
+def test_the_input_contains_how_the_runs_of_the_predecessors_ended(
+    world: World, merge: str
+) -> None:
     manual(world, "a", "b")
     follows(world, "a", "b", rule={"on": ["failed", "succeeded"], "merge": merge})
     reply = ErrorResponse(500, {}, '{"error": "no column foo"}', url_path="/load")
