@@ -416,7 +416,7 @@ def test_the_error_of_a_call_is_shown_with_all_its_members() -> None:
 
 
 def test_every_outcome_in_the_documents_is_valid() -> None:
-    text = next(block for block in blocks("reference/handlers/kv.md", "json") if '"retry"' in block)
+    text = next(block for block in blocks("reference/http/kv.md", "json") if '"retry"' in block)
 
     read = [OutcomeIn.model_validate_json(line) for line in text.splitlines()]
 

@@ -73,10 +73,16 @@ def documents(text: str) -> list[Any]:
 
 
 def shown(of: str) -> Iterator[Any]:
-    """Yield every schedule, or every registration, that a document shows as JSON."""
-    for path in sorted((ROOT / "docs").rglob("*.md")):
+    """Yield every schedule, or every registration, that a document shows as JSON.
+
+    Those of the tutorial and the guides are sent by `tests/docs/`.
+    """
+    folders = (ROOT / "docs" / name for name in ("explanation", "reference"))
+    for path in sorted(path for folder in folders for path in folder.rglob("*.md")):
         for block in blocks(str(path.relative_to(ROOT / "docs")), "json"):
             for number, document in enumerate(documents(block)):
+                if not isinstance(document, dict):
+                    continue
                 is_schedule = document.get("type") in TYPES
                 is_registration = "schedule" in document and "handler" in document
                 if is_schedule if of == "schedule" else is_registration:

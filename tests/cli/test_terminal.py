@@ -1,5 +1,6 @@
 """What commands print on a real terminal, and in a pipe."""
 
+import json
 import os
 import pty
 import select
@@ -8,11 +9,15 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.text import Text
 from typer.testing import CliRunner
 
 from rota.cli import app
 from rota.cli.contexts import Contexts, Server, write_contexts
-from rota.cli.output import printable
+from rota.cli.exits import CommandFailed
+from rota.cli.output import note, print_json, print_json_line, printable
+from rota.cli.registry import run_and_exit
+from rota.cli.remote.text.lines import print_lines
 
 #: A table with what an attacker may have named a task, a bar, and fields.
 PROGRAM = """
@@ -144,3 +149,36 @@ def test_a_shell_is_offered_commands_options_and_contexts(
 def test_what_does_not_show_is_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
     assert printable("a\nb\t\x1b", lines=True) == "a\nb\t\\u001b"
+
+
+def test_errors_and_notes_show_no_control_characters_of_others(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def refuse() -> None:
+        note("a\x1b]0;title\x07")
+        print_lines([Text("b\x1b[2J\nc", style="red")])
+        raise CommandFailed("no \x9b2J task\nsecond line")
+
+    with pytest.raises(SystemExit):
+        run_and_exit(refuse)
+
+    printed = capsys.readouterr()
+    assert printed.err == "a\\u001b]0;title\\u0007\nrota: no \\u009b2J task\nsecond line\n"
+    assert printed.out == "b\\u001b[2J\nc\n"
+
+
+def test_json_is_complete_and_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    value = {"a": "\x9b2J\x7f \u202e \U000e0001 \ud800 \u00e9"}
+
+    print_json(value)
+    print_json_line(value)
+
+    printed = capsys.readouterr().out
+    assert not {"\x9b", "\x7f", "\u202e", "\U000e0001", "\ud800"} & set(printed)
+    assert "\u00e9" in printed
+    first, _, last = printed.rpartition("}\n{")
+    assert [json.loads(f"{first}}}"), json.loads(f"{{{last}")] == [value, value]
+
+
+def test_characters_beyond_the_first_plane_are_shown_as_python_writes_them() -> None:
+    assert printable("\U000e0001") == "\\U000e0001"

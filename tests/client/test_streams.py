@@ -1,6 +1,8 @@
 """Streams, and waiting for a run: cut, silent, refused, and out of order."""
 
 from collections.abc import Iterator
+from threading import Event
+from time import monotonic
 from typing import Any
 
 import anyio
@@ -20,6 +22,7 @@ from tests.client.faulty import CUT, FaultyServer, answer, event, faulty, proble
 
 EVENTS = "/v1/events"
 RUN_PATH = "/v1/runs/r1"
+PATIENCE = 30
 
 
 @pytest.fixture
@@ -234,3 +237,51 @@ def test_the_async_half_reconnects_and_closes_its_streams(server: FaultyServer) 
 
     assert anyio.run(listen) == ["a", "b"]
     assert server.received[1].headers["last-event-id"] == "0-2"
+
+
+def test_a_position_is_that_of_what_was_given(rota: Rota, server: FaultyServer) -> None:
+    first, second = (event("run.failed", f"0-{number}", n=number) for number in (2, 3))
+    server.plan(stream("id: 0-1", first, second))
+
+    with rota.events.listen(after="0-0") as events:
+        assert events.position in {"0-0", "0-1"}
+        next(events)
+        assert events.position == "0-2"
+        next(events)
+        assert events.position == "0-3"
+
+
+@pytest.mark.parametrize("retry_after", ["inf", "nan", "1e400", "-1"])
+def test_a_retry_after_that_is_no_time_is_ignored(
+    rota: Rota, server: FaultyServer, waits: list[float], retry_after: str
+) -> None:
+    server.plan(problem(503, "unavailable", Retry_After=retry_after), answer(200, run()))
+
+    assert rota.run("r1").read().id == "r1"
+    assert all(0 <= each < 1 for each in waits)
+
+
+def test_a_wait_for_a_run_ends_in_time_although_the_service_wants_a_later_request(
+    rota: Rota, server: FaultyServer, waits: list[float]
+) -> None:
+    server.plan(answer(200, run()), path=RUN_PATH)
+    server.plan(problem(503, "unavailable", Retry_After="3600"), path=EVENTS)
+
+    with pytest.raises(ResultTimeout):
+        rota.run("r1").wait(0.2)
+
+    assert max(waits) <= 0.2
+
+
+def test_a_wait_for_a_run_ends_in_time_although_nothing_is_answered(
+    rota: Rota, server: FaultyServer
+) -> None:
+    silent = Event()
+    server.plan(lambda _: silent.wait(PATIENCE), path=RUN_PATH)
+
+    before = monotonic()
+    with pytest.raises((ResultTimeout, Unreachable)):
+        rota.run("r1").wait(0.3)
+    silent.set()
+
+    assert monotonic() - before < 5

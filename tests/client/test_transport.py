@@ -1,6 +1,10 @@
 """What the client does when answers are lost, late, or refused for a while."""
 
+import socket
 from collections.abc import Callable, Iterator
+from threading import Event
+from time import monotonic
+from typing import Any
 
 import pytest
 
@@ -261,3 +265,48 @@ def test_waits_grow_up_to_a_limit() -> None:
     for attempt in range(1, 100):
         assert FIRST_WAIT / 2 <= backoff(attempt) <= LONGEST_WAIT
     assert backoff(100) >= LONGEST_WAIT / 2
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"errors": ["no"]},
+        {"errors": 7},
+        {"errors": {"a": 1}, "errors_omitted": "many"},
+        {"errors": [None]},
+    ],
+)
+def test_an_error_of_another_kind_of_service_is_an_error(
+    rota: Rota, server: FaultyServer, document: Any
+) -> None:
+    server.plan(answer(404, document | {"detail": "elsewhere"}))
+
+    with pytest.raises(NotFound, match="elsewhere"):
+        rota.task("t").read()
+
+
+@pytest.mark.parametrize("document", [{}, {"items": None}, {"items": 5}])
+def test_a_list_of_another_kind_of_service_is_reported(
+    rota: Rota, server: FaultyServer, document: Any
+) -> None:
+    server.plan(answer(200, document))
+
+    with pytest.raises(InvalidResponse):
+        rota.tasks.list().all()
+
+
+def test_an_answer_that_drips_ends_with_the_deadline(server: FaultyServer) -> None:
+    ended = Event()
+
+    def drip(connection: socket.socket) -> None:
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+        while not ended.wait(0.05):
+            connection.sendall(b" ")
+
+    server.plan(drip)
+    before = monotonic()
+    with Rota(server.url, timeout=0.4, retries=0) as rota, pytest.raises(Unreachable):
+        rota.task("t").read()
+    ended.set()
+
+    assert monotonic() - before < 5

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from rota.client import (
 )
 from rota.client.models.work import LeasedRun
 from rota.client.outcomes import failure
+from rota.client.sync.concurrency import signals
 from rota.client.sync.work.worker import Worker
 from rota.client.work_kv import KvTruncated, WorkKv
 from tests.api.marks import on_both
@@ -265,6 +267,7 @@ def server() -> Iterator[FaultyServer]:
 
 
 COMPLETE = "/v1/runs/r1/complete"
+HEARTBEAT = {"lease_expires_at": "2026-11-25T08:00:00.000Z", "cancel_requested": False}
 LEASE = "/v1/queues/q/lease"
 
 
@@ -337,3 +340,77 @@ def test_a_key_that_may_only_work_declares_nothing(server: FaultyServer) -> None
 def test_a_worker_without_handlers_is_refused() -> None:
     with Rota("http://localhost:1") as rota, pytest.raises(ValueError, match="needs a handler"):
         rota.worker("q", {})
+
+
+def test_an_error_of_the_service_ends_no_worker_and_fails_no_run(server: FaultyServer) -> None:
+    error = problem(500, "internal", "It broke.")
+    server.plan(error, answer(200, {"items": [LEASED]}), answer(200, {"items": []}), path=LEASE)
+    server.plan(error, answer(502, "<html>"), answer(200, shown_run()), path=COMPLETE)
+    with Rota(server.url, retries=0) as rota, working(rota.worker("q", {"h": lambda _: 7})):
+        eventually(lambda: len(server.requests(COMPLETE)) >= 3)
+
+    assert {each.body for each in server.requests(COMPLETE)} == {b'{"result":7}'}
+
+
+def test_an_outcome_is_not_sent_again_before_the_service_wants_it(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr("rota.client.sync.work.attempt.sleep", waits.append)
+    server.plan(answer(200, {"items": [LEASED]}), answer(200, {"items": []}), path=LEASE)
+    busy = problem(429, "rate-limited", Retry_After="40")
+    server.plan(busy, busy, CUT, answer(200, shown_run()), path=COMPLETE)
+    with (
+        Rota(server.url, retries=0) as rota,
+        working(rota.worker("q", {"h": lambda _: 7}, lease=60)),
+    ):
+        eventually(lambda: len(server.requests(COMPLETE)) >= 4)
+
+    assert waits[:2] == [40, 40]
+    assert 0 < waits[2] < 1
+
+
+def test_writes_that_json_cannot_carry_are_a_retry_with_the_reason(
+    server: FaultyServer, quick: None
+) -> None:
+    def handle(ctx: WorkContext) -> None:
+        ctx.kv["a"] = object()
+
+    server.plan(answer(200, {"items": [LEASED]}), answer(200, {"items": []}), path=LEASE)
+    server.plan(answer(200, shown_run()), path=COMPLETE)
+    with Rota(server.url) as rota:
+        one_run(server, rota.worker("q", {"h": handle}))
+
+    assert b"JSON cannot carry a object" in server.requests(COMPLETE)[0].body
+
+
+def test_a_heartbeat_that_is_not_answered_does_not_lose_the_lease(
+    server: FaultyServer, quick: None
+) -> None:
+    ended = threading.Event()
+    silent = threading.Event()
+    beats = "/v1/runs/r1/heartbeat"
+    server.plan(answer(200, {"items": [LEASED]}), answer(200, {"items": []}), path=LEASE)
+    server.plan(lambda _: silent.wait(PATIENCE), answer(200, HEARTBEAT), path=beats)
+    server.plan(answer(200, shown_run()), path=COMPLETE)
+    handler = {"h": lambda _: ended.wait(PATIENCE)}
+    with Rota(server.url) as rota, working(rota.worker("q", handler, lease=0.9)):
+        eventually(lambda: len(server.requests(beats)) >= 2, within=5)
+        silent.set()
+        ended.set()
+
+
+def test_a_signal_stops_a_worker_from_another_thread() -> None:
+    """The handler of a signal must take no lock: the thread that it interrupts may have it."""
+    stopped = threading.Event()
+    threads: list[int] = []
+
+    def stop() -> None:
+        threads.append(threading.get_ident())
+        stopped.set()
+
+    with signals(stop):
+        signal.raise_signal(signal.SIGTERM)
+        assert stopped.wait(PATIENCE)
+
+    assert threads != [threading.get_ident()]

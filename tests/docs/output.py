@@ -52,6 +52,8 @@ def agrees(shown: str, printed: str) -> bool:
 
 def _matches(shown: str, printed: str, flags: int = 0) -> bool:
     parts = []
+    # What is left out may be the time after one of these words.
+    shown = re.sub(r"\b(?:in|after|for) …", "…", shown)
     for line in masked(shown).split("\n"):
         if _ANY_LINES.fullmatch(line):
             parts.append(r"(?:[^\n]*\n)*?")

@@ -4,6 +4,7 @@ import contextlib
 import io
 import re
 import runpy
+import shutil
 import socket
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -44,6 +45,7 @@ class Reader:
         named = {"8000", *_PORTS.findall(text)}
         #: By the port that the page names, one that is free.
         self._ports = {port: str(free_port()) for port in sorted(named)}
+        self._programs = programs
         self._environment = readers_environment(folder, programs, self._ports)
         self._shell = Shell(self._folder, self._environment, folder)
         self._running: dict[str, Background] = {}
@@ -123,6 +125,11 @@ class Reader:
         name = "service" if is_service else command
         if name in self._running:
             self._shell.stop(self._running.pop(name))
+        if (
+            is_service
+        ):  # the one before answers until its process, which is not the shell's, has ended
+            port_of_service = int(self._ports["8000"])
+            eventually(lambda: not _listens(port_of_service), "the service before does not end")
         begun = self._running[name] = self._shell.begin(command)
 
         def is_there() -> bool:
@@ -145,10 +152,19 @@ class Reader:
         if not self._finds_service or "service" in self._running:
             return
         handlers = self._marks.get("handlers", str(ROOT / "examples/handlers.py"))
-        given = f"ROTA_HANDLERS={handlers} ROTA_DATABASE_URL=sqlite:////{self._folder.parent}/r.db"
-        upgraded = self._shell.run(f"{given} rota db upgrade")
-        assert upgraded.code == 0, upgraded.printed
-        self._begin(f"{given} rota serve", "", None)
+        database = self._folder.parent / "r.db"
+        shutil.copyfile(self._empty_database(), database)
+        self._begin(
+            f"ROTA_HANDLERS={handlers} ROTA_DATABASE_URL=sqlite:////{database} rota serve", "", None
+        )
+
+    def _empty_database(self) -> Path:
+        """Return a database with tables, made once for all pages."""
+        made = self._programs / "empty.db"
+        if not made.exists():
+            upgraded = self._shell.run(f"ROTA_DATABASE_URL=sqlite:////{made} rota db upgrade")
+            assert upgraded.code == 0, upgraded.printed
+        return made
 
     def _is_ready(self) -> bool:
         try:

@@ -111,7 +111,7 @@ def test_a_list_keeps_its_filters_in_the_url(browser: Browser) -> None:
 
     assert "plain" in page.text
     assert "hostile" not in page.text
-    [tag] = [each for each in page.all("input") if each["name"] == "tag"]
+    [tag] = [each for each in page.all("input") if each.get("name") == "tag"]
     assert tag["value"] == "billing"
 
 

@@ -42,7 +42,7 @@ class Typed(HTMLParser):
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
         match tag:
-            case "input" if given["name"]:
+            case "input" if given.get("name"):
                 self.fields[given["name"]] = given.get("value", "")
             case "textarea":
                 self._text = given["name"]

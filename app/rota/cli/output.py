@@ -50,24 +50,40 @@ def printable(text: str, *, lines: bool = False) -> str:
     """Return a text in which what does not show is escaped; `lines`: but not ends of lines and tabs."""
     kept = "\n\t" if lines else ""
     return "".join(
-        each if each in kept or unicodedata.category(each) not in _UNPRINTABLE else _escaped(each)
-        for each in text
+        each if each in kept or not _is_unprintable(each) else _escaped(each) for each in text
     )
 
 
+def _is_unprintable(character: str) -> bool:
+    return unicodedata.category(character) in _UNPRINTABLE
+
+
 def _escaped(character: str) -> str:
-    return json.dumps(character)[1:-1] if character < "\x7f" else f"\\u{ord(character):04x}"
+    code = ord(character)
+    if code > 0xFFFF:
+        return f"\\U{code:08x}"
+    return json.dumps(character)[1:-1] if code < 0x7F else f"\\u{code:04x}"
 
 
 def print_json(data: Any) -> None:
     """Print a value as JSON: indented for a reader, and as complete in a pipe."""
-    typer.echo(json.dumps(data, ensure_ascii=False, indent=2))
+    typer.echo(_json_text(data, indent=2))
 
 
 def print_json_line(data: Any) -> None:
     """Print a value as one line of JSON, at once: for what follows (`-f`)."""
-    typer.echo(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+    typer.echo(_json_text(data, separators=(",", ":")))
     sys.stdout.flush()
+
+
+def _json_text(data: Any, **layout: Any) -> str:
+    """Return JSON whose strings have no characters that move the cursor: `json` escapes those of ASCII only."""
+    text = json.dumps(data, ensure_ascii=False, **layout)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(
+        json.dumps(each)[1:-1] if each > "~" and _is_unprintable(each) else each for each in text
+    ).replace("\x7f", "\\u007f")
 
 
 def print_table(
@@ -122,8 +138,8 @@ def print_fields(fields: Mapping[str, object]) -> None:
 
 
 def note(sentence: str) -> None:
-    """Print a sentence beside the output, on the standard error."""
-    typer.echo(sentence, err=True)
+    """Print a sentence beside the output, on the standard error; what does not show in it is escaped."""
+    typer.echo(printable(sentence, lines=True), err=True)
 
 
 class Bar:

@@ -261,7 +261,9 @@ def run_and_exit(run: Callable[[], Any]) -> NoReturn:
 
 
 def _ended(sentence: str, code: ExitCode) -> SystemExit:
-    typer.echo(f"rota: {sentence}", err=True)
+    from rota.cli.output import note  # noqa: PLC0415  # most commands end without it, and it imports rich
+
+    note(f"rota: {sentence}")
     return SystemExit(int(code))
 
 

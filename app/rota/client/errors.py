@@ -9,7 +9,7 @@ RotaError
 └── ResultTimeout       the run has not ended in time
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -67,8 +67,8 @@ class ProblemError(RotaError):
         self.type = str(document.get("type", "about:blank")).rpartition("/")[2]
         self.title = str(document.get("title", f"HTTP {status}"))
         self.detail = str(document.get("detail", self.title))
-        self.errors = tuple(map(_fault, document.get("errors") or ()))
-        self.errors_omitted = int(document.get("errors_omitted") or 0)
+        self.errors = tuple(_faults(document.get("errors")))
+        self.errors_omitted = _count(document.get("errors_omitted"))
         self.request_id: str | None = document.get("request_id")
         self.retry_after = retry_after
         super().__init__(status, document, retry_after)  # also what `pickle` makes it from
@@ -122,5 +122,12 @@ def not_succeeded(run: "Run") -> RunNotSucceeded:
     return _BY_STATUS.get(run.status, RunNotSucceeded)(run)
 
 
-def _fault(document: Mapping[str, Any]) -> Fault:
-    return Fault(str(document.get("detail")), document.get("pointer"), document.get("parameter"))
+def _faults(documents: Any) -> Iterator[Fault]:
+    """Yield the faults of a problem; what is not one of Rota may have anything in this place."""
+    for each in documents if isinstance(documents, list) else ():
+        if isinstance(each, dict):
+            yield Fault(str(each.get("detail")), each.get("pointer"), each.get("parameter"))
+
+
+def _count(given: Any) -> int:
+    return given if isinstance(given, int) else 0

@@ -1,5 +1,6 @@
 """What a service has answered, as values or errors."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
@@ -42,15 +43,15 @@ class Reply:
         return value
 
 
-def reply_of(response: httpx.Response) -> Reply:
-    """Return a response that was read; raises ProblemError for 400 and above, InvalidResponse for a redirect."""
+def reply_of(response: httpx.Response, content: bytes) -> Reply:
+    """Return a response with its content; raises ProblemError for 400 and above, InvalidResponse for a redirect."""
     if response.status_code >= 400:
-        raise problem_of(response.status_code, _document(response), _retry_after(response))
+        raise problem_of(response.status_code, _document(response, content), _retry_after(response))
     if response.is_redirect:
         raise InvalidResponse(
             f"{response.url} redirects to {response.headers.get('location')}: use that as the URL, if you trust it"
         )
-    return Reply(response.status_code, response.headers, response.content)
+    return Reply(response.status_code, response.headers, content)
 
 
 def unreachable(url: str, error: httpx.HTTPError) -> Unreachable:
@@ -59,9 +60,9 @@ def unreachable(url: str, error: httpx.HTTPError) -> Unreachable:
     return Unreachable(f"No answer from {url}: {why}", may_be_done=not isinstance(error, _NOT_SENT))
 
 
-def _document(response: httpx.Response) -> Mapping[str, Any]:
+def _document(response: httpx.Response, content: bytes) -> Mapping[str, Any]:
     try:
-        document = wire.decode(response.content)
+        document = wire.decode(content)
     except ValueError:
         document = None
     if isinstance(document, dict):
@@ -74,9 +75,11 @@ def _retry_after(response: httpx.Response) -> float | None:
     """Return the seconds of the header, which may also be a date; None if it says nothing."""
     text = response.headers.get("retry-after", "")
     try:
-        return max(float(text), 0.0)
+        seconds = float(text)
     except ValueError:
         pass
+    else:
+        return max(seconds, 0.0) if math.isfinite(seconds) else None
     try:
         then = parsedate_to_datetime(text)
         return max((then - parsedate_to_datetime(response.headers["date"])).total_seconds(), 0.0)

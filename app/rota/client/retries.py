@@ -65,6 +65,17 @@ def _is_passing(error: Exception) -> bool:
     return isinstance(error, Unreachable)
 
 
+def may_pass(error: Unreachable | ProblemError) -> bool:
+    """Return whether what goes on for long should go on after an error: the service is away, busy or broken."""
+    return isinstance(error, (Unreachable, BackPressure)) or error.status >= 500
+
+
+def pause_after(error: Unreachable | ProblemError, failures: int) -> float:
+    """Return the seconds before what goes on tries again, after so many failures: what Retry-After says, or more."""
+    wanted = error.retry_after if isinstance(error, ProblemError) else None
+    return backoff(failures) if wanted is None else max(wanted, FIRST_WAIT)
+
+
 def repeat_of(method: str, headers: Mapping[str, str]) -> Repeat:
     """Return what happens if any request is sent twice, by its method and headers."""
     names = {name.lower() for name in headers}

@@ -218,3 +218,28 @@ def test_a_damaged_file_is_found(rota: Rota, migrated_database_url: str) -> None
     assert ended.exit_code == 1
     assert "error" in ended.stdout
     assert "Traceback" not in ended.output
+
+
+@on_sqlite
+@pytest.mark.parametrize("suffix", ["", "-wal", "-shm", "-journal"])
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_backup_does_not_replace_the_database_itself(
+    rota: Rota,
+    service: Database,
+    migrated_database_url: str,
+    tmp_path: Path,
+    suffix: str,
+    linked: bool,
+) -> None:
+    source = file_of(migrated_database_url)
+    target = source.with_name(source.name + suffix)
+    if not suffix and linked:
+        (tmp_path / "same.db").hardlink_to(source)
+        target = tmp_path / "same.db"
+    before = source.stat().st_ino
+
+    ended = rota("backup", str(target), "--overwrite")
+
+    assert ended.exit_code == 2, ended.output
+    assert "itself" in ended.stderr
+    assert source.stat().st_ino == before

@@ -6,6 +6,8 @@ from typing import Any
 
 import pytest
 
+from rota.cli.remote.service import Service
+from rota.client import Unreachable
 from tests.cli.remote.command import CommandLine
 
 
@@ -174,3 +176,43 @@ def test_changes_are_watched_the_present_entries_first(rota: CommandLine) -> Non
     assert [each["type"] for each in present] == ["kv.set", "kv.set", "kv.ready"]
     assert "a = 1  version=" in one
     rota.run("kv", "watch", "nobody", code=4)
+
+
+@pytest.mark.parametrize("key", ["..", ".", ""])
+def test_a_key_that_leads_elsewhere_deletes_no_task(rota: CommandLine, key: str) -> None:
+    name = f"kv-dots-{len(key)}"
+    rota.api.task(name)
+    rota.run("kv", "set", name, "a", "1")
+
+    rota.run("kv", "delete", name, key, code=2)
+
+    assert entry(rota, name)["value"] == 1
+
+
+def test_an_entry_that_may_have_been_written_is_not_called_unwritten(
+    rota: CommandLine, editor: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rota.api.task("kv-lost")
+    editor("path.write_text('2')")
+    called = Service.call
+
+    def lost(self: Service, method: str, *arguments: Any, **members: Any) -> Any:
+        if method == "POST":
+            raise Unreachable("the answer is lost", may_be_done=True)
+        return called(self, method, *arguments, **members)
+
+    monkeypatch.setattr(Service, "call", lost)
+    ended = rota.run("kv", "edit", "kv-lost", "a", code=3)
+
+    assert "Nothing is written" not in ended.stderr
+    assert "may have been written" in ended.stderr
+
+
+@pytest.mark.parametrize("typed", [r"b'\xff'", "b'NaN'"])
+def test_what_is_typed_and_is_no_json_is_kept(rota: CommandLine, editor: Any, typed: str) -> None:
+    rota.api.task(f"kv-typed-{len(typed)}")
+    editor(f"path.write_bytes({typed})")
+
+    ended = rota.run("kv", "edit", f"kv-typed-{len(typed)}", "a", code=2)
+
+    assert "What you typed is in" in ended.stderr

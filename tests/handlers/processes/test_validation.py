@@ -78,7 +78,9 @@ def test_the_result_of_a_checkpoint_is_read_as_it_was_written(result: Any) -> No
     assert protocol.CHECKPOINT.read(protocol.unpack(line)) == result
 
 
-@pytest.mark.parametrize("member", ["result", "changes", "kv_revision", "next_fire", "others"])
+@pytest.mark.parametrize(
+    "member", ["result", "changes", "kv_revision", "next_fire", "others", "timings"]
+)
 def test_an_outcome_without_one_of_its_members_is_refused(member: str) -> None:
     document = dict(protocol.OUTCOME.write(SUCCEEDED)["outcome"])
     del document[member]
@@ -95,6 +97,7 @@ FINE: dict[str, Any] = {
     "registrations": [],
     "next_fire": None,
     "others": [],
+    "timings": None,
 }
 FAILURE = {"type": "t", "message": "m", "traceback": None}
 CHANGE = {"key": "k", "value": "1", "ttl": None, "replaces": False, "type": "application/json"}
@@ -114,6 +117,7 @@ def changed(**members: Any) -> dict[str, Any]:
         {"kv_revision": "5"},
         {"kv_revision": True},
         {"next_fire": "2026-12-24T09:00:00"},
+        {"timings": {"wait": 1.0}},
         {"next_fire": "0001-01-01T00:00:00+00:00"},
         changed(key="bad key\n"),
         changed(key="_result"),

@@ -255,9 +255,7 @@ _fill_in(
 _fill_in({"prefix": "seen"}, f"{_TASK}/kv")
 # The requests beside it are to be made; `true` is one click away.
 _fill_in({"dry_run": False}, "/v1/tasks", "/v1/tasks/batch", _TASK)
-_fill_in(
-    {"tag": "billing"}, "/v1/upcoming", "/v1/upcoming.ics", "/v1/upcoming/hours", "/v1/status/{tag}"
-)
+_fill_in({"tag": "billing"}, "/v1/upcoming", "/v1/upcoming.ics", "/v1/upcoming/hours", "/v1/status")
 _fill_in(
     {"name": "greet", "key": "greetings"}, f"{_TASK}/kv/{{key}}", f"{_TASK}/kv/{{key}}/history"
 )

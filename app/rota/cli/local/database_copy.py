@@ -16,6 +16,8 @@ from rota.db.engines.sqlite_file import exists
 from rota.db.engines.urls import parse_url
 
 _PRIVATE = 0o600
+#: What an SQLite database consists of.
+_OF_SQLITE = ("", "-wal", "-shm", "-journal")
 
 
 def backup(
@@ -28,6 +30,8 @@ def backup(
     """Copy the database as it is at one moment, also while the service runs. Of PostgreSQL, pg_dump makes it."""
     url = parse_url(settings_of().database_url)
     _check_target(file, overwrite=overwrite)
+    if url.get_backend_name() == "sqlite":
+        _check_is_another(file, Path(str(url.database).removeprefix("file:")))
     with _beside(file, overwrite=overwrite) as copy:
         if url.get_backend_name() == "sqlite":
             _copy(Path(str(url.database).removeprefix("file:")), copy, is_there=exists(url))
@@ -48,6 +52,14 @@ def _check_target(file: Path, *, overwrite: bool) -> None:
         raise CommandFailed(
             f"{file} is there already. Give another name, or --overwrite.", ExitCode.CONFLICT
         )
+
+
+def _check_is_another(file: Path, source: Path) -> None:
+    """Raise CommandFailed for the database itself: a service would go on to write to a file without a name."""
+    own = [source.with_name(f"{source.name}{suffix}") for suffix in _OF_SQLITE]
+    is_own = file.resolve() in {each.resolve() for each in own}
+    if is_own or (file.exists() and source.exists() and file.samefile(source)):
+        raise CommandFailed(f"{file} is the database itself. Give another name.")
 
 
 @contextmanager

@@ -24,7 +24,7 @@ Selector = Annotated[
         "--selector",
         "-l",
         metavar="NAME=VALUE",
-        help="In place of names: tag=, all_tags=, handler=, queue=, status=, name_prefix=, or all. "
+        help="Which tasks: tag=, all_tags=, handler=, queue=, status=, name_prefix=, or all. "
         "Values by commas are alternatives; several selectors must all match.",
     ),
 ]

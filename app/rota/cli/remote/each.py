@@ -6,7 +6,7 @@ from typing import Any
 import typer
 
 from rota.cli.exits import CommandFailed, ExitCode
-from rota.cli.output import note, print_json, progress
+from rota.cli.output import note, print_json, printable, progress
 from rota.cli.remote.service import failure
 
 _LONG = 20
@@ -20,10 +20,10 @@ def each_of(
     Exits with the code of the failure if all failures have the same, else with that of a failed command.
     """
     results = []
-    with progress(done, len(names) if len(names) >= _LONG else None) as bar:
+    with progress(done, len(names) if len(names) >= _LONG else None) as advance:
         for name in names:
             results.append((name, _attempt(change, name)))
-            bar(1)
+            advance(1)
     if as_json:
         print_json([_as_json(name, result, done) for name, result in results])
     else:
@@ -48,7 +48,7 @@ def _print(results: Sequence[tuple[str, Any]], done: str, noun: str) -> None:
         if isinstance(result, CommandFailed):
             note(f"rota: {name}: {result.sentence}")
         else:
-            typer.echo(f"The {noun} {name} is {done}.")
+            typer.echo(printable(f"The {noun} {name} is {done}."))
 
 
 def _as_json(name: str, result: Any, done: str) -> dict[str, Any]:

@@ -220,7 +220,13 @@ def _wire(at_time: datetime) -> str:
 
 
 def at(*parts: str) -> str:
-    """Return the path of the API that has these parts."""
+    """Return the path of the API that has these parts. Raises CommandFailed for one that leads elsewhere.
+
+    `..` would name what is above: to delete an entry would delete its task.
+    """
+    for part in parts:
+        if part in {"", ".", ".."}:
+            raise CommandFailed(f"{part!r} is no name.")
     return "/v1/" + "/".join(quote(part, safe="~:") for part in parts)
 
 

@@ -42,6 +42,7 @@ class AsyncKeys:
         rate: float | None = None,
         max_tasks: int | None = None,
         max_unfinished_runs: int | None = None,
+        max_kv_bytes: int | None = None,
         expires_at: datetime | None = None,
     ) -> MadeKey:
         """Make a key; `key` of what is returned is its text, which is not shown again."""
@@ -53,6 +54,7 @@ class AsyncKeys:
             "rate": rate,
             "max_tasks": max_tasks,
             "max_unfinished_runs": max_unfinished_runs,
+            "max_kv_bytes": max_kv_bytes,
             "expires_at": expires_at,
         }
         return await self._made(wire.path("keys"), body)

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Generic, TypeVar
 
 from rota.client.aio.transport import AsyncTransport
+from rota.client.errors import InvalidResponse
 from rota.client.models.base import Model
 from rota.client.page import Page
 
@@ -41,7 +42,10 @@ class AsyncPages(Generic[T]):
         """Return the first page, or that of a cursor."""
         parameters = self._parameters | ({} if cursor is None else {"cursor": cursor})
         members = (await self._transport.call("GET", self._path, query=parameters)).members
-        items = tuple(self._model.of(item) for item in members["items"])
+        found = members.get("items")
+        if not isinstance(found, list):
+            raise InvalidResponse(f"What was returned for {self._path} is no list of Rota")
+        items = tuple(self._model.of(item) for item in found)
         return Page(items, members.get("next_cursor"), members)
 
     async def all(self) -> list[T]:

@@ -1,7 +1,6 @@
 """Waiting for the end of a run: by the events of its task, and by reading it now and then."""
 
 import math
-from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 
 from rota.client import wire
@@ -13,16 +12,14 @@ from rota.client.timing import Deadline, deadline
 FINAL = frozenset({"succeeded", "failed", "cancelled", "skipped"})
 # Nothing is heard for so long: the run is read, since a proxy may hold events back. Soon at first, then seldom.
 _SILENCES = (2.0, 5.0, 10.0, 20.0)
+# The seconds that a request may take in any case: also who does not wait at all wants to know how the run is.
+_LEAST = 1.0
 
 
-async def wait_for_end(
-    transport: AsyncTransport,
-    read: Callable[[], Awaitable[Run]],
-    seconds: float | None,
-) -> Run | None:
+async def wait_for_end(transport: AsyncTransport, id: str, seconds: float | None) -> Run | None:
     """Return a run once it has ended; None if it has not within `seconds`."""
     until = deadline(seconds)
-    run = await read()
+    run = await _read(transport, id, until)
     if run.status in FINAL:
         return run
     source = _ends(transport, run.task, until)
@@ -30,12 +27,17 @@ async def wait_for_end(
         async for event in moments:
             # None: the stream has begun, was broken, or is silent. What happened before its begin has no event.
             if event is None or run.id in event.data:
-                run = await read()
+                run = await _read(transport, id, until)
                 if run.status in FINAL:
                     return run
             if until.is_over:
                 return None
     raise AssertionError("the stream does not end")
+
+
+async def _read(transport: AsyncTransport, id: str, until: Deadline) -> Run:
+    path = wire.path("runs", id)
+    return Run.of(await transport.read(path, within=max(until.left, _LEAST)))
 
 
 def _ends(transport: AsyncTransport, task: str, until: Deadline) -> AsyncEventSource:
@@ -46,5 +48,5 @@ def _ends(transport: AsyncTransport, task: str, until: Deadline) -> AsyncEventSo
 
     query = {"task": task, "type": "run.*"}
     return AsyncEventSource(
-        transport, wire.path("events"), query, silence=silence, first_tries=math.inf
+        transport, wire.path("events"), query, silence=silence, first_tries=math.inf, until=until
     )

@@ -34,7 +34,7 @@ class AsyncRunHandle:
 
     async def wait(self, timeout: float | None = None) -> Run:  # noqa: ASYNC109  # as in the other half
         """Wait until the run has ended, and return it, however it ended; raises ResultTimeout."""
-        run = await wait_for_end(self._transport, self.read, timeout)
+        run = await wait_for_end(self._transport, self.id, timeout)
         if run is None:
             raise ResultTimeout(f"The run {self.id} has not ended within {timeout} s; it goes on")
         return run

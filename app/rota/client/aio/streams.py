@@ -9,9 +9,10 @@ from typing import Any, Generic, Self, TypeVar
 
 from rota.client.aio.concurrency import sleep
 from rota.client.aio.transport import AsyncTransport
-from rota.client.errors import BackPressure, ProblemError, Unreachable
-from rota.client.retries import backoff
+from rota.client.errors import ProblemError, Unreachable
+from rota.client.retries import backoff, may_pass
 from rota.client.sse import ServerSentEvent, SseDecoder
+from rota.client.timing import Deadline, deadline
 
 T = TypeVar("T")
 log = logging.getLogger("rota.client")
@@ -35,16 +36,19 @@ class AsyncEventSource:
         after: str | None = None,
         silence: Callable[[], float] = lambda: SILENCE,
         first_tries: float = FIRST_TRIES,
+        until: Deadline | None = None,
     ) -> None:
         """`after`: the id behind which to begin. `silence`: seconds without a byte that mean a break.
 
         `first_tries`: how often a stream that has not begun yet may fail; one that has begun always goes on.
+        `until`: when nobody waits any more.
         """
         self._transport = transport
         self._path = path
         self._parameters = parameters
         self._silence = silence
         self._first_tries = first_tries
+        self._until = until or deadline(None)
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
         self.position = after
         self.has_begun = False
@@ -61,13 +65,13 @@ class AsyncEventSource:
                         yield event
             except (Unreachable, ProblemError) as error:
                 has_failed = not self.has_begun and failures + 1 >= self._first_tries
-                if has_failed or not _passes(error):
+                if has_failed or not may_pass(error):
                     raise
                 log.info("the stream of %s is broken: %s", self._path, error)
                 wait = getattr(error, "retry_after", None) or 0.0
             yield None
             failures += 1
-            await sleep(max(wait, backoff(failures)))
+            await sleep(min(max(wait, backoff(failures)), self._until.left))
 
     async def _connection(self) -> AsyncGenerator[ServerSentEvent | None, None]:
         headers = {"Accept": "text/event-stream"}
@@ -78,10 +82,12 @@ class AsyncEventSource:
             self.has_begun = True
             decoder = SseDecoder()
             async for chunk in chunks:
-                events = [event for event in decoder.feed(chunk) if self._is_new(event)]
-                for event in events:
-                    yield event
-                if not events:
+                is_silent = True
+                for event in decoder.feed(chunk):
+                    if self._is_new(event):
+                        is_silent = False
+                        yield event
+                if is_silent:
                     yield None
 
     def _is_new(self, event: ServerSentEvent) -> bool:
@@ -111,20 +117,21 @@ class AsyncStream(Generic[T]):
         self._end = end
         self._last = last
         self._moments = source.moments()
-        self._first: deque[ServerSentEvent | None] = deque()
+        self._first: deque[tuple[ServerSentEvent | None, str | None]] = deque()
+        self._position = source.position
         self._has_ended = False
 
     @property
     def position(self) -> str | None:
-        """The id behind which another stream can continue."""
-        return self._source.position
+        """The id behind which another stream can continue: that of the last item that was given, or a later one."""
+        return self._position
 
     def __aiter__(self) -> AsyncIterator[T]:
         return self
 
     async def __anext__(self) -> T:
         while not self._has_ended:
-            event = self._first.popleft() if self._first else await anext(self._moments)
+            event, self._position = self._first.popleft() if self._first else await self._next()
             if event is None:
                 continue
             self._has_ended = event.type in {self._end, self._last}
@@ -132,6 +139,11 @@ class AsyncStream(Generic[T]):
                 return self._made(event)
         await self.close()
         raise StopAsyncIteration
+
+    async def _next(self) -> tuple[ServerSentEvent | None, str | None]:
+        """Return the next moment, and the position after it."""
+        event = await anext(self._moments)
+        return event, self._source.position
 
     async def close(self) -> None:
         """Close the connection."""
@@ -141,7 +153,7 @@ class AsyncStream(Generic[T]):
     async def __aenter__(self) -> Self:
         # What happens from now on is heard, also before the first item is asked for.
         while not self._source.has_begun:
-            self._first.append(await anext(self._moments))
+            self._first.append(await self._next())
         return self
 
     async def __aexit__(
@@ -151,7 +163,3 @@ class AsyncStream(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         await self.close()
-
-
-def _passes(error: Unreachable | ProblemError) -> bool:
-    return isinstance(error, (Unreachable, BackPressure)) or error.status >= 500

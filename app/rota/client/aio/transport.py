@@ -1,6 +1,7 @@
 """Requests: sent, repeated where that is possible, and answered with values or errors."""
 
 import logging
+import math
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -68,10 +69,12 @@ class AsyncTransport:
         headers: Mapping[str, str] | None = None,
         repeat: Repeat = Repeat.SAFE,
         extra: float = 0.0,
+        within: float = math.inf,
     ) -> Reply:
         """Return the answer to a request; raises ProblemError, Unreachable, InvalidResponse.
 
         `body` is sent as JSON, `content` as it is. `extra`: the seconds that the service may wait by request.
+        `within`: the seconds that the call may take, if they are fewer than those of the client.
         """
         headers = dict(headers or {})
         if body is not wire.UNSET:
@@ -80,13 +83,17 @@ class AsyncTransport:
         if repeat is Repeat.KEYED:
             headers.setdefault("Idempotency-Key", uuid4().hex)
         request = Request(method, self._url(path, query), content, headers, repeat)
-        return await self._repeated(request, deadline(self.timeout + extra))
+        return await self._repeated(request, deadline(min(self.timeout + extra, within)))
 
     async def read(
-        self, path: str, query: Mapping[str, Any] | None = None, extra: float = 0
+        self,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        extra: float = 0,
+        within: float = math.inf,
     ) -> Any:
         """Return the JSON at a path."""
-        return (await self.call("GET", path, query=query, extra=extra)).value
+        return (await self.call("GET", path, query=query, extra=extra, within=within)).value
 
     @asynccontextmanager
     async def stream(
@@ -100,8 +107,7 @@ class AsyncTransport:
                 "GET", url, headers=headers, timeout=timeout
             ) as response:
                 if response.status_code >= 300:
-                    await response.aread()
-                    reply_of(response)
+                    reply_of(response, await response.aread())
                 yield response.aiter_bytes()
         except httpx.HTTPError as error:
             raise unreachable(self.address.url, error) from None
@@ -142,13 +148,24 @@ class AsyncTransport:
         left = until.left
         timeout = httpx.Timeout(left, connect=min(left, _CONNECT_SECONDS))
         try:
-            response = await self._client.request(
+            async with self._client.stream(
                 request.method,
                 request.url,
                 content=request.content,
                 headers=request.headers,
                 timeout=timeout,
-            )
+            ) as response:
+                content = await _content(response, until)
         except httpx.HTTPError as error:
             raise unreachable(self.address.url, error) from None
-        return reply_of(response)
+        return reply_of(response, content)
+
+
+async def _content(response: httpx.Response, until: Deadline) -> bytes:
+    """Return the body; raises ReadTimeout if it takes longer: the timeout of httpx begins again with each piece."""
+    pieces = []
+    async for piece in response.aiter_bytes():
+        if until.is_over:
+            raise httpx.ReadTimeout("the answer takes too long")
+        pieces.append(piece)
+    return b"".join(pieces)

@@ -20,6 +20,7 @@ class Key(Model):
     rate: float | None
     max_tasks: int | None
     max_unfinished_runs: int | None
+    max_kv_bytes: int | None = None
     expires_at: datetime | None
     created_at: datetime
     created_by: str
@@ -52,6 +53,7 @@ class OwnKey(Model):
     rate: float | None
     max_tasks: int | None
     max_unfinished_runs: int | None
+    max_kv_bytes: int | None = None
     expires_at: datetime | None
 
 

@@ -48,6 +48,7 @@ class BulkRuns(Model):
     id: str
     verb: str
     status: str
+    reason: str | None = None
     selector: dict[str, Any]
     input: Any
     input_omitted: bool = False

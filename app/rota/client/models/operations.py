@@ -99,6 +99,7 @@ class Queue(Model):
     running: int
     blocked: int
     oldest_queued_at: datetime | None
+    ended: int | None = None
     updated_at: datetime | None
     updated_by: str | None
 

@@ -51,6 +51,7 @@ class Attempt(Model):
     started_at: datetime
     finished_at: datetime | None
     error: RunError | None
+    timings: dict[str, float] | None = None
 
 
 class LinkedRun(Model):

@@ -27,6 +27,7 @@ class Quantiles(Model):
     p50: float | None
     p95: float | None
     p99: float | None
+    sampled: bool = False
 
 
 class Ran(Model):

@@ -27,6 +27,10 @@ class Queues(Declared[Queue, Queue]):
         """Set a queue up; members that are left out get their defaults."""
         return self._declared(name, wire.given(concurrency=concurrency, paused=paused))
 
+    def list(self, *, ended: bool | None = None, page_size: int | None = None) -> Pages[Queue]:
+        """List the queues; `ended`: also with how many of their runs ended in the last five minutes."""
+        return self._listed(ended=ended, page_size=page_size)
+
     def lease(
         self,
         name: str,
@@ -36,7 +40,7 @@ class Queues(Declared[Queue, Queue]):
         wait: float = 0,
         lease: Duration = UNSET,
         kv: Sequence[str] = UNSET,
-    ) -> list[LeasedRun]:
+    ) -> Sequence[LeasedRun]:
         """Take up to `most` runs, for `lease`; `wait`: for one, up to 30 s. `rota.worker` does this by itself."""
         reply = self._transport.call(
             "POST",

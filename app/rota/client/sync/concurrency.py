@@ -1,5 +1,6 @@
 """Waiting and working side by side, with threads. `aio/concurrency.py` does the same with asyncio."""
 
+import _thread
 import contextlib
 import signal
 import threading
@@ -70,7 +71,12 @@ def signals(stop: Callable[[], None]) -> Iterator[None]:
         yield
         return
     numbers = (signal.SIGINT, signal.SIGTERM)
-    before = {number: signal.signal(number, lambda *_: stop()) for number in numbers}
+
+    def handle(*_: object) -> None:
+        # `stop` takes locks, which the thread that was interrupted may have: so does a Thread when it starts.
+        _thread.start_new_thread(stop, ())
+
+    before = {number: signal.signal(number, handle) for number in numbers}
     try:
         yield
     finally:

@@ -5,6 +5,7 @@
 from collections.abc import Iterator, Mapping
 from typing import Any, Generic, TypeVar
 
+from rota.client.errors import InvalidResponse
 from rota.client.models.base import Model
 from rota.client.page import Page
 from rota.client.sync.transport import Transport
@@ -42,7 +43,10 @@ class Pages(Generic[T]):
         """Return the first page, or that of a cursor."""
         parameters = self._parameters | ({} if cursor is None else {"cursor": cursor})
         members = (self._transport.call("GET", self._path, query=parameters)).members
-        items = tuple(self._model.of(item) for item in members["items"])
+        found = members.get("items")
+        if not isinstance(found, list):
+            raise InvalidResponse(f"What was returned for {self._path} is no list of Rota")
+        items = tuple(self._model.of(item) for item in found)
         return Page(items, members.get("next_cursor"), members)
 
     def all(self) -> list[T]:

@@ -36,7 +36,7 @@ class RunHandle:
 
     def wait(self, timeout: float | None = None) -> Run:
         """Wait until the run has ended, and return it, however it ended; raises ResultTimeout."""
-        run = wait_for_end(self._transport, self.read, timeout)
+        run = wait_for_end(self._transport, self.id, timeout)
         if run is None:
             raise ResultTimeout(f"The run {self.id} has not ended within {timeout} s; it goes on")
         return run

@@ -9,11 +9,12 @@ from contextlib import closing
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar
 
-from rota.client.errors import BackPressure, ProblemError, Unreachable
-from rota.client.retries import backoff
+from rota.client.errors import ProblemError, Unreachable
+from rota.client.retries import backoff, may_pass
 from rota.client.sse import ServerSentEvent, SseDecoder
 from rota.client.sync.concurrency import sleep
 from rota.client.sync.transport import Transport
+from rota.client.timing import Deadline, deadline
 
 T = TypeVar("T")
 log = logging.getLogger("rota.client")
@@ -37,16 +38,19 @@ class EventSource:
         after: str | None = None,
         silence: Callable[[], float] = lambda: SILENCE,
         first_tries: float = FIRST_TRIES,
+        until: Deadline | None = None,
     ) -> None:
         """`after`: the id behind which to begin. `silence`: seconds without a byte that mean a break.
 
         `first_tries`: how often a stream that has not begun yet may fail; one that has begun always goes on.
+        `until`: when nobody waits any more.
         """
         self._transport = transport
         self._path = path
         self._parameters = parameters
         self._silence = silence
         self._first_tries = first_tries
+        self._until = until or deadline(None)
         self._seen: deque[str] = deque(maxlen=_REMEMBERED)
         self.position = after
         self.has_begun = False
@@ -63,13 +67,13 @@ class EventSource:
                         yield event
             except (Unreachable, ProblemError) as error:
                 has_failed = not self.has_begun and failures + 1 >= self._first_tries
-                if has_failed or not _passes(error):
+                if has_failed or not may_pass(error):
                     raise
                 log.info("the stream of %s is broken: %s", self._path, error)
                 wait = getattr(error, "retry_after", None) or 0.0
             yield None
             failures += 1
-            sleep(max(wait, backoff(failures)))
+            sleep(min(max(wait, backoff(failures)), self._until.left))
 
     def _connection(self) -> Generator[ServerSentEvent | None, None, None]:
         headers = {"Accept": "text/event-stream"}
@@ -80,9 +84,12 @@ class EventSource:
             self.has_begun = True
             decoder = SseDecoder()
             for chunk in chunks:
-                events = [event for event in decoder.feed(chunk) if self._is_new(event)]
-                yield from events
-                if not events:
+                is_silent = True
+                for event in decoder.feed(chunk):
+                    if self._is_new(event):
+                        is_silent = False
+                        yield event
+                if is_silent:
                     yield None
 
     def _is_new(self, event: ServerSentEvent) -> bool:
@@ -112,20 +119,21 @@ class Stream(Generic[T]):
         self._end = end
         self._last = last
         self._moments = source.moments()
-        self._first: deque[ServerSentEvent | None] = deque()
+        self._first: deque[tuple[ServerSentEvent | None, str | None]] = deque()
+        self._position = source.position
         self._has_ended = False
 
     @property
     def position(self) -> str | None:
-        """The id behind which another stream can continue."""
-        return self._source.position
+        """The id behind which another stream can continue: that of the last item that was given, or a later one."""
+        return self._position
 
     def __iter__(self) -> Iterator[T]:
         return self
 
     def __next__(self) -> T:
         while not self._has_ended:
-            event = self._first.popleft() if self._first else next(self._moments)
+            event, self._position = self._first.popleft() if self._first else self._next()
             if event is None:
                 continue
             self._has_ended = event.type in {self._end, self._last}
@@ -133,6 +141,11 @@ class Stream(Generic[T]):
                 return self._made(event)
         self.close()
         raise StopIteration
+
+    def _next(self) -> tuple[ServerSentEvent | None, str | None]:
+        """Return the next moment, and the position after it."""
+        event = next(self._moments)
+        return event, self._source.position
 
     def close(self) -> None:
         """Close the connection."""
@@ -142,7 +155,7 @@ class Stream(Generic[T]):
     def __enter__(self) -> Self:
         # What happens from now on is heard, also before the first item is asked for.
         while not self._source.has_begun:
-            self._first.append(next(self._moments))
+            self._first.append(self._next())
         return self
 
     def __exit__(
@@ -152,7 +165,3 @@ class Stream(Generic[T]):
         traceback: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def _passes(error: Unreachable | ProblemError) -> bool:
-    return isinstance(error, (Unreachable, BackPressure)) or error.status >= 500

@@ -3,6 +3,7 @@
 # Made by `python -m tests.client.sync_half` from the file of this name in `aio/`: edit that.
 
 import logging
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -70,10 +71,12 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         repeat: Repeat = Repeat.SAFE,
         extra: float = 0.0,
+        within: float = math.inf,
     ) -> Reply:
         """Return the answer to a request; raises ProblemError, Unreachable, InvalidResponse.
 
         `body` is sent as JSON, `content` as it is. `extra`: the seconds that the service may wait by request.
+        `within`: the seconds that the call may take, if they are fewer than those of the client.
         """
         headers = dict(headers or {})
         if body is not wire.UNSET:
@@ -82,11 +85,17 @@ class Transport:
         if repeat is Repeat.KEYED:
             headers.setdefault("Idempotency-Key", uuid4().hex)
         request = Request(method, self._url(path, query), content, headers, repeat)
-        return self._repeated(request, deadline(self.timeout + extra))
+        return self._repeated(request, deadline(min(self.timeout + extra, within)))
 
-    def read(self, path: str, query: Mapping[str, Any] | None = None, extra: float = 0) -> Any:
+    def read(
+        self,
+        path: str,
+        query: Mapping[str, Any] | None = None,
+        extra: float = 0,
+        within: float = math.inf,
+    ) -> Any:
         """Return the JSON at a path."""
-        return (self.call("GET", path, query=query, extra=extra)).value
+        return (self.call("GET", path, query=query, extra=extra, within=within)).value
 
     @contextmanager
     def stream(
@@ -98,8 +107,7 @@ class Transport:
         try:
             with self._client.stream("GET", url, headers=headers, timeout=timeout) as response:
                 if response.status_code >= 300:
-                    response.read()
-                    reply_of(response)
+                    reply_of(response, response.read())
                 yield response.iter_bytes()
         except httpx.HTTPError as error:
             raise unreachable(self.address.url, error) from None
@@ -138,13 +146,24 @@ class Transport:
         left = until.left
         timeout = httpx.Timeout(left, connect=min(left, _CONNECT_SECONDS))
         try:
-            response = self._client.request(
+            with self._client.stream(
                 request.method,
                 request.url,
                 content=request.content,
                 headers=request.headers,
                 timeout=timeout,
-            )
+            ) as response:
+                content = _content(response, until)
         except httpx.HTTPError as error:
             raise unreachable(self.address.url, error) from None
-        return reply_of(response)
+        return reply_of(response, content)
+
+
+def _content(response: httpx.Response, until: Deadline) -> bytes:
+    """Return the body; raises ReadTimeout if it takes longer: the timeout of httpx begins again with each piece."""
+    pieces = []
+    for piece in response.iter_bytes():
+        if until.is_over:
+            raise httpx.ReadTimeout("the answer takes too long")
+        pieces.append(piece)
+    return b"".join(pieces)

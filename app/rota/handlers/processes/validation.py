@@ -4,7 +4,7 @@
 """
 
 from codecs import BOM_UTF8
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -55,6 +55,7 @@ class Validator:
                     self._check_tables(outcome.changes, outcome.kv_revision, outcome.others)
                     _check_instant(outcome.next_fire)
                     _check_registrations(outcome.registrations)
+                    _check_phases(outcome.timings)
                 case RetryRequested():
                     _check_duration(outcome.after)
                     return replace(outcome, error=_cut(outcome.error))
@@ -156,6 +157,12 @@ def _as_value_errors() -> Iterator[None]:
         yield
     except (AppError, OverflowError) as error:
         raise ValueError(str(error)) from None
+
+
+def _check_phases(timings: Mapping[str, float] | None) -> None:
+    """Only `http`, which runs in this process, has phases."""
+    if timings is not None:
+        raise ValueError("a call in a process has no phases")
 
 
 def _check_registrations(made: Collection[TaskRegistration]) -> None:

@@ -13,7 +13,7 @@ from rota.web.page import Page, Views, see_other
 _PER_PAGE: Final = 50
 _SCOPES: Final = tuple(each.value for each in Scope)
 _SCOPE: Final = "scope:"
-_QUOTAS: Final = ("max_tasks", "max_unfinished_runs")
+_QUOTAS: Final = ("max_tasks", "max_unfinished_runs", "max_kv_bytes")
 _FIELDS: Final = ("name", "tasks", "queues", "rate", *_QUOTAS, "expires_at")
 
 

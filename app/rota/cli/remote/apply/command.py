@@ -76,8 +76,8 @@ def apply(
             _end(plan, differs=exit_code and dry_run)
             return
         _confirm(plan, yes=yes)
-        with progress("Tasks", len(plan.differences)) as bar:
-            failures = carry_out(service, plan, bar)
+        with progress("Tasks", len(plan.differences)) as advance:
+            failures = carry_out(service, plan, advance)
     if as_json:
         print_json(plan_as_json(plan, failures, applied=True))
     else:
@@ -104,8 +104,8 @@ def _read(files: list[str], owner: str | None) -> Wanted:
 def _plan(
     service: Service, wanted: Wanted, filters: dict[str, object] | None, *, take_over: bool
 ) -> Plan:
-    with progress("Comparing", len(wanted.tasks)) as bar:
-        return make_plan(service, wanted, prune=filters, take_over=take_over, advance=bar)
+    with progress("Comparing", len(wanted.tasks)) as advance:
+        return make_plan(service, wanted, prune=filters, take_over=take_over, advance=advance)
 
 
 def _confirm(plan: Plan, *, yes: bool) -> None:

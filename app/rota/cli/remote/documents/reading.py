@@ -37,7 +37,7 @@ def parse_documents(text: str, name: str) -> list[Any]:
     """Return the documents of a text; `name` is for errors. Raises DocumentError."""
     try:
         return [
-            json.loads(text, parse_constant=_refuse_constant, object_pairs_hook=_without_doubles)
+            json.loads(text, parse_constant=refuse_constant, object_pairs_hook=_without_doubles)
         ]
     except (ValueError, RecursionError):
         pass  # YAML, or several JSON documents; it says what is wrong with a line
@@ -58,7 +58,7 @@ def read_object(path: str) -> Mapping[str, Any]:
 def parse_value(text: str) -> Any:
     """Return what an argument means: JSON, or, where it is none, the text itself."""
     try:
-        return json.loads(text, parse_constant=_refuse_constant)
+        return json.loads(text, parse_constant=refuse_constant)
     except ValueError:
         return text
 
@@ -82,7 +82,8 @@ def shown(path: str) -> str:
     return "The standard input" if path == STDIN else path
 
 
-def _refuse_constant(name: str) -> Any:
+def refuse_constant(name: str) -> Any:
+    """Raise ValueError for what Python reads and JSON has not: NaN, Infinity."""
     raise ValueError(f"{name} is no JSON")
 
 

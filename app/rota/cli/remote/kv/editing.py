@@ -14,8 +14,10 @@ import typer
 from rota.cli.exits import CommandFailed, ExitCode
 from rota.cli.output import note
 from rota.cli.remote.arguments import TaskName
+from rota.cli.remote.documents.reading import refuse_constant
 from rota.cli.remote.kv.entries import Key
 from rota.cli.remote.service import Service, at, connected, failure
+from rota.client import Unreachable
 from rota.clock import SystemClock
 
 
@@ -28,8 +30,8 @@ def edit(context: typer.Context, task: TaskName, key: Key) -> None:
         )
         path = _written(before, key)
         _open_editor(path)
-        after = path.read_text(encoding="utf-8")
-        if after == before:
+        after = path.read_bytes()
+        if after == before.encode():
             path.unlink()
             note("Nothing was changed.")
             return
@@ -79,10 +81,10 @@ def _open_editor(path: Path) -> None:
         )
 
 
-def _value(text: str, path: Path) -> Any:
+def _value(content: bytes, path: Path) -> Any:
     try:
-        return json.loads(text)
-    except ValueError as error:
+        return json.loads(content.decode(), parse_constant=refuse_constant)
+    except (ValueError, RecursionError) as error:
         raise CommandFailed(
             f"That is no JSON ({error}); nothing is written. What you typed is in {path}."
         ) from None
@@ -104,10 +106,16 @@ def _save(service: Service, task: str, entry: Any, value: Any, key: str, path: P
             raise
         meanwhile = "It was changed meanwhile. " if failed.code is ExitCode.CONFLICT else ""
         raise CommandFailed(
-            f"{meanwhile}{failed.sentence} Nothing is written. What you typed is in {path}.",
+            f"{meanwhile}{failed.sentence} {_fate(error)} What you typed is in {path}.",
             failed.code,
         ) from None
     return int(items[-1]["version"])
+
+
+def _fate(error: Exception) -> str:
+    if isinstance(error, Unreachable) and error.may_be_done:
+        return "It may have been written."
+    return "Nothing is written."
 
 
 def _expiry(entry: Any) -> dict[str, float]:

@@ -55,6 +55,9 @@ def create(
     max_unfinished_runs: Annotated[
         int | None, typer.Option(help="Unfinished runs that there may be of those tasks.")
     ] = None,
+    max_kv_bytes: Annotated[
+        int | None, typer.Option(help="Bytes that the kv values of those tasks may have together.")
+    ] = None,
     expires: _Expires = None,
     as_json: Json = False,
 ) -> None:
@@ -67,6 +70,7 @@ def create(
         rate=rate,
         max_tasks=max_tasks,
         max_unfinished_runs=max_unfinished_runs,
+        max_kv_bytes=max_kv_bytes,
         expires_at=_instant(expires),
     )
     with connected(context) as service:

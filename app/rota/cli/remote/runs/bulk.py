@@ -179,14 +179,14 @@ def _show_preview(preview: Mapping[str, Any], verb: str, *, as_json: bool) -> No
 def _confirmed(service: Service, preview: Mapping[str, Any]) -> Any:
     """Confirm an operation and return it when it has ended; shows how far it is."""
     id = preview["id"]
-    with progress("Runs", preview["runs"]) as bar:
+    with progress("Runs", preview["runs"]) as advance:
         now = service.call(
             "POST", at("bulk", id, "confirm"), query={"wait": _WAIT}, repeatable=True
         )
         done = 0
         while True:
             dealt = now["runs"] - now["results"]["pending"]
-            bar(dealt - done)
+            advance(dealt - done)
             done = dealt
             if now["status"] in {"finished", "cancelled"}:
                 return now

@@ -34,13 +34,13 @@ def export(
     with (
         connected(context) as service,
         _opened(output) as file,
-        progress("Tasks", None) as bar,
+        progress("Tasks", None) as advance,
     ):
         for task in service.pages(at("tasks"), query):
             file.write(json.dumps(declared(task), ensure_ascii=False) + "\n")
             written += 1
             redacted += has_redacted(task)
-            bar(1)
+            advance(1)
     note(f"{plural(written, 'task')} exported.")
     if redacted:
         note(
@@ -78,11 +78,11 @@ def import_tasks(
 
     What is refused is reported, and the others are registered.
     """
-    with connected(context) as service, progress("Tasks", None) as bar:
+    with connected(context) as service, progress("Tasks", None) as advance:
         registering = Registering(service, on_conflict)
         for group in groups(read_lines(path)):
             registering.register(group)
-            bar(len(group))
+            advance(len(group))
     counts = registering.counts
     if as_json:
         print_json(counts)

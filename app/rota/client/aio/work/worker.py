@@ -8,10 +8,10 @@ from rota.client.aio.administration import AsyncHandlers, AsyncQueues
 from rota.client.aio.concurrency import Flag, begin, signals
 from rota.client.aio.transport import AsyncTransport
 from rota.client.aio.work.attempt import AsyncAttempt
-from rota.client.errors import BackPressure, Unreachable
+from rota.client.errors import ProblemError, Unreachable
 from rota.client.models.work import LeasedRun
 from rota.client.problems import Forbidden, NotFound
-from rota.client.retries import backoff
+from rota.client.retries import may_pass, pause_after
 from rota.client.worker_handler import HandlerMap, WorkerHandler, function_of
 
 log = logging.getLogger("rota.client.worker")
@@ -71,9 +71,11 @@ class AsyncWorker:
         while not self._stopping.is_set:
             try:
                 leased = await self._take()
-            except (BackPressure, Unreachable) as error:
+            except (ProblemError, Unreachable) as error:
+                if not may_pass(error):
+                    raise
                 failures += 1
-                wait = getattr(error, "retry_after", None) or backoff(failures)
+                wait = pause_after(error, failures)
                 log.warning("no runs in the next %.1f s: %s", wait, error)
                 await self._stopping.wait(wait)
             else:
@@ -81,7 +83,7 @@ class AsyncWorker:
                 for each in leased:
                     self._begin(each)
 
-    async def _take(self) -> list[LeasedRun]:
+    async def _take(self) -> Sequence[LeasedRun]:
         """Lease as many runs as there is room for; wait until there is some."""
         await self._until_fewer(self._concurrency)
         if self._stopping.is_set:

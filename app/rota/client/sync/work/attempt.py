@@ -3,6 +3,7 @@
 # Made by `python -m tests.client.sync_half` from the file of this name in `aio/`: edit that.
 
 import logging
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,8 @@ from rota.client.errors import BackPressure, ProblemError, RotaError, Unreachabl
 from rota.client.models.runs import RunSummary
 from rota.client.models.work import Heartbeat, LeasedRun
 from rota.client.problems import LeaseLost, NotFound, Superseded
-from rota.client.sync.concurrency import Flag, Work, begin, call
+from rota.client.retries import may_pass, pause_after
+from rota.client.sync.concurrency import Flag, Work, begin, call, sleep
 from rota.client.sync.transport import Transport
 from rota.client.timing import deadline
 from rota.client.work_kv import WorkKv
@@ -77,22 +79,26 @@ class Attempt:
         """Call the handler; what it raises is an outcome."""
         try:
             result = call(self._function, self.context)
-            wire.encode(result)
+            success = outcomes.success(result, self.context.kv.operations)
+            wire.encode(success)
         except Exception as error:
             log.info("run %s: %s", self._leased.run.id, error, exc_info=_unexpected(error))
             outcome.append(outcomes.failure(error))
         else:
-            outcome.append(outcomes.success(result, self.context.kv.operations))
+            outcome.append(success)
 
     def _beat(self, handling: Work) -> None:
         """Send heartbeats until the handler has ended; tell it if it should end."""
-        while not self._ended.wait(self._lease / 3):
+        pause = self._lease / 3
+        while not self._ended.wait(pause):
+            pause = self._lease / 3
             try:
                 heartbeat = self._send_heartbeat({})
             except (NotFound, Superseded, LeaseLost):
                 self._is_lost = True
             except RotaError as error:
                 log.warning("run %s: no heartbeat: %s", self._leased.run.id, error)
+                pause = self._lease / 12  # there is time for two more before the lease ends
                 continue
             else:
                 if not heartbeat.cancel_requested:
@@ -109,7 +115,8 @@ class Attempt:
 
     def _send_heartbeat(self, body: dict[str, Any]) -> Heartbeat:
         sent_at = deadline(self._lease)
-        heartbeat = Heartbeat.of((self._post("heartbeat", body)).members)
+        reply = self._post("heartbeat", body, within=self._lease / 6)
+        heartbeat = Heartbeat.of(reply.members)
         self._held_until = sent_at
         return heartbeat
 
@@ -120,19 +127,24 @@ class Attempt:
             self._report(outcome)
         except (NotFound, Superseded, LeaseLost) as error:
             log.warning("run %s: the outcome is not taken: %s", id, error)
-        except ProblemError as error:
-            log.error("run %s: the outcome is refused: %s", id, error)  # noqa: TRY400  # no fault of this code
-            self._report_refusal(error)
         except RotaError as error:
-            log.error("run %s: the outcome is lost: %s", id, error)  # noqa: TRY400  # the same
+            if isinstance(error, ProblemError) and not may_pass(error):
+                log.error("run %s: the outcome is refused: %s", id, error)  # noqa: TRY400  # no fault of this code
+                self._report_refusal(error)
+            else:
+                log.error("run %s: the outcome is lost: %s", id, error)  # noqa: TRY400  # the same
 
     def _report(self, outcome: outcomes.Outcome) -> None:
+        failures = 0
         while True:
             try:
                 self._post("complete", outcome)
-            except (BackPressure, Unreachable):
-                if self._held_until.is_over:
+            except (ProblemError, Unreachable) as error:
+                failures += 1
+                wait = pause_after(error, failures)
+                if not may_pass(error) or wait >= self._held_until.left:
                     raise
+                sleep(wait)
             else:
                 return
 
@@ -142,10 +154,10 @@ class Attempt:
         except RotaError as second:
             log.warning("run %s: %s", self._leased.run.id, second)
 
-    def _post(self, verb: str, body: Any) -> Any:
+    def _post(self, verb: str, body: Any, within: float = math.inf) -> Any:
         path = wire.path("runs", self._leased.run.id, verb)
         headers = {"X-Rota-Token": self._leased.token}
-        return self._transport.call("POST", path, body=body, headers=headers)
+        return self._transport.call("POST", path, body=body, headers=headers, within=within)
 
 
 def _unexpected(error: Exception) -> bool:

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-from rota.client.errors import BackPressure, Unreachable
+from rota.client.errors import ProblemError, Unreachable
 from rota.client.models.work import LeasedRun
 from rota.client.problems import Forbidden, NotFound
-from rota.client.retries import backoff
+from rota.client.retries import may_pass, pause_after
 from rota.client.sync.administration import Handlers, Queues
 from rota.client.sync.concurrency import Flag, begin, signals
 from rota.client.sync.transport import Transport
@@ -73,9 +73,11 @@ class Worker:
         while not self._stopping.is_set:
             try:
                 leased = self._take()
-            except (BackPressure, Unreachable) as error:
+            except (ProblemError, Unreachable) as error:
+                if not may_pass(error):
+                    raise
                 failures += 1
-                wait = getattr(error, "retry_after", None) or backoff(failures)
+                wait = pause_after(error, failures)
                 log.warning("no runs in the next %.1f s: %s", wait, error)
                 self._stopping.wait(wait)
             else:
@@ -83,7 +85,7 @@ class Worker:
                 for each in leased:
                     self._begin(each)
 
-    def _take(self) -> list[LeasedRun]:
+    def _take(self) -> Sequence[LeasedRun]:
         """Lease as many runs as there is room for; wait until there is some."""
         self._until_fewer(self._concurrency)
         if self._stopping.is_set:
