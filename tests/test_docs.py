@@ -207,7 +207,7 @@ def test_every_type_of_problem_is_documented_as_its_page_has_it() -> None:
     for slug, (status, page) in PROBLEM_TYPES.items():
         plain = unescape(re.sub(r"</?code>", "", page))
         assert documented[slug][0] == status
-        # A page of the service cannot link to a document, so a row may go on with a link.
+        # A page of the service cannot link to a document, so a row may continue with a link.
         assert documented[slug][1].replace("`", "").startswith(plain.replace("`", "")), slug
 
 

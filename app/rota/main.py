@@ -54,7 +54,7 @@ from rota.listening import check_loopback
 from rota.metrics import Metrics
 from rota.settings import Settings
 from rota.store.access.reading import has_kept_keys
-from rota.store.events import EventLog
+from rota.store.events.log import EventLog
 from rota.store.follow_ups import follow_up
 from rota.store.measures import Measuring, server_of
 from rota.store.sealing import sealed_values

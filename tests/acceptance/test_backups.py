@@ -1,4 +1,4 @@
-"""The drill of docs/guides/backup.md on both databases: back up while the service runs, restore, compare, go on."""
+"""The drill of docs/guides/backup.md on both databases: back up while the service runs, restore, compare, continue."""
 
 import os
 import shutil
@@ -74,7 +74,7 @@ def test_what_a_backup_has_is_restored_and_runs_only_when_the_hold_is_ended(
         assert _count(drill) == 1
 
         drill.call("DELETE", f"/v1/holds/{PAUSED}")
-        eventually(lambda: _count(drill) == 2, "the restored service does not go on")
+        eventually(lambda: _count(drill) == 2, "the restored service does not continue")
 
 
 def _fill(server: Server) -> None:

@@ -211,7 +211,7 @@ def fire_times(task: dict[str, Any], until: datetime) -> list[datetime]:
 
 
 def covered(run: dict[str, Any], task: dict[str, Any]) -> list[datetime]:
-    """Return the fire times that a run stands for."""
+    """Return the fire times that a run represents."""
     first = instant(run["scheduled_for"])
     if run["scheduled_until"] is None:
         assert run["count"] == 1, run

@@ -132,7 +132,7 @@ def register(rota: Server, script: Script, runs: int) -> None:
         "kv": {"cursor": 0},
         "schedule": {"type": "manual"},
         "overlap_policy": "allow",
-        "retention": {"runs": 1_000},  # all of them are looked at in the end
+        "retention": {"runs": 1_000},  # all of them are checked in the end
         "retry": {
             # While the script starts, a run uses up ten a second, and forty starts of a busy machine take a while.
             "max_attempts": 1_000,

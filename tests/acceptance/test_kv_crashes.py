@@ -18,7 +18,7 @@ TASK = {
     "input": False,
     "schedule": {"type": "manual"},
     "overlap_policy": "allow",
-    "retention": {"runs": 1_000},  # all of them are looked at in the end
+    "retention": {"runs": 1_000},  # all of them are checked in the end
 }
 
 Serve = Callable[..., Server]
@@ -59,7 +59,7 @@ def write_under_kills(server: Server, kills: int) -> None:
 
 
 def run_some(server: Server) -> str:
-    """Have some runs wait; return the one of them that goes on until it is killed."""
+    """Have some runs wait; return the one of them that continues until it is killed."""
     for _ in range(RUNS - 1):
         server.call("POST", "/v1/tasks/five/run")
     held: str = server.call("POST", "/v1/tasks/five/run", json={"input": True})["id"]

@@ -28,7 +28,7 @@ def test_a_paused_start_fires_nothing_of_what_is_overdue(forked: Forked, tmp_pat
         time.sleep(1.1)  # longer than the watchdog's period: what is due would have fired
         while_paused = number_of_runs(database)
         server.call("DELETE", "/v1/holds/paused-at-start")
-        eventually(lambda: number_of_runs(database) > ran, "it does not go on")
+        eventually(lambda: number_of_runs(database) > ran, "it does not continue")
 
         said = server.log.read_text()
         assert said.startswith(f"There was no database: {database} is new and empty.\n")

@@ -1,4 +1,4 @@
-"""A process that is suspended (SIGSTOP) for longer than its lease, and goes on; and one that stands still by itself."""
+"""A process that is suspended (SIGSTOP) for longer than its lease, then continues; one that stands still by itself."""
 
 import signal
 import time

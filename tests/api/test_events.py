@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from rota.store.events import EventRetention, RemoveEvents
+from rota.store.events.stored import EventRetention, RemoveEvents
 from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, problem
 from tests.api.stream_client import Event, Slow, Stream

@@ -56,7 +56,7 @@ def declare(api: Api, name: str, handler: str, input: Any, schedule: Any = MANUA
     return api.put(f"/v1/tasks/{name}", json=body)
 
 
-def test_a_chat_is_told_by_a_secret_address_which_nothing_shows(there: There) -> None:
+def test_a_chat_is_notified_by_a_secret_address_which_nothing_shows(there: There) -> None:
     api, site, _ = there
     made = declare(api, "tell-chat", "notify.slack", {"url_secret": "chat"})
     assert made.status_code == 201, made.text
@@ -77,7 +77,7 @@ def test_a_chat_is_told_by_a_secret_address_which_nothing_shows(there: There) ->
         assert "hunter2" not in api.get(path).text
 
 
-def test_a_chain_by_failures_tells_what_has_failed_and_nothing_of_successes(there: There) -> None:
+def test_a_chain_by_failures_reports_what_has_failed_and_nothing_of_successes(there: There) -> None:
     api, site, relay = there
     target = {"url": f"{site.origin}/jobs", "retry_codes": []}
     job = {"handler": "http", "target": target, "schedule": MANUAL}
@@ -139,7 +139,7 @@ def test_an_alert_arrives_by_e_mail_with_the_reply_of_the_target_and_so_does_the
         ("notify.email", {"to": ["a@b\r\nBcc: c@d"]}, "invalid-input", "/input/to/0"),
     ],
 )
-def test_an_input_that_tells_nobody_is_refused_at_the_registration(
+def test_an_input_that_notifies_nobody_is_refused_at_the_registration(
     there: There, handler: str, input: Any, slug: str, at: str
 ) -> None:
     refused = declare(there.api, "tell-wrong", handler, input)

@@ -32,7 +32,7 @@ def fill(value: Any, variables: Variables) -> Any:
 def differences(
     expected: Any, actual: Any, variables: Variables, *, exact: bool = False, at: str = ""
 ) -> Iterator[str]:
-    """Say where a value is not what is expected, and keep what `<save name>` stands for.
+    """Say where a value is not what is expected, and keep what `<save name>` represents.
 
     `exact`: the outermost object has no members but those expected.
     """

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import literal, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rota.db.byte_lengths import byte_length
+from rota.db.expressions.byte_lengths import byte_length
 from tests.support.factories import World
 
 

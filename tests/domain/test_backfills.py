@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from rota.domain import backfills
 from rota.domain.backfills import SHOWN, Span, survey, times_from
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.fire_times import fire_times, running_times
+from rota.domain.schedules.fire_times import fire_times
+from rota.domain.schedules.running_times import running_times
 from rota.domain.step_budget import limited_to
 from rota.errors import Invalid
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, define

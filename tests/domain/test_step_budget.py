@@ -17,14 +17,9 @@ from rota.domain.runs.upcoming import next_run
 from rota.domain.schedules import jitter as spread
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Schedule
-from rota.domain.schedules.fire_times import (
-    fire_times,
-    first_fire,
-    next_fire,
-    running_times,
-    upcoming,
-)
+from rota.domain.schedules.fire_times import fire_times, first_fire, next_fire
 from rota.domain.schedules.jitter import latest
+from rota.domain.schedules.running_times import running_times, upcoming
 from rota.domain.step_budget import (
     FOR_A_PAGE,
     FOR_A_REGISTRATION,
@@ -186,7 +181,7 @@ def test_catching_up_many_members_takes_as_many_steps_as_catching_up_one() -> No
         with limited_to(10_000_000) as budget:
             made = plan(due(schedule), NOON + DAY, 10_000)
         assert made.next_fire_at is not None
-        assert made.next_fire_at < NOON + DAY  # the next plan goes on from there
+        assert made.next_fire_at < NOON + DAY  # the next plan continues from there
         return budget.steps - budget.left
 
     assert cost(4) < 1.5 * cost(1)

@@ -1,4 +1,4 @@
-"""A raw server on the loopback that answers as a test tells it: sockets, not HTTP."""
+"""A raw server on the loopback that answers as a test requests: sockets, not HTTP."""
 
 import socket
 import ssl
@@ -47,7 +47,7 @@ class Peer:
         self.socket.sendall(data)
 
     def repeat(self, data: bytes, pause: float = 0) -> None:
-        """Send the same for ever: until the client closes, or the test is over."""
+        """Send the same for ever: until the client closes, or the test has ended."""
         while not self.over.wait(pause):
             self.send(data)
 

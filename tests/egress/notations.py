@@ -69,7 +69,7 @@ def embeddings(text: str) -> Iterator[str]:
 
 
 def _short(octets: list[str]) -> str:
-    """Return the form with three parts, of which the last one stands for two octets."""
+    """Return the form with three parts, of which the last one represents two octets."""
     return f"{octets[0]}.{octets[1]}.{int(octets[2]) * 256 + int(octets[3])}"
 
 

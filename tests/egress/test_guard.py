@@ -1,4 +1,4 @@
-"""The guard: what is judged is what is dialled, and nothing else can be told from outside."""
+"""The guard: what is judged is what is dialled, and nothing else can be seen from outside."""
 
 import asyncio
 import socket

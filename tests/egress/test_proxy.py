@@ -201,7 +201,7 @@ def test_no_redirect_of_a_host_behind_the_proxy_leads_nearer(proxy: Proxy, zone:
         (b"HTTP/1.1 200 OK\r\n\r\nnot TLS yet", "http.proxy", "sent more than its answer"),
     ],
 )
-def test_what_the_proxy_answers_to_a_tunnel_is_told_from_what_the_host_does(
+def test_the_answer_of_the_proxy_to_a_tunnel_is_distinguished_from_that_of_the_host(
     proxy: Proxy, answer: int | bytes, kind: str, text: str
 ) -> None:
     if isinstance(answer, int):

@@ -1,4 +1,4 @@
-"""Redirects: each hop is judged, and what belongs to the first server does not go on."""
+"""Redirects: each hop is judged, and what belongs to the first server does not continue."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -112,7 +112,7 @@ def test_to_another_server_goes_nothing_that_the_task_has_set() -> None:
         assert b"Bearer a" in first.requests[0]
 
 
-def test_to_the_same_server_the_headers_go_on() -> None:
+def test_the_headers_are_sent_to_the_same_server_again() -> None:
     with serving(always(redirect("/there"), OK)) as server:
         sent(server.url(), headers=SECRETS, follow_redirects=1)
 
@@ -121,7 +121,7 @@ def test_to_the_same_server_the_headers_go_on() -> None:
 
 
 @pytest.mark.parametrize(("status", "method"), [(301, b"GET"), (303, b"GET"), (307, b"POST")])
-def test_a_body_goes_on_to_the_same_server_only_if_the_method_does(
+def test_a_body_is_sent_to_the_same_server_again_only_if_the_method_is_kept(
     status: int, method: bytes
 ) -> None:
     with serving(always(redirect("/there", status), OK)) as server:

@@ -1,4 +1,4 @@
-"""TLS: the certificate is that of the name; what goes wrong in the handshake is said."""
+"""TLS: the certificate is that of the name; faults of the handshake are reported."""
 
 import socket
 from pathlib import Path

@@ -20,7 +20,7 @@ from rota.handlers.executor import Executor
 from rota.handlers.registry import RegisteredHandler, Registry, register
 from rota.metrics import Metrics
 from rota.settings import Settings
-from rota.store.events import EventLog
+from rota.store.events.log import EventLog
 from rota.store.follow_ups import follow_up
 from tests.egress.guards import loopback_guard
 from tests.support.factories import Client, eventually

@@ -1,4 +1,4 @@
-"""Bulk operations on runs go on without a request: write by write, in turn, after any stop, each run once."""
+"""Bulk operations on runs continue without a request: write by write, in turn, after any stop, each run once."""
 
 from collections import Counter
 from typing import Any

@@ -22,7 +22,7 @@ def engine(world: World) -> HeldRuns:
 
 @pytest.fixture
 def held(world: World, monkeypatch: pytest.MonkeyPatch) -> World:
-    """A world with seven runs that wait for the hold `h`, which are looked at two at a time."""
+    """A world with seven runs that wait for the hold `h`, which are checked two at a time."""
     monkeypatch.setattr(held_runs, "BATCH", 2)
     for number in range(7):
         world.register(f"t{number}")

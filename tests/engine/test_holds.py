@@ -101,7 +101,7 @@ def test_fire_times_within_a_hold_with_skip_are_one_skipped_run(
         ("skip", [(3, "held"), (1, None)]),
     ],
 )
-def test_a_held_task_is_not_looked_at_until_the_hold_ends_and_then_catches_up(
+def test_a_held_task_is_not_checked_until_the_hold_ends_and_then_catches_up(
     world: World, engine: Engine, policy: str, made: Any
 ) -> None:
     world.register(misfire_policy=policy, overlap_policy="allow")
@@ -214,7 +214,7 @@ def test_a_task_that_was_paused_by_hand_stays_paused_after_a_hold(
 
 
 def test_a_task_that_is_resumed_during_a_hold_fires_after_it(world: World, engine: Engine) -> None:
-    """The resumption says what becomes of the pause, the hold what becomes of the rest."""
+    """The resumption decides how fire times of the pause are treated, the hold how the rest are."""
     world.register()
     world.pause()
     engine.step(NOON + 2 * MINUTE + SECOND)

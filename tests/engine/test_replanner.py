@@ -14,9 +14,9 @@ from rota.domain.explain.time_slot import slot_at
 from rota.domain.runs.upcoming import next_runs
 from rota.domain.time_zones import database as zone_database
 from rota.domain.time_zones.database import PINNED, ZoneDatabase
-from rota.engine import replanner
-from rota.engine.replanner import Replanner
-from rota.store.explain import facts_of
+from rota.engine.replanning import zone_replanner as replanner
+from rota.engine.replanning.zone_replanner import Replanner
+from rota.store.explain.facts import facts_of
 from rota.store.scheduling.due import due_tasks
 from rota.store.scheduling.fire import PauseUnplannable
 from rota.store.scheduling.replanning import replanned_of

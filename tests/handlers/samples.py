@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 
 from rota import Context, Fail, Log, Retry, SyncContext, handler
 
-#: Set by a handler that has started; set by a test that lets it go on.
+#: Set by a handler that has started; set by a test that lets it continue.
 started = threading.Event()
 released = threading.Event()
 

@@ -197,7 +197,7 @@ def test_work_in_the_background_ends_when_its_run_is_cancelled(receiving: Receiv
 
     receiving.rota.run(run).cancel()
 
-    eventually(lambda: run not in works, "it goes on")
+    eventually(lambda: run not in works, "it continues")
 
 
 def test_work_in_the_background_that_breaks_is_tried_again(receiving: Receiving) -> None:

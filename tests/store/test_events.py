@@ -11,9 +11,9 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.domain.stream_positions import EventPosition
 from rota.errors import AppError
-from rota.store.events import (
+from rota.store.events.log import EventLog
+from rota.store.events.stored import (
     AT_A_TIME,
-    EventLog,
     EventRetention,
     RemoveEvents,
     events_since,
@@ -103,7 +103,7 @@ def test_tasks_completed_or_paused_by_the_service_are_reported(world: World) -> 
 def test_a_task_is_named_though_others_were_looked_up_since(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rota.store.events._MOST_NAMES", 2)
+    monkeypatch.setattr("rota.store.events.log._MOST_NAMES", 2)
     for number in range(5):
         world.register(f"t-{number}")
     at = world.read(newest)

@@ -13,7 +13,7 @@ from rota.domain.schedules.requested_times import RequestedTime
 from rota.errors import Unplannable
 from rota.store.alerts.checks import CheckAlerts
 from rota.store.declared_handlers import DeclareHandler
-from rota.store.explain import explain_task, facts_of, facts_of_now
+from rota.store.explain.facts import explain_task, facts_of, facts_of_now
 from rota.store.handlers import HandlerInfo
 from rota.store.replicas import OUTSIDE
 from rota.store.runs.claiming.claim import ReleaseDelayed
@@ -732,4 +732,4 @@ def test_the_pause_of_a_task_without_fire_times_does_not_talk_of_them(world: Wor
 
         assert answer(found) == ("paused", None)
         assert "ire times" not in found.message
-    assert "POST /v1/tasks/first/run) is executed all the same" in why(world, "first").message
+    assert "POST /v1/tasks/first/run) is executed anyway" in why(world, "first").message

@@ -17,7 +17,7 @@ from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import fire_times
 from rota.domain.schedules.requested_times import RequestedTime
 from rota.domain.tasks.definition import TaskStatus
-from rota.store.explain import explain_task
+from rota.store.explain.facts import explain_task
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World
 
 SECOND = timedelta(seconds=1)
@@ -97,7 +97,7 @@ def _ask(world: World, at: datetime) -> Explanation:
 
 
 def _answering(runs: Sequence[Run], at: datetime) -> Run | None:
-    """Return the run of the schedule that stands for a fire time, by itself or as one of a span."""
+    """Return the run of the schedule that represents a fire time, by itself or as one of a span."""
     mine = [run for run in runs if run.trigger is Trigger.SCHEDULE]
     exact = [run for run in mine if run.scheduled_for == at]
     spans = [

@@ -39,7 +39,7 @@ def test_a_held_task_does_not_fire_and_says_until_when(world: World) -> None:
         ("skip", "none of the fire times within it runs"),
     ],
 )
-def test_the_policy_of_the_task_says_what_becomes_of_fire_times_that_are_caught_up(
+def test_the_policy_of_the_task_decides_about_fire_times_that_are_caught_up(
     world: World, policy: str, fate: str
 ) -> None:
     world.register(misfire_policy=policy)
@@ -66,7 +66,7 @@ def test_a_run_that_waits_for_the_hold_says_so_before_and_after_a_claim_has_met_
     world.claim()
     assert (answer(why(world)), why(world).message) == (("blocked", "hold"), waits)
     end_hold(world)
-    assert why(world).message == "It has waited for the end of a hold, and is about to go on."
+    assert why(world).message == "It has waited for the end of a hold, and is about to continue."
 
 
 def test_a_task_that_runs_by_hand_only_is_explained_as_ever(world: World) -> None:

@@ -88,7 +88,9 @@ def test_a_queue_has_its_unfinished_runs_by_status_and_the_age_of_the_oldest(wor
     assert found["r"] == QueueMeasure(name="r", depth={"running": 1}, oldest=0.0)
 
 
-def test_delayed_and_blocked_runs_are_told_from_those_that_could_start(world: World) -> None:
+def test_delayed_and_blocked_runs_are_distinguished_from_those_that_could_start(
+    world: World,
+) -> None:
     world.register("t", retry={"max_attempts": 3, "initial_interval": 60})
     world.end(world.start("t"), BROKEN)
     delayed = measured(world).queues

@@ -67,7 +67,7 @@ def test_a_lease_is_renewed_until_it_is_taken_over(world: World) -> None:
     assert world.do(Renew(random_id(), TTL)) is None
 
 
-def test_a_lease_that_is_over_and_was_not_taken_is_still_renewed(world: World) -> None:
+def test_a_lease_that_has_expired_and_was_not_taken_is_still_renewed(world: World) -> None:
     id = _enlist(world)
     _shift(world, -HOUR)
 
@@ -134,7 +134,7 @@ def test_on_postgresql_another_replica_takes_over_an_expired_lease_but_never_its
 
 
 @on_postgresql
-def test_a_lease_from_before_the_database_s_clock_was_set_back_ends_all_the_same(
+def test_a_lease_from_before_the_database_s_clock_was_set_back_ends_anyway(
     world: World,
 ) -> None:
     dead, alive = _enlist(world), _enlist(world)

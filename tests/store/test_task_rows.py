@@ -5,13 +5,8 @@ from typing import Any
 import pytest
 
 from rota.errors import NotFound
-from rota.store.task_rows import (
-    TaskFilter,
-    find_task,
-    list_tasks,
-    read_definition,
-    write_definition,
-)
+from rota.store.definitions import read_definition, write_definition
+from rota.store.task_rows import TaskFilter, find_task, list_tasks
 from tests.support.factories import World, define
 
 

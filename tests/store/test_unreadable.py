@@ -10,7 +10,8 @@ from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import next_fire
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.errors import Unplannable
-from rota.store.task_rows import TaskFilter, list_tasks, read_definition
+from rota.store.definitions import read_definition
+from rota.store.task_rows import TaskFilter, list_tasks
 from rota.store.tasks.lifecycle import Delete, Resume
 from tests.support.factories import HOUR, NOON, World, change
 
@@ -39,7 +40,7 @@ def test_readable_members_are_kept_and_the_schedule_names_the_others(definition:
 
 
 @pytest.mark.parametrize("definition", ["", "[", '{"target":{}}', '{"handler":"http"}'])
-def test_a_definition_that_is_no_definition_at_all_can_be_looked_at(definition: str) -> None:
+def test_a_definition_that_is_no_definition_at_all_can_be_read(definition: str) -> None:
     assert isinstance(read_definition(definition).schedule, Unreadable)
 
 

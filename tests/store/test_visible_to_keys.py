@@ -6,8 +6,8 @@ from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.explain.task import explain_now
 from rota.domain.tasks.definition import OnConflict
 from rota.errors import NotFound
-from rota.store.explain import facts_of_now
-from rota.store.runs.filters import RunFilter
+from rota.store.explain.facts import facts_of_now
+from rota.store.runs.listing.filters import RunFilter
 from rota.store.runs.queues import (
     PutQueue,
     RemoveQueue,
@@ -97,7 +97,7 @@ def test_a_queue_that_one_may_set_is_shown_once_it_is(two_teams: World) -> None:
     assert [(each.queued, each.concurrency) for each in by_queues] == [(1, None), (1, None), (0, 1)]
 
 
-def test_who_sets_or_resets_a_queue_is_not_told_of_the_runs_of_others(two_teams: World) -> None:
+def test_who_sets_or_resets_a_queue_does_not_see_the_runs_of_others(two_teams: World) -> None:
     put = PutQueue(name="both", concurrency=5, paused=False, by="me", visible=Visible(A))
 
     queue, _ = two_teams.do(put)

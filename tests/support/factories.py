@@ -32,16 +32,17 @@ from rota.domain.runs.outcomes import Failed, Outcome, Succeeded
 from rota.domain.runs.planning import plan
 from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import Trigger
-from rota.domain.tasks.definition import Task, TaskDefinition
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.task import Task
 from rota.store.completion.finish import Finish
-from rota.store.events import EventLog
+from rota.store.events.log import EventLog
 from rota.store.follow_ups import follow_up
 from rota.store.handlers import Announce, HandlerInfo
 from rota.store.kv import entries as kv
 from rota.store.kv.transactions import Transact
 from rota.store.replicas import LONGEST_TTL, Enlist
 from rota.store.runs.claiming.claim import Claim
-from rota.store.runs.filters import RunFilter
+from rota.store.runs.listing.filters import RunFilter
 from rota.store.runs.reading import find_run, list_attempts, list_runs
 from rota.store.scheduling.due import due_tasks
 from rota.store.scheduling.fire import Fire

@@ -261,7 +261,7 @@ GUARDS = {
         ),
     ),
     "bulk of runs: covered tasks": Guard(
-        _true("rota.store.runs.filters.covers"),
+        _true("rota.store.runs.listing.filters.covers"),
         (
             "bulk/test_bulk_runs.py::test_a_limited_key_selects_sees_and_confirms_only_what_is_of_its_tasks[sqlite]",
         ),
@@ -282,7 +282,7 @@ GUARDS = {
     "read: covered tasks": Guard(
         _true(
             "rota.store.task_rows.covers",
-            "rota.store.runs.filters.covers",
+            "rota.store.runs.listing.filters.covers",
             "rota.store.runs.queues.covers",
             "rota.store.runs.queues.of_covered_task",
         ),

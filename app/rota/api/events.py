@@ -22,11 +22,11 @@ from rota.domain.effects import HoldEvent, TaskEvent
 from rota.domain.holds.model import is_within
 from rota.domain.runs.status import RunStatus
 from rota.domain.stream_positions import EventPosition, parse_event_position
-from rota.store.events import EventsFound, StoredEvent, events_since, is_lost, newest
+from rota.store.events.stored import EventsFound, StoredEvent, events_since, is_lost, newest
 
 routes: APIRouter = router("/v1/events", "events")
 
-#: All types of events; a filter that ends in `.*` stands for all of its kind.
+#: All types of events; a filter that ends in `.*` means all of its kind.
 TYPES = (
     *(f"run.{status}" for status in RunStatus if status.final),
     *(f"task.{what}" for what in TaskEvent),

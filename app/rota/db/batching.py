@@ -113,7 +113,7 @@ def _deliver(group: Sequence[Request[Any]]) -> None:
     for request in group:
         try:
             request.on_done(request.value, request.error)
-        except Exception:  # the others are answered all the same
+        except Exception:  # the others are answered anyway
             log.exception("answers.failed")
 
 

@@ -15,12 +15,12 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from rota.db import failures
-from rota.db.alerting import ALERTING
+from rota.db.connection_state.alerting import ALERTING
+from rota.db.connection_state.known_holds import KNOWN_HOLDS, KnownHolds
 from rota.db.encryption import OPTION, SECRETS, Keyring
 from rota.db.engines import postgresql, sqlite
 from rota.db.engines.sqlite_file import FileLock
 from rota.db.engines.urls import parse_url
-from rota.db.known_holds import KNOWN_HOLDS, KnownHolds
 from rota.domain.alerts.defaults import Alerting
 from rota.domain.secrets.opened import OpenedSecret
 from rota.errors import Unavailable

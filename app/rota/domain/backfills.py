@@ -11,7 +11,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.primitives.instants import format_instant
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned
-from rota.domain.schedules.fire_times import running_times
+from rota.domain.schedules.running_times import running_times
 from rota.domain.step_budget import limited_to
 from rota.errors import Fault, Invalid, TooCostly
 

@@ -40,7 +40,7 @@ class KeysFreed:
 
 @value_class()
 class RunEnded:
-    """The run has reached a final status; `count`: how many fire times it stands for."""
+    """The run has reached a final status; `count`: how many fire times it represents."""
 
     run_id: Id
     task_id: Id
@@ -101,7 +101,7 @@ class TaskChanged:
 
 @value_class()
 class AlertChanged:
-    """An alert of a task was raised, or is over; the event has the type `alert.<what>`."""
+    """An alert of a task was raised, or has ended; the event has the type `alert.<what>`."""
 
     task_id: Id
     what: AlertEvent
@@ -175,7 +175,7 @@ class BackfillStarted:
 
 @dataclass(frozen=True, slots=True)
 class HoldsChanged:
-    """A hold was set, changed, ended or removed: tasks and runs that wait for the end of one are looked at again."""
+    """A hold was set, changed, ended or removed: tasks and runs that wait for the end of one are checked again."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,7 +159,7 @@ def retry_interval(policy: RetryPolicy, failures: int, run_id: Id) -> timedelta:
 
 
 def shortest_retry(policy: RetryPolicy) -> timedelta:
-    """Return the shortest wait after the first failure that the policy can come to."""
+    """Return the shortest wait after the first failure that the policy allows."""
     return policy.initial_interval * (1 - JITTER if policy.jitter else 1)
 
 

@@ -66,7 +66,7 @@ class WaitingOn(StrEnum):
         "host"  # as many calls to its host are under way, or were begun lately, as its limits allow
     )
     COMPLETION = (
-        "completion"  # running: its attempt goes on outside of Rota, which is to complete it
+        "completion"  # running: its attempt continues outside of Rota, which is to complete it
     )
 
 

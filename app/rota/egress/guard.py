@@ -1,8 +1,8 @@
 """The guard: the only place that connects a socket. It connects to the address that it has judged, and to no other.
 
 A host is resolved once. If one of its addresses is not allowed, none is connected to, and nothing is sent: a name that
-resolves to something else the second time gains nothing, and whoever chooses the host cannot tell an open port from
-a closed one where Rota may not connect.
+resolves to something else the second time gains nothing, and whoever chooses the host cannot distinguish an open
+port from a closed one where Rota may not connect.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class UnreachableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OwnEndpoint:
-    """Where Rota itself, or its database, listens; `host` is a name, an address, or one that stands for all.
+    """Where Rota itself, or its database, listens; `host` is a name, an address, or one that represents all.
 
     `is_for_targets`: a task may name it, but no redirect leads there.
     """

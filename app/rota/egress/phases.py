@@ -8,7 +8,7 @@ from rota.domain.http_target.phases import CallPhase
 
 
 class Phases:
-    """Measures an exchange, while it goes on: the phase that it is in, and the seconds of each one so far."""
+    """Measures an exchange, while it continues: the phase that it is in, and the seconds of each one so far."""
 
     def __init__(self) -> None:
         #: The phase that the exchange is in, or was in when it ended; None before it began.

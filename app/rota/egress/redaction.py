@@ -28,7 +28,7 @@ SHORTEST = 8
 LONGEST = 16_384
 #: How many values are looked for in all their forms; those after them as they are, and in base64.
 MOST_IN_ALL_FORMS = 32
-# How many bytes of a reply may stand for one of a secret: `\\u0061` in percent-encoding, and the like.
+# How many bytes of a reply may represent one of a secret: `\\u0061` in percent-encoding, and the like.
 _WIDEST = 12
 _LAYERS = 2
 #: How many bytes are searched at most, for all forms of all values together: what is longer is cut.
@@ -114,7 +114,7 @@ class Redactor:
         return text if redacted == data else redacted.decode("utf-8", "replace")
 
     def header(self, value: str) -> str:
-        """Return the value of a header without secrets, whether its characters stand for bytes or for themselves."""
+        """Return the value of a header without secrets, whether its characters represent bytes or themselves."""
         as_bytes = value.encode("latin-1", "replace")
         by_byte = self.body(as_bytes)
         return self.text(value if by_byte == as_bytes else by_byte.decode("latin-1"))

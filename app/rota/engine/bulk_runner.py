@@ -1,4 +1,4 @@
-"""Bulk operations on runs go on: a few runs per write, so that what fires and is claimed has its turn in between."""
+"""Bulk operations on runs continue: a few runs per write, so that what fires and is claimed has its turn in between."""
 
 from collections.abc import Mapping, Sequence
 
@@ -66,7 +66,7 @@ class BulkRunner(WakeableThread):
             pass
 
     def _advance_all(self) -> bool:
-        """Continue every operation once; return whether one of them can go on at once."""
+        """Continue every operation once; return whether one of them can continue at once."""
         with self._database.read() as connection:
             found = running(connection)
         self._forget({each.id for each in found})
@@ -103,7 +103,7 @@ class BulkRunner(WakeableThread):
         return self._writer.call(AdvanceBulk(read=bulk, limit=1, failed=_FAILED)).runs > 0
 
     def _advance(self, bulk: Bulk) -> bool:
-        """Write once; return whether the operation can go on at once."""
+        """Write once; return whether the operation can continue at once."""
         limit = min(self._limit(bulk), self._room(bulk))
         if limit < 1:
             return False

@@ -18,7 +18,7 @@ from rota.store.runs.holding import ReleaseHeld, held_of, held_page, is_any_held
 
 log = structlog.get_logger(__name__)
 
-#: Runs that are looked at in one read, and released in one write.
+#: Runs that are checked in one read, and released in one write.
 BATCH = 200
 # Seconds. A claim that has looked before a hold ended may block a run after that; a task that is changed may be held no
 # more.

@@ -1,4 +1,4 @@
-"""The ends of holds: tasks that were deferred by one are looked at again as soon as nothing holds them."""
+"""The ends of holds: tasks that were deferred by one are checked again as soon as nothing holds them."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -33,7 +33,7 @@ class HoldReleaser(WakeableThread):
     """A thread that looks at the deferred tasks when the holds have changed, and whenever one ends.
 
     Between these it reads when the first one is due, and nothing else of the tasks. Another replica may change holds,
-    so it reads their version every `interval` seconds. A task whose hold goes on stays deferred and is not written.
+    so it reads their version every `interval` seconds. A task whose hold continues stays deferred and is not written.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ from rota.store.alerts.sending import RemoveSent
 from rota.store.audit.retention import RemoveEntries
 from rota.store.bulk.changes import RemoveOldBulks
 from rota.store.completion.finish import Reap, orphans
-from rota.store.events import EventRetention, RemoveEvents
+from rota.store.events.stored import EventRetention, RemoveEvents
 from rota.store.handlers import ReconcileHandlers, missing_handlers
 from rota.store.holds.retention import RemoveHolds, removable_holds
 from rota.store.kv.history.trim import ForgetRemoved, long_removed

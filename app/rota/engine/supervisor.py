@@ -24,7 +24,6 @@ from rota.domain.runs.model import ClaimedRun
 from rota.engine.attempts.runner import Runner
 from rota.engine.backfiller import Backfiller
 from rota.engine.bulk_runner import BulkRunner
-from rota.engine.calendar_replanner import CalendarReplanner
 from rota.engine.checks.alert_checker import AlertChecker
 from rota.engine.checks.constraint_checker import ConstraintChecker
 from rota.engine.checks.lease_expiry import LeaseExpiry
@@ -35,14 +34,15 @@ from rota.engine.hold_releaser import HoldReleaser
 from rota.engine.lanes import lanes_of
 from rota.engine.leases import Lease
 from rota.engine.maintenance import Maintenance
-from rota.engine.replanner import Replanner
+from rota.engine.replanning.calendar_replanner import CalendarReplanner
+from rota.engine.replanning.zone_replanner import Replanner
 from rota.engine.resources import Resources
 from rota.engine.timing.clock_steps import ClockSteps
 from rota.engine.timing.loop_thread import LoopThread
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.engine.timing.watchdog import Watchdog
 from rota.errors import Unavailable
-from rota.store.events import EventRetention
+from rota.store.events.stored import EventRetention
 from rota.store.handlers import Announce, HandlerInfo, describe_handler
 from rota.store.runs.reading import cancel_requested
 

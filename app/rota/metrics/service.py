@@ -127,7 +127,7 @@ class Metrics:
     def run_ended(
         self, task_id: str, status: str, reason: str | None, trigger: str, count: int = 1
     ) -> None:
-        """Record a run with a final status, which stands for `count` fire times; called by the writer's thread only."""
+        """Record a run with a final status, which represents `count` fire times; called by the writer's thread only."""
         self._runs.count(status, reason or "", trigger, by=count)
         if self._counts_tasks:
             self._ends.count(task_id, status, reason or "", count)

@@ -1,4 +1,4 @@
-"""Endpoints that go on after their 202: they report that they are alive, and what they have come to."""
+"""Endpoints that continue after their 202: they report that they are alive, and their results."""
 
 import asyncio
 import json
@@ -21,14 +21,14 @@ _GONE = {404, 409}  # it belongs to another attempt, or to nobody
 
 @dataclass(slots=True)
 class _Work:
-    """What goes on for a run: a later attempt of it takes the same work over, with its own token."""
+    """What continues for a run: a later attempt of it takes the same work over, with its own token."""
 
     call: Call
     task: asyncio.Task[None] | None = None
 
 
 class Background:
-    """The work that goes on in this process."""
+    """The work that continues in this process."""
 
     def __init__(self, url: str | None, heartbeat_every: float, outcomes: Outcomes) -> None:
         self._url = url
@@ -37,7 +37,7 @@ class Background:
         self._works: dict[str, _Work] = {}
 
     def begin(self, endpoint: Endpoint, call: Call, values: dict[str, Any]) -> None:
-        """Begin to work, or let the work that goes on for this run report by the token of this attempt."""
+        """Begin to work, or let the work that continues for this run report by the token of this attempt."""
         going = self._works.get(call.run_id)
         if going and going.call.fingerprint == call.fingerprint:
             going.call = call
@@ -73,7 +73,7 @@ class Background:
 
         try:
             return await answer_of(endpoint, replace(work.call, report=report), values)
-        except Exception as error:  # noqa: BLE001  # the run is told, as by a 500
+        except Exception as error:  # noqa: BLE001  # it is reported to the run, as by a 500
             _log.exception("the endpoint of run %s has failed", work.call.run_id)
             return again(Retry(reason=f"{type(error).__name__} in the receiver"))
 

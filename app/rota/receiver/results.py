@@ -1,4 +1,4 @@
-"""Outcomes: the documents that say what a call has come to."""
+"""Outcomes: the documents that report the result of a call."""
 
 import json
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ OUTCOME_TYPE = "application/vnd.rota.outcome+json"
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a call has come to, and the document that says so."""
+    """The result of a call, and the document that reports it."""
 
     status: Status
     outcome: bytes
@@ -28,7 +28,7 @@ class Answer:
 
 
 async def answer_of(endpoint: Endpoint, call: Call, values: dict[str, Any]) -> Answer:
-    """Call the endpoint, and return what it comes to. Other exceptions than Retry and Fail pass through."""
+    """Call the endpoint, and return its result. Other exceptions than Retry and Fail pass through."""
     try:
         result = await endpoint.call(call, _checked(endpoint, call), values)
     except Retry as retry:

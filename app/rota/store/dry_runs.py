@@ -20,9 +20,10 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.sealed import SealedText
 from rota.domain.primitives.unset import UNSET
-from rota.domain.tasks.definition import Registered, Task
+from rota.domain.tasks.definition import Registered
+from rota.domain.tasks.task import Task
 from rota.store.audit.definitions import definition_of
-from rota.store.task_rows import write_definition
+from rota.store.definitions import write_definition
 from rota.store.tasks.declaration import Registration
 from rota.store.tasks.registration import Register
 

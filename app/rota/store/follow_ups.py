@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import and_, exists, or_, select, update
 
-from rota.db.alerting import alerting_of
 from rota.db.command import Transaction
+from rota.db.connection_state.alerting import alerting_of
 from rota.db.tables import predecessor, run, task
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.effects import DueSooner, RunEnded, SpanExtended, TaskChanged, TaskEvent
@@ -16,7 +16,7 @@ from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import after_finish
-from rota.domain.schedules.moved_fire_time import NextFire
+from rota.domain.schedules.replanning.moved_fire_time import NextFire
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.alerts.changes import forget_alerts
 from rota.store.alerts.run_ends import alert_on_ends
@@ -24,10 +24,10 @@ from rota.store.alerts.sending import settle, try_sooner
 from rota.store.calendars.opening import opened_schedule
 from rota.store.calendars.present import PresentCalendars
 from rota.store.chains import propagation
+from rota.store.definitions import read_definition
 from rota.store.runs import overlap
 from rota.store.runs.concurrency_keys import promote
 from rota.store.task_changes import SERVICE, change_status
-from rota.store.task_rows import read_definition
 
 # How many times in a row runs may end because others have: the length of chains is limited at registration.
 MOST_ROUNDS = 1_000
@@ -143,7 +143,7 @@ def _follow_up(tx: Transaction, ended: Sequence[RunEnded]) -> None:
 
 
 def _busy(tx: Transaction, firing: Sequence[_Concerned], ended: Sequence[RunEnded]) -> set[Id]:
-    """Return those of the tasks whose ended runs all were beside another one, which goes on: its end counts."""
+    """Return those of the tasks whose ended runs all were beside another one, which continues: its end counts."""
     in_line = {each.task_id for each in ended if each.trigger not in _BESIDE_OTHERS}
     if not (beside := [each.id for each in firing if each.id not in in_line]):
         return set()

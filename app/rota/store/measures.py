@@ -31,10 +31,10 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Unavailable
 from rota.metrics.stored import Measures, QueueMeasure, TaskMeasure
+from rota.store.definitions import read_definition
 from rota.store.holds.lasting import number_lasting
 from rota.store.holds.reading import holds_that_matter
 from rota.store.runs.claiming.claim import earliest_delayed
-from rota.store.task_rows import read_definition
 
 log = structlog.get_logger(__name__)
 

@@ -61,7 +61,7 @@ def watched_anew(now: datetime) -> dict[str, Any]:
     return {"alert_check_at": anew, "watched_from": anew}
 
 
-def looked_at_soon(now: datetime) -> dict[str, Any]:
+def checked_soon(now: datetime) -> dict[str, Any]:
     """Return the column of tasks whose next fire time is moved: what is late follows from another time."""
     soon = literal(now, task.c.alert_check_at.type)
     is_watched = task.c.watched_from.is_not(None)

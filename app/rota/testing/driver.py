@@ -19,7 +19,7 @@ from rota.domain.primitives.instants import parse_date, parse_instant
 from rota.domain.primitives.unset import UNSET
 from rota.domain.runs.model import Attempt, LogLine
 from rota.domain.runs.status import RunStatus
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.errors import Invalid
 from rota.handlers.registry import register
 from rota.sdk.decorator import handler_of
@@ -28,7 +28,7 @@ from rota.store.calendars.changes import PutCalendar
 from rota.store.completion.registrations import to_register
 from rota.store.kv import entries as kv
 from rota.store.kv.transactions import Transact
-from rota.store.runs.filters import RunFilter
+from rota.store.runs.listing.filters import RunFilter
 from rota.store.runs.logs import list_lines
 from rota.store.runs.reading import find_run, list_attempts, list_runs
 from rota.store.task_rows import find_task

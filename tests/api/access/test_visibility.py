@@ -465,7 +465,7 @@ def test_alerts_are_those_of_its_tasks(service: Shared) -> None:
             service.api.delete(f"/v1/tasks/{team}-3")
 
 
-def test_what_a_run_has_failed_with_is_told_to_keys_that_may_read_runs(service: Shared) -> None:
+def test_the_error_of_a_run_is_shown_to_keys_that_may_read_runs(service: Shared) -> None:
     service.api.task("ours-told", **TASK)
     failing = TASK | {"handler": "fail", "on_failure": {"task": "ours-told"}}
     service.api.task("ours-fails", **failing, retry={"max_attempts": 1})
@@ -496,13 +496,13 @@ def test_metrics_are_for_keys_without_a_limit(service: Shared) -> None:
     assert Team(service.api, client(Scope.RUNS_READ)).get("/metrics").status_code == 200
 
 
-def test_readyz_tells_a_limited_key_no_details(service: Shared) -> None:
+def test_readyz_shows_a_limited_key_no_details(service: Shared) -> None:
     assert service.us.read("/readyz") == {"status": "ok"}
     assert "warnings" in Team(service.api, client(Scope.WORK)).read("/readyz")
 
 
 # --------------------------------------------------------------------------------------------------- explanations
-def test_an_explanation_repeats_what_an_administrator_has_set_and_tells_nothing_of_others(
+def test_an_explanation_repeats_what_an_administrator_has_set_and_shows_nothing_of_others(
     service: Shared,
 ) -> None:
     after = {"type": "after", "tasks": [f"{MARK}-3"]}

@@ -43,7 +43,7 @@ def listening(api: Api) -> Iterator[Listening]:
 
 
 def request(method: str, path: str, body: Any = None, **headers: str) -> bytes:
-    """Return a request, with a JSON body if there is one; `_` in the names of headers stands for `-`."""
+    """Return a request, with a JSON body if there is one; `_` in the names of headers represents `-`."""
     content = b"" if body is None else json.dumps(body).encode()
     lines = [f"{method} {path} HTTP/1.1", "Host: localhost"]
     lines += [f"{name.replace('_', '-')}: {value}" for name, value in headers.items()]

@@ -415,7 +415,7 @@ def _drip(client: Client, data: bytes) -> Answer:
 
 
 class Looked:
-    """A connection that fails when it is looked at, or says that it was."""
+    """A connection that fails when it is checked, or reports that it was."""
 
     def __init__(self, error: Exception | None = None) -> None:
         self._error = error

@@ -110,7 +110,7 @@ def test_the_documentation_needs_no_key_and_accepts_one(service: Listening, path
     assert ask(service, "GET", path, authorization="Bearer another").status == 200
 
 
-def test_other_origins_are_not_told_anything(service: Listening) -> None:
+def test_other_origins_get_no_information(service: Listening) -> None:
     answer = ask(service, "GET", "/healthz", origin="https://evil.example")
 
     assert [name for name in answer.headers if name.startswith("access-control")] == []

@@ -1,4 +1,4 @@
-"""A hold on everything that one replica takes is obeyed by both, and both go on when the other one ends it."""
+"""A hold on everything that one replica takes is obeyed by both, and both continue when the other one ends it."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What a key is accepted for, and what is told to who has none that is."""
+"""What a key is accepted for, and the response to a client without one."""
 
 from collections.abc import Iterator
 
@@ -96,7 +96,7 @@ def mistyped(key: str) -> Iterator[str]:
     yield "rota_"
 
 
-def test_a_mistyped_key_is_told_from_an_unknown_one(api: Api) -> None:
+def test_a_mistyped_key_is_distinguished_from_an_unknown_one(api: Api) -> None:
     key = made(api, "tasks:read")["key"]
 
     for text in mistyped(key):
@@ -105,8 +105,8 @@ def test_a_mistyped_key_is_told_from_an_unknown_one(api: Api) -> None:
         assert "not known" in problem(asked(api, text), 401, "unauthorized")["detail"]
 
 
-def test_nothing_is_told_without_the_secret(api: Api) -> None:
-    """Otherwise ids, which logs show, would tell which keys there were and what became of them."""
+def test_nothing_is_shown_without_the_secret(api: Api) -> None:
+    """Otherwise ids, which logs show, would show which keys there were, and whether they were revoked."""
     revoked = made(api, "tasks:read")
     api.delete(f"/v1/keys/{revoked['id']}")
     live = made(api, "tasks:read")
@@ -116,7 +116,7 @@ def test_nothing_is_told_without_the_secret(api: Api) -> None:
         assert problem(refused, 401, "unauthorized")["detail"] == "This key is not known."
 
 
-def test_an_expired_key_is_told_so(api: Api) -> None:
+def test_an_expired_key_is_reported_as_expired(api: Api) -> None:
     key = made(api, "tasks:read", expires_at=later(api, seconds=1))
 
     assert asked(api, key["key"]).status_code == 200
@@ -126,7 +126,7 @@ def test_an_expired_key_is_told_so(api: Api) -> None:
     problem(api.post(f"/v1/keys/{key['id']}/rotate"), 409, "wrong-status")
 
 
-def test_a_revoked_key_is_refused_at_once_and_told_so(api: Api) -> None:
+def test_a_revoked_key_is_refused_at_once_and_reported_as_revoked(api: Api) -> None:
     key = made(api, "admin")
 
     answer = client(api, key["key"]).delete(f"/v1/keys/{key['id']}")

@@ -88,7 +88,7 @@ def test_a_refused_request_is_refused_before_its_body_is_read(service: Api) -> N
     assert not read.is_set()
 
 
-def test_after_the_wait_that_it_was_told_the_key_is_served(service: Api) -> None:
+def test_after_the_wait_of_retry_after_the_key_is_served(service: Api) -> None:
     key = made(service, *READER, rate=1)
     slow = client(service, key["key"])
     eventually(lambda: slow.get("/v1/tasks").status_code == 429)
@@ -218,7 +218,7 @@ def test_computations_of_one_key_leave_slots_for_those_of_others(
         assert [each.result().status_code for each in (*computed, of_another)] == [200] * (own + 1)
 
 
-def test_what_was_written_is_told_also_to_a_key_that_is_over_its_limits(
+def test_what_was_written_is_returned_also_to_a_key_that_is_over_its_limits(
     service: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Or the client would not know of it, and the tokens of leased runs were lost."""

@@ -43,7 +43,7 @@ def test_an_address_that_tries_keys_has_to_wait_and_no_other_one_has(proxied: Ap
     refused = call(proxied, "wrong")
     assert "from this address" in problem(refused, 429, "rate-limited")["detail"]
     assert 1 <= int(refused.headers["retry-after"]) <= 60
-    # Whether the key is right is not told.
+    # Whether the key is right is not shown.
     assert call(proxied, ADMIN).status_code == 429
     assert call(proxied, ADMIN, address="192.0.2.2").status_code == 200
     problem(call(proxied, None), 401, "unauthorized")

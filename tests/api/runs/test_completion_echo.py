@@ -151,7 +151,7 @@ def test_a_large_completion_is_redacted_as_well(api: Api, site: Site) -> None:
     assert done["result"] == ["." * 500_000, "[redacted]"]
 
 
-def test_a_secret_outside_of_a_text_is_422_and_the_attempt_goes_on(api: Api, site: Site) -> None:
+def test_a_secret_outside_of_a_text_is_422_and_the_attempt_continues(api: Api, site: Site) -> None:
     run, got = sent(api, site)
     token = got.headers["x-rota-token"]
 

@@ -1,4 +1,4 @@
-"""Attempts that go on outside of Rota: their targets complete them later, by the token of the attempt."""
+"""Attempts that continue outside of Rota: their targets complete them later, by the token of the attempt."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -181,7 +181,7 @@ def test_a_write_to_an_entry_that_was_changed_since_the_attempt_began_is_a_confl
         ({"kv": [{"op": "delete", "key": "a"}] * 1_001}, "/kv"),
     ],
 )
-def test_what_is_no_outcome_is_422_and_the_attempt_goes_on(
+def test_what_is_no_outcome_is_422_and_the_attempt_continues(
     api: Api, site: Site, outcome: dict[str, Any], pointer: str
 ) -> None:
     run, token = begun(api, site)

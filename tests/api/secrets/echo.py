@@ -1,4 +1,4 @@
-"""A target that says back all that it was sent, in every way that such a target may."""
+"""A target that echoes all that it was sent, in every way that such a target may."""
 
 import gzip
 import json

@@ -1,4 +1,4 @@
-"""Backfill: fire times that are over are run again."""
+"""Backfill: fire times that have passed are run again."""
 
 from typing import Any
 

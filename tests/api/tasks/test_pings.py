@@ -123,7 +123,9 @@ def test_silence_runs_the_task_that_the_rule_names_and_a_ping_ends_it(api: Api) 
 @pytest.mark.parametrize(
     ("rule", "advice"), [("off", "instead of 'off'."), (None, "or set ROTA_ON_FAILURE.")]
 )
-def test_a_switch_that_tells_nobody_is_warned_of(api: Api, rule: str | None, advice: str) -> None:
+def test_a_switch_that_notifies_nobody_has_a_warning(
+    api: Api, rule: str | None, advice: str
+) -> None:
     body = {**PINGED, "expect_every": "1h", "on_failure": rule}
 
     made = api.put("/v1/tasks/quiet", json=body).json()
@@ -135,7 +137,7 @@ def test_a_switch_that_tells_nobody_is_warned_of(api: Api, rule: str | None, adv
     assert api.put("/v1/tasks/quiet", json=told).json()["warnings"] == []
 
 
-def test_a_switch_that_was_raised_before_a_restart_ends_after_it_and_is_told_once(
+def test_a_switch_that_was_raised_before_a_restart_ends_after_it_and_notifies_once(
     migrated_database_url: str,
 ) -> None:
     with serving(migrated_database_url) as api:

@@ -69,7 +69,7 @@ def test_many_fire_times_are_estimated(api: Api) -> None:
 
 
 @on_both
-def test_of_many_tasks_a_part_stands_for_all(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_of_many_tasks_a_part_represents_all(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("rota.api.upcoming.hours.FIRST", 3)
     monkeypatch.setattr(sampled, "_PLACES", 2)
     monkeypatch.setattr(sampled, "_AT_EACH", 2)

@@ -36,7 +36,7 @@ def test_the_rightmost_hop_that_is_no_trusted_proxy_is_the_client() -> None:
     assert address("10.9.9.9") == "10.9.9.9"  # a client among the proxies
 
 
-def test_what_an_untrusted_hop_says_is_not_looked_at() -> None:
+def test_what_an_untrusted_hop_sends_is_ignored() -> None:
     assert address(f"127.0.0.1, {CLIENT}") == CLIENT
 
 

@@ -58,7 +58,7 @@ def test_after_some_failures_an_address_waits_until_the_first_one_is_a_minute_ol
 
 
 def test_while_it_waits_the_right_key_is_not_tried_either() -> None:
-    """Else each attempt would tell whether it is right."""
+    """Else each attempt would show whether it is right."""
     assert failing(3).wait(HOME, RIGHT, 1.0) > 0
 
 
@@ -80,7 +80,7 @@ def test_a_key_that_is_refused_now_waits_as_others_do() -> None:
     assert logins.wait(HOME, RIGHT, 1.0) > 0
 
 
-def test_it_is_told_once_that_an_address_has_to_wait() -> None:
+def test_it_is_reported_once_that_an_address_has_to_wait() -> None:
     logins = FailedLogins(3)
 
     assert [logins.failed(HOME, WRONG, 0.0) for _ in range(5)] == [False, False, True, False, False]

@@ -43,7 +43,7 @@ def test_a_key_is_accepted_until_it_is_revoked_or_expires(
         (ROTATED | {"revoked_at": NOW}, BEFORE, NOW, "revoked"),
     ],
 )
-def test_who_has_the_secret_is_told_why_it_is_refused(
+def test_who_has_the_secret_gets_the_reason_of_the_refusal(
     members: dict[str, Any], digest: bytes, at: datetime, word: str | None
 ) -> None:
     proof = prove(stored(**members), digest)
@@ -55,7 +55,7 @@ def test_who_has_the_secret_is_told_why_it_is_refused(
 
 @pytest.mark.parametrize("members", [{}, ROTATED, {"revoked_at": NOW}])
 @pytest.mark.parametrize("digest", [OTHER, b"", bytes(32)])
-def test_who_has_no_secret_of_the_key_is_told_nothing(
+def test_who_has_no_secret_of_the_key_gets_no_reason(
     members: dict[str, Any], digest: bytes
 ) -> None:
     assert prove(stored(**members), digest) is None

@@ -78,7 +78,7 @@ def test_the_success_within_of_a_default_is_for_tasks_that_fire_again_and_again(
     assert rules_of(define(schedule=schedule, on_failure=own), "t", QUIET).of(AlertKind.NO_SUCCESS)
 
 
-def test_a_default_without_its_success_within_still_says_who_is_told_of_missing_pings() -> None:
+def test_a_default_without_its_success_within_still_notifies_of_missing_pings() -> None:
     rules = rules_of(define(schedule={"type": "manual"}, expect_every="1h"), "t", QUIET)
 
     rule = rules.of(AlertKind.NO_PING)

@@ -67,7 +67,7 @@ def test_a_message_has_the_run_its_error_the_reply_and_links() -> None:
     assert [label for label, _ in message.links] == ["Run", "Logs", "Task"]
 
 
-def test_of_runs_the_one_that_failed_is_told_in_full() -> None:
+def test_of_runs_the_one_that_failed_is_shown_in_full() -> None:
     message = message_of_runs({"price": {"status": "succeeded", "error": None}, "load": RUN})
 
     assert message.title == "price succeeded, load failed (attempts_exhausted)"

@@ -1,4 +1,4 @@
-"""What is said of inputs of notifiers that are wrong."""
+"""The messages about wrong inputs of notifiers."""
 
 from typing import Any
 

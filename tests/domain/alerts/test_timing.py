@@ -1,4 +1,4 @@
-"""Alerts that follow from time: whoever looks only when told to finds the same as who looks all the time."""
+"""Alerts that follow from time: looking only when a check is due finds the same as looking all the time."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -106,7 +106,7 @@ runs = st.dictionaries(st.integers(0, END), st.integers(0, 15), max_size=12)
 
 
 @given(successes=successes, rules=st.sampled_from([WITHIN, EXPECTING]))
-def test_an_absence_is_found_at_its_minute_by_who_looks_only_when_told_to(
+def test_an_absence_is_found_at_its_minute_by_looking_only_when_a_check_is_due(
     successes: set[int], rules: Rules
 ) -> None:
     history = History(rules, of_successes(successes))
@@ -131,7 +131,7 @@ def test_an_alert_is_raised_iff_there_was_no_success_for_so_long(successes: set[
 
 
 @given(runs=runs)
-def test_lateness_is_found_at_its_minute_by_who_looks_only_when_told_to(
+def test_lateness_is_found_at_its_minute_by_looking_only_when_a_check_is_due(
     runs: dict[int, int],
 ) -> None:
     history = History(LATE, of_runs(runs))

@@ -26,7 +26,7 @@ from rota.domain.constraints.evaluation import (
 )
 from rota.domain.constraints.windows import is_open, next_opening
 from rota.domain.tasks.definition import TaskDefinition
-from rota.store.task_rows import read_definition, write_definition
+from rota.store.definitions import read_definition, write_definition
 from tests.support.factories import HOUR, MINUTE, NOON, define
 
 _ALL: TypeAdapter[tuple[Constraint, ...]] = TypeAdapter(Constraints)
@@ -278,7 +278,7 @@ def test_a_load_up_to_the_limit_is_calm() -> None:
     )
 
 
-def test_nothing_is_met_that_has_not_been_looked_at() -> None:
+def test_nothing_is_met_that_has_not_been_checked() -> None:
     found = unmet(_read(_CALM, _PORT, _DISK), "t", ConstraintFacts(now=NOON))
 
     assert [each.known for each in found] == [False] * 3
@@ -314,7 +314,7 @@ def test_a_disk_has_room_or_not(free: int, met: bool) -> None:
     assert _met(_DISK, results={DiskProbe("/data"): ProbeResult(free=free)}) is met
 
 
-def test_what_takes_time_is_looked_at_only_when_all_else_is_met() -> None:
+def test_what_takes_time_is_checked_only_when_all_else_is_met() -> None:
     constraints = _read(_READY, _PORT, _DISK)
     shut = ConstraintFacts(now=NOON)
     opened = ConstraintFacts(now=NOON, entries={("t", "ready"): True})

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from rota.domain.cron.expression import MACROS, normalise
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import Cron
 from rota.domain.schedules.fire_times import fire_times as all_fire_times
+from rota.domain.schedules.rules import Cron
 
 HALF_AN_HOUR = timedelta(minutes=30)
 # One hour or half an hour, at 02:00, at midnight or in the evening, and a zone that left a whole day out.

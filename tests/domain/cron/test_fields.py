@@ -13,7 +13,7 @@ from tests.domain.cron.crontab import EXPRESSIONS, STARTS, Crontab
 from tests.domain.schedules.rules import read
 
 DAY = timedelta(days=1)
-#: So many days are looked at, and so many fire times compared.
+#: So many days are checked, and so many fire times compared.
 WINDOW = 800
 MOST = 300
 

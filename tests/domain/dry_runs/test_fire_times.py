@@ -12,9 +12,10 @@ from rota.domain.dry_runs.fire_times import DAYS, FireTimeDiff, diff_fire_times
 from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.definitions import After, AnyOf
 from rota.domain.schedules.first_runs import first_runs
-from rota.domain.schedules.moved_fire_time import moved, taken_back
+from rota.domain.schedules.replanning.moved_fire_time import moved, taken_back
 from rota.domain.step_budget import limited_to
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import TooCostly
 from tests.domain.runs.test_upcoming import task_of
 from tests.domain.schedules.rules import ALL, ANCHOR, read
@@ -132,7 +133,7 @@ def test_another_day_of_the_week_moves_if_it_is_near_enough() -> None:
     assert len(edit(monday, both).appear) == 12
 
 
-def test_a_time_set_by_hand_is_one_with_the_one_that_it_stands_for_however_far() -> None:
+def test_a_time_set_by_hand_is_one_with_the_one_that_it_represents_however_far() -> None:
     task = task_of(read(**NINE))
     first = task.next_fire_at
     assert first is not None

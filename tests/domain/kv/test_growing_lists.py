@@ -44,7 +44,7 @@ LIMIT = 10_000_000
 def test_a_list_that_grows_is_what_the_same_list_written_anew_would_be(
     first: list[Any], steps: list[tuple[Any, int | None, int]]
 ) -> None:
-    """Each step goes on from one of the latest states, which stays what it is."""
+    """Each step continues from one of the latest states, which stays what it is."""
     states = [(GrowingList.of(first), first)]
     for item, most, back in steps:
         growing, plain = states[max(0, len(states) - 1 - back)]

@@ -190,7 +190,7 @@ def test_a_clock_change_that_does_not_affect_the_rule_has_no_warning() -> None:
 
 
 @pytest.mark.parametrize("delay", [0, "5m"])
-def test_a_delay_that_is_over_was_meant(delay: Any) -> None:
+def test_a_delay_that_has_passed_was_meant(delay: Any) -> None:
     """By the time at which the answer is made, a delay of zero has always passed."""
     schedule = read(type="once", delay=delay)
     at = first_runs(schedule, Anchor(NOON, "t"), 1)

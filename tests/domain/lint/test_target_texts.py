@@ -72,7 +72,7 @@ def test_what_is_filled_in_has_no_warning() -> None:
     )
 
 
-def test_a_stored_target_that_is_no_template_can_be_looked_at() -> None:
+def test_a_stored_target_that_is_no_template_can_be_checked() -> None:
     target = Target.model_validate({"url": URL, "query": {"q": "{{ a b"}}, context=STORED)
 
     assert list(target_texts(target, None)) == []

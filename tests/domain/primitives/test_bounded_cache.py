@@ -12,7 +12,7 @@ from rota.domain.http_target.templates import grammar as template_grammar
 from rota.domain.json_schema.compiled import UnusableSchemaError, compiled, size_of
 from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import LONGEST, MOST_BYTES, BoundedCache, bounded_cache
-from rota.store import task_rows
+from rota.store import definitions
 from rota.store.scheduling import backfill_rows
 from tests.support.factories import define
 
@@ -110,7 +110,7 @@ def _body(size: int, number: int) -> str:
         target={"url": "https://example.com", "body": [{}] * (size // 3)},
         description=f"{number}",
     )
-    return task_rows.write_definition(definition)
+    return definitions.write_definition(definition)
 
 
 def _schedule(size: int, number: int) -> str:
@@ -142,7 +142,7 @@ def test_of_large_definitions_the_latest_are_kept_and_no_others() -> None:
     """Each run of their tasks reads them several times. As empty objects in lists they take the most: 15 MB each."""
     texts = [_body(600_000, number) for number in range(5)]
 
-    assert _kept(task_rows.read_definition, texts) < 45_000_000
+    assert _kept(definitions.read_definition, texts) < 45_000_000
 
 
 def _kept(read: Any, texts: Sequence[str]) -> int:

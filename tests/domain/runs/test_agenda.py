@@ -12,7 +12,7 @@ from rota.domain.runs.agenda import plan_agenda
 from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.step_budget import limited_to
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from tests.domain.runs.test_upcoming import DAILY, task_of
 from tests.domain.schedules.rules import CRONS, INTERVALS, read
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, numbered

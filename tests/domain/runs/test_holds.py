@@ -22,7 +22,7 @@ from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.runs.upcoming import next_run_under
 from rota.domain.schedules.fire_times import after_finish, first_fire
-from rota.domain.schedules.moved_fire_time import NextFire, moved
+from rota.domain.schedules.replanning.moved_fire_time import NextFire, moved
 from tests.domain.runs.test_planning import (
     EVERY_MINUTE,
     GRACES,
@@ -121,7 +121,7 @@ def _group(task: DueTask, at: datetime, now: datetime) -> tuple[Key, int]:
 def fates(
     task: DueTask, times: Sequence[FireTime], now: datetime
 ) -> list[tuple[datetime, SkipReason | None]]:
-    """Return what becomes of each fire time up to now (None: it runs); what is deferred is left out."""
+    """Return the reason for which each fire time up to now is skipped (None: it runs); what is deferred is left out."""
     deferred_from = _caught_up_from(task.holds, now)
     decided = [time for time in times if deferred_from is None or _seen(time.at) < deferred_from]
     members: dict[Key, list[datetime]] = defaultdict(list)

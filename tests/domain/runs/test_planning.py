@@ -16,7 +16,7 @@ from rota.domain.runs.plan import DueTask, Gap, Plan, PlannedRun
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.fire_times import after_finish, fire_times, first_fire
-from rota.domain.schedules.moved_fire_time import NextFire, moved
+from rota.domain.schedules.replanning.moved_fire_time import NextFire, moved
 from rota.domain.tasks.definition import TaskDefinition
 from tests.domain.schedules.rules import ALL, ANCHOR, SECOND, read
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, numbered
@@ -378,7 +378,7 @@ def test_a_fixed_delay_waits_for_the_end_of_its_run() -> None:
     assert (made.next_fire_at, made.completed) == (None, False)
 
 
-def test_a_fixed_delay_whose_run_is_skipped_goes_on_from_then() -> None:
+def test_a_fixed_delay_whose_run_is_skipped_continues_from_then() -> None:
     schedule = read(type="interval", every=60, mode="fixed_delay")
     now = NOON + 10 * MINUTE
     task = due(schedule, misfire_policy=MisfirePolicy.SKIP)

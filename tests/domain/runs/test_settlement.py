@@ -223,7 +223,7 @@ def test_a_run_that_others_may_have_taken_with_them_never_fails_for_it(ends: lis
     assert count == (Lost() in ends)
 
 
-def test_a_run_whose_losses_are_not_held_against_it_goes_on_after_them() -> None:
+def test_a_run_whose_losses_are_not_held_against_it_continues_after_them() -> None:
     for outcome in (Lost(), Lost(Blame.NONE), Released()):
         settled = _settle(outcome, lost_count=MOST_LOST - 1)
 
@@ -252,7 +252,7 @@ def test_a_postponed_run_waits_uncounted_for_its_host_with_what_it_has_failed_so
 @pytest.mark.parametrize(
     ("elapsed", "longest"), [(timedelta(minutes=90), timedelta(minutes=90)), (None, DAY)]
 )
-def test_a_run_that_waits_for_its_host_is_tried_a_last_time_when_its_time_is_over_and_then_fails(
+def test_a_run_that_waits_for_its_host_is_tried_a_last_time_when_its_time_is_up_and_then_fails(
     elapsed: timedelta | None, longest: timedelta
 ) -> None:
     policy = RetryPolicy(max_elapsed=elapsed)

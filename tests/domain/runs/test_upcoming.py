@@ -23,8 +23,9 @@ from rota.domain.runs.upcoming import (
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import after_finish, fires_after_finish, first_fire
 from rota.domain.schedules.first_runs import first_runs
-from rota.domain.schedules.moved_fire_time import moved
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.schedules.replanning.moved_fire_time import moved
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from tests.domain.schedules.rules import ALL, ANCHOR, read
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, define, numbered
 

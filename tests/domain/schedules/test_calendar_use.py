@@ -13,8 +13,9 @@ from rota.domain.primitives.ids import random_id
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules.calendar_use import calendars_of, with_days, without_days
 from rota.domain.schedules.definitions import AnyOf
-from rota.domain.schedules.delay_replanning import replanned_delay
-from rota.domain.schedules.fire_times import after_finish, fire_times, next_fire, running_times
+from rota.domain.schedules.fire_times import after_finish, fire_times, next_fire
+from rota.domain.schedules.replanning.calendar_changes import replanned_delay
+from rota.domain.schedules.running_times import running_times
 from rota.domain.step_budget import limited_to
 from rota.errors import TooCostly, Unplannable
 from tests.domain.schedules import rules

@@ -8,8 +8,8 @@ from pydantic import ValidationError
 
 from rota.domain.primitives.bounds import STORED
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import Cron
 from rota.domain.schedules.fire_times import next_fire
+from rota.domain.schedules.rules import Cron
 from rota.errors import Unplannable
 from tests.domain.schedules.rules import ADAPTER, ALL, read
 from tests.support.factories import NOON

@@ -11,18 +11,18 @@ from hypothesis import strategies as st
 
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import Interval, Unreadable
+from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.exclusions import Dates, Instants
 from rota.domain.schedules.fire_times import (
-    MOST_STEPS,
     after_finish,
     fire_times,
     fires_after_finish,
     first_fire,
     next_fire,
-    upcoming,
 )
 from rota.domain.schedules.interval_grid import leap
+from rota.domain.schedules.rules import Interval
+from rota.domain.schedules.running_times import MOST_STEPS, upcoming
 from rota.domain.step_budget import limited_to
 from rota.domain.time_zones.zone import LAST_INSTANT
 from rota.errors import Unplannable
@@ -319,7 +319,7 @@ def test_a_fixed_delay_heeds_its_bounds_its_exclusions_and_its_jitter() -> None:
     assert over is None
 
 
-def test_after_a_run_in_the_evening_a_fixed_delay_waits_until_the_exclusion_is_over() -> None:
+def test_after_a_run_in_the_evening_a_fixed_delay_waits_until_the_exclusion_has_ended() -> None:
     schedule = read(type="interval", every="7h", mode="fixed_delay", exclude=["2026-03-12"])
 
     following = after_finish(schedule, ANCHOR, datetime(2026, 3, 11, 20, tzinfo=UTC))

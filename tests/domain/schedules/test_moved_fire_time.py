@@ -1,4 +1,4 @@
-"""One fire time moved by hand stands for one regular one; all others fire at their own times."""
+"""One fire time moved by hand represents one regular one; all others fire at their own times."""
 
 from copy import copy
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,7 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import fire_times, first_fire
-from rota.domain.schedules.moved_fire_time import (
+from rota.domain.schedules.replanning.moved_fire_time import (
     Move,
     NextFire,
     begun_again,
@@ -26,7 +26,8 @@ from rota.domain.schedules.moved_fire_time import (
     taken_back,
     times_left,
 )
-from rota.domain.tasks.definition import Task, TaskDefinition
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.task import Task
 from tests.domain.runs.test_upcoming import task_of
 from tests.domain.schedules.rules import ALL, ANCHOR, SECOND, read
 from tests.support.factories import DAY, HOUR, MINUTE, NOON

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import fire_times, next_fire
-from rota.domain.schedules.replanning import is_affected, replanned
+from rota.domain.schedules.replanning.zone_changes import is_affected, replanned
 from rota.domain.time_zones.database import PINNED, ZoneDatabase
 from rota.domain.time_zones.zone import computed_with, zone
 from rota.errors import Unplannable
@@ -222,7 +222,7 @@ def test_nine_o_clock_is_at_nine_o_clock(
 
 @pytest.mark.parametrize("minutes", [0, 15, 29, 30, 31, 59])
 @pytest.mark.parametrize("other", ["Africa/Lagos", "Europe/Moscow", "Asia/Kolkata"])
-def test_a_rule_that_follows_the_time_that_passes_goes_on(other: str, minutes: int) -> None:
+def test_a_rule_that_follows_the_time_that_passes_continues(other: str, minutes: int) -> None:
     schedule = read(type="cron", expression="*/20 * * * *", **BERLIN)
 
     life = lived(schedule, PINNED, berlin_as(other), stop=at(10, 7, minutes))

@@ -39,7 +39,7 @@ def test_a_local_time_is_the_instant_at_which_the_clock_shows_it_first(
     if local.replace(tzinfo=place).astimezone(UTC).astimezone(place).replace(tzinfo=None) == local:
         assert shown == local
         assert found == local.replace(tzinfo=place, fold=0).astimezone(UTC)
-    else:  # the clock never shows it: the instant at which it goes on
+    else:  # the clock never shows it: the instant at which it continues
         assert shown > local
         before = (found - timedelta(seconds=1)).astimezone(place).replace(tzinfo=None)
         assert before < local

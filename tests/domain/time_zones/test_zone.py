@@ -13,8 +13,8 @@ from cronsim import CronSim
 
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules.base import Anchor, Dst
-from rota.domain.schedules.definitions import Cron
 from rota.domain.schedules.fire_times import fire_times
+from rota.domain.schedules.rules import Cron
 from rota.domain.time_zones.zone import check_zone, stretch_at
 from tests.domain.schedules.rules import read
 from tests.domain.time_zones.wall import Window, changes, cron_rule, is_fixed, zones_by_history

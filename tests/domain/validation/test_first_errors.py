@@ -64,7 +64,7 @@ def test_the_first_faults_and_their_number_are_those_of_all(what: str) -> None:
 
 
 @pytest.mark.parametrize("what", [each for each in BODIES if "ends" not in each])
-def test_no_more_errors_are_made_than_are_looked_at(what: str) -> None:
+def test_no_more_errors_are_made_than_are_shown(what: str) -> None:
     """To make one of them takes a microsecond or ten, with the interpreter locked."""
     body = BODIES[what]
 

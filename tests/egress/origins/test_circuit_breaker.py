@@ -130,9 +130,7 @@ def test_a_probe_that_was_not_made_leaves_its_place_to_another_one() -> None:
     assert made.report(probe(made, until), UP, until) is Change.CLOSED
 
 
-def test_a_probe_that_is_never_reported_gives_way_when_its_time_is_over_and_counts_no_more() -> (
-    None
-):
+def test_a_probe_that_is_never_reported_gives_way_when_its_time_is_up_and_counts_no_more() -> None:
     made = opened()
     until = made.come_back_at(0)
     hangs = probe(made, until)

@@ -20,7 +20,7 @@ def test_as_many_calls_as_allowed_are_under_way_at_once() -> None:
     assert limits.enter(1, 30) is None
 
 
-def test_a_call_that_never_ends_gives_its_place_away_when_its_time_is_over() -> None:
+def test_a_call_that_never_ends_releases_its_place_when_its_time_is_up() -> None:
     limits = OriginLimits(LimitRules(1))
     number = limits.enter(0, 30)
     assert number is not None
@@ -60,7 +60,7 @@ def test_an_origin_that_asks_for_a_pause_is_not_called_in_it_and_the_pause_is_bo
     assert limits.enter(5 + LONGEST_WAIT, 30) is not None
 
 
-def test_those_that_wait_are_told_to_come_one_after_the_other_as_fast_as_calls_have_ended() -> None:
+def test_those_that_wait_are_postponed_one_after_the_other_as_fast_as_calls_have_ended() -> None:
     limits = OriginLimits(LimitRules(2))
     for _ in range(40):
         number = limits.enter(0, 30)

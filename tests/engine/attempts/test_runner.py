@@ -308,7 +308,7 @@ def test_attempts_that_end_together_do_not_wait_for_earlier_ones(
     _play(play())
 
 
-def test_an_attempt_that_ends_is_not_delayed_by_one_that_goes_on(world: World) -> None:
+def test_an_attempt_that_ends_is_not_delayed_by_one_that_continues(world: World) -> None:
     world.register(overlap_policy="allow", schedule={"type": "manual"})
     goes_on, *together = [world.start() for _ in range(20)]
 
@@ -612,7 +612,7 @@ def of_http(run: ClaimedRun, timeout: float) -> ClaimedRun:
     return replace(run, definition=run.definition.model_copy(update=members))
 
 
-def test_a_call_of_http_may_end_itself_when_its_timeout_is_over(
+def test_a_call_of_http_may_end_itself_when_its_timeout_has_passed(
     world: World, claimed: ClaimedRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(runner, "_OWN_END", 60)

@@ -1,4 +1,4 @@
-"""Looks at what follows from time: none before the start is over, and none blames a task for Rota's own absence."""
+"""Looks at what follows from time: none before the start has ended, and none blames a task for Rota's own absence."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -161,7 +161,7 @@ def test_two_replicas_watch_for_each_other(world: World, checker: AlertChecker) 
     assert world.count(alert) == 1
 
 
-def test_a_task_that_cannot_be_looked_at_does_not_stop_the_others(
+def test_a_task_that_cannot_be_checked_does_not_stop_the_others(
     world: World, checker: AlertChecker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def failing(rules: Rules, seen: Watched, *others: Any) -> Look:
@@ -209,7 +209,7 @@ def test_tasks_are_watched_from_the_start_on_that_has_a_new_default(
     world.register("pinged", schedule=MANUAL, expect_every="1h")
     world.register("hourly", schedule=HOURLY)
     world.register("off", schedule=HOURLY, on_failure="off", on_late="off")
-    monkeypatch.setattr("rota.db.alerting._NONE", Alerting(defaults=defaults))
+    monkeypatch.setattr("rota.db.connection_state.alerting._NONE", Alerting(defaults=defaults))
 
     checker_of(world).look()
 
@@ -220,7 +220,9 @@ def test_tasks_are_watched_from_the_start_on_that_has_a_new_default(
 def with_default(monkeypatch: pytest.MonkeyPatch, success_within: str) -> None:
     """Let the service have a default, as after a restart with another setting."""
     rule = FailureRule.model_validate({"task": "ops", "success_within": success_within})
-    monkeypatch.setattr("rota.db.alerting._NONE", Alerting(defaults=Rules(on_failure=rule)))
+    monkeypatch.setattr(
+        "rota.db.connection_state.alerting._NONE", Alerting(defaults=Rules(on_failure=rule))
+    )
 
 
 def test_a_shorter_default_holds_from_the_start_on_and_not_from_the_next_look(

@@ -57,7 +57,7 @@ def test_an_outage_uses_only_the_attempts_before_the_circuit_opened_and_all_runs
     assert max(run.attempt for run in ended) < 40
 
 
-def test_runs_that_were_told_to_come_much_later_come_when_the_circuit_is_closed(
+def test_runs_that_were_postponed_for_long_start_when_the_circuit_is_closed(
     serve: Callable[..., Service],
 ) -> None:
     with unserved() as down:
@@ -85,7 +85,7 @@ def test_runs_that_were_told_to_come_much_later_come_when_the_circuit_is_closed(
             assert service.ended(waits).status is RunStatus.SUCCEEDED
 
 
-def test_a_call_that_the_timeout_of_the_task_ends_tells_of_its_host(
+def test_a_call_that_the_timeout_of_the_task_ends_counts_for_its_host(
     serve: Callable[..., Service],
 ) -> None:
     with deaf() as host:

@@ -52,7 +52,7 @@ def test_a_token_that_cannot_be_replaced_is_used_as_long_as_it_lasts(desk: Desk)
 
 
 def test_a_token_is_used_while_the_server_that_should_replace_it_says_nothing(desk: Desk) -> None:
-    """Only the first ones wait for it, briefly; the request goes on, and its token is the next."""
+    """Only the first ones wait for it, briefly; the request continues, and its token is the next."""
     desk.got()
     desk.issuer.issuing.clear()
     desk.clock.advance(timedelta(seconds=3_550))
@@ -105,7 +105,7 @@ def test_a_token_that_is_refused_while_another_is_asked_for_is_not_used_again(de
     assert run(refused_meanwhile) == "token-2"
 
 
-def test_a_client_that_is_refused_does_not_go_on_with_its_token(desk: Desk) -> None:
+def test_a_client_that_is_refused_does_not_continue_with_its_token(desk: Desk) -> None:
     desk.got()
     desk.issuer.says(401, {"error": "invalid_client"})
     desk.clock.advance(timedelta(seconds=3_550))

@@ -245,5 +245,5 @@ def test_a_postponed_attempt_reads_nothing(limited: Limited, down: socket.socket
         ("https://a.example:80/", "https://a.example:80", "a.example:80"),
     ],
 )
-def test_hosts_are_told_apart_by_scheme_name_and_port(url: str, origin: str, shown: str) -> None:
+def test_hosts_are_distinguished_by_scheme_name_and_port(url: str, origin: str, shown: str) -> None:
     assert (origin_text(url), host_and_port(url)) == (origin, shown)

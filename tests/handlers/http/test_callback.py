@@ -1,4 +1,4 @@
-"""Targets that report their outcomes later: what they are told, and what a 202 of theirs means."""
+"""Targets that report their outcomes later: what their requests contain, and what a 202 of theirs means."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Redirects to another server: what that answers tells nothing of the host of the target."""
+"""Redirects to another server: its answer says nothing about the host of the target."""
 
 import socket
 from collections.abc import Callable, Iterator
@@ -122,7 +122,7 @@ def test_a_refusal_by_another_server_costs_no_access_token(
     assert (len(issuer.asked), len(site.received)) == (1, 1)
 
 
-def test_a_redirect_that_leads_back_tells_of_its_host(limited: Limited, site: Site) -> None:
+def test_a_redirect_that_leads_back_counts_for_its_host(limited: Limited, site: Site) -> None:
     bench = limited(2)
     with serving() as other:
         other.answer(302, Location=f"{site.origin}/down")

@@ -187,7 +187,9 @@ def test_the_end_of_a_reply_that_is_cut_off_is_not_kept(bench: Bench, site: Site
     assert document["truncated"] is True
 
 
-def test_a_server_that_closes_without_an_answer_is_told_as_such(bench: Bench, site: Site) -> None:
+def test_a_server_that_closes_without_an_answer_is_reported_as_such(
+    bench: Bench, site: Site
+) -> None:
     site.hangs_up = True
 
     assert error(bench, site).message == "127.0.0.1: it closed the connection without an answer"

@@ -139,7 +139,7 @@ def test_a_server_that_cannot_be_reached_may_be_reached_later(desk: Desk) -> Non
     assert failed.passing
 
 
-def test_the_secret_is_not_in_what_stands_for_it(desk: Desk) -> None:
+def test_the_secret_is_not_in_its_substitute(desk: Desk) -> None:
     assert "s3cret" not in repr(desk.grant)
     assert "s3cret" not in repr(desk.grant.key)
 

@@ -188,7 +188,7 @@ def test_what_a_relay_refuses_for_now_is_tried_again_and_for_good_is_not(
     assert (ended.error.type, reply in ended.error.message) == (kind, True)
 
 
-def test_a_recipient_that_is_refused_for_good_is_told_and_the_others_get_it(
+def test_a_recipient_that_is_refused_for_good_is_reported_and_the_others_get_it(
     relay: Relay, bench: Bench
 ) -> None:
     relay.replies["gone@example.com"] = "550 5.1.1 No such user"

@@ -12,7 +12,7 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Fatal
 from rota.store.alerts.checks import MOST_EXPLAINED, CheckAlerts, next_check
 from rota.store.alerts.watch import NoteLook
-from rota.store.explain import explain_waiting
+from rota.store.explain.facts import explain_waiting
 from rota.store.runs.queues import PutQueue
 from rota.store.tasks.next_fire import override_next_fire
 from rota.store.tasks.ping import Ping
@@ -129,7 +129,7 @@ def test_a_success_moves_the_look_without_a_statement_of_the_run(world: World) -
     assert (types(world), world.read(next_check)) == ([], NOON + 3 * HOUR)
 
 
-def test_a_task_without_such_a_rule_is_never_looked_at(world: World) -> None:
+def test_a_task_without_such_a_rule_is_never_checked(world: World) -> None:
     world.register(on_failure={"task": "ops", "after": 3}, on_skipped={"task": "ops"})
 
     assert world.read(next_check) is None
@@ -205,7 +205,7 @@ def test_without_its_rule_an_alert_is_gone_and_nobody_is_notified(world: World) 
     assert world.read(next_check) is None
 
 
-def test_a_cancelled_or_deleted_task_is_not_looked_at_any_more(world: World) -> None:
+def test_a_cancelled_or_deleted_task_is_not_checked_any_more(world: World) -> None:
     world.register("a", schedule=MANUAL, on_failure=FAILURE)
     world.register("b", schedule=MANUAL, on_failure=FAILURE)
     world.cancel("a")
@@ -417,7 +417,7 @@ def test_the_last_run_of_a_completed_task_can_be_late_and_be_on_time_again(world
     assert world.read(next_check) is None
 
 
-def test_successors_are_looked_at_although_they_have_no_fire_time(world: World) -> None:
+def test_successors_are_checked_although_they_have_no_fire_time(world: World) -> None:
     world.register("first", schedule=MANUAL)
     world.register(schedule={"type": "after", "tasks": ["first"]}, on_late=LATE)
     look(world, HOUR)
@@ -522,7 +522,7 @@ def test_two_replicas_that_look_at_once_notify_once(world: World) -> None:
     assert types(world) == ["failing"] * 10
 
 
-def test_many_tasks_are_looked_at_in_batches(world: World) -> None:
+def test_many_tasks_are_checked_in_batches(world: World) -> None:
     for number in range(5):
         world.register(f"t{number}", schedule=MANUAL, on_failure=FAILURE)
     world.clock.advance(2 * HOUR)
@@ -561,7 +561,7 @@ def test_an_index_serves_the_look_for_what_is_due(world: World) -> None:
     assert "ix_task_alert_check" in str(plan)
 
 
-def test_an_alert_that_was_raised_by_a_clock_that_was_ahead_is_looked_at_when_it_is_set_back(
+def test_an_alert_that_was_raised_by_a_clock_that_was_ahead_is_checked_when_it_is_set_back(
     world: World,
 ) -> None:
     world.register(schedule={"type": "interval", "every": "1h"}, on_late=LATE)

@@ -92,7 +92,7 @@ def test_a_run_that_waits_for_a_hold_is_late_from_its_end_on(
     assert raised(world) == {"late"}
 
 
-def test_a_held_task_is_looked_at_now_and_then_and_not_more_often(world: World) -> None:
+def test_a_held_task_is_checked_now_and_then_and_not_more_often(world: World) -> None:
     world.register(schedule={"type": "interval", "every": 60}, on_late={"task": "ops", "after": 5})
     set_hold(world)
 

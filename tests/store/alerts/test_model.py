@@ -25,7 +25,7 @@ NUMBERS = count()
 
 @dataclass
 class Model:
-    """What a reader of the documentation expects to be told."""
+    """The notifications that a reader of the documentation expects."""
 
     failures: int = 0
     is_paused: bool = False

@@ -84,7 +84,7 @@ def test_the_event_says_what_has_failed(world: World) -> None:
     assert data["links"]["logs"] == f"/v1/runs/{failed.id}/logs"
 
 
-def test_without_recovery_only_failures_are_told(world: World) -> None:
+def test_without_recovery_only_failures_are_notified(world: World) -> None:
     watched(world, on_failure={"task": "ops", "recovery": False})
 
     end(world, *"fsf")
@@ -216,7 +216,9 @@ def test_a_failure_that_ends_with_a_later_success_in_one_commit_is_counted_by_a_
     assert event(world)["data"]["run"]["id"] == bad.id
 
 
-def test_a_skip_that_is_added_to_those_before_it_is_told_if_these_were_not(world: World) -> None:
+def test_a_skip_that_is_added_to_those_before_it_is_notified_if_these_were_not(
+    world: World,
+) -> None:
     world.register(misfire_policy="skip", misfire_grace="1s", on_skipped={"task": "ops"})
 
     world.clock.advance(MINUTE / 2)

@@ -535,7 +535,7 @@ def test_an_operation_ends_before_its_next_write_when_its_key_is_not_accepted_an
 
 
 @pytest.mark.parametrize("by", ["local", "key:1", "cli"])
-def test_an_operation_of_a_client_without_a_stored_key_goes_on(world: World, by: str) -> None:
+def test_an_operation_of_a_client_without_a_stored_key_continues(world: World, by: str) -> None:
     failed(world, 1)
     assert outcomes(execute(world, begin(world, "rerun", task=["t"], by=by))) == ["done"]
 

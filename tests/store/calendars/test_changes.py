@@ -20,7 +20,7 @@ from rota.domain.stats.window import Window
 from rota.domain.tasks.definition import OnConflict
 from rota.domain.time_zones import database as zone_database
 from rota.domain.time_zones.database import PINNED
-from rota.engine.calendar_replanner import CalendarReplanner
+from rota.engine.replanning.calendar_replanner import CalendarReplanner
 from rota.errors import Conflict, Invalid, NotFound, PreconditionFailed
 from rota.store.calendars.changes import PutCalendar, RemoveCalendar, UpdateHolidays
 from rota.store.calendars.reading import find_calendar, list_calendars

@@ -63,7 +63,7 @@ def end(world: World, name: str, outcome: Outcome | None = None, result: Any = N
 
 
 def inputs(world: World, name: str = "s") -> list[Any]:
-    """Return the inputs of the runs that are not skipped, without what they tell of the predecessors' runs."""
+    """Return the inputs of the runs that are not skipped, without their description of the predecessors' runs."""
     executed = [run for run in world.runs(name) if run.status != "skipped"]
     return [without_runs(json_text.loads(run.input)) for run in executed]
 
@@ -176,7 +176,9 @@ def test_the_schedule_declares_which_outcomes_count(
 
 
 @pytest.mark.parametrize("merge", ["by_task", "collect", "overwrite"])
-def test_the_input_tells_how_the_runs_of_the_predecessors_ended(world: World, merge: str) -> None:
+def test_the_input_contains_how_the_runs_of_the_predecessors_ended(
+    world: World, merge: str
+) -> None:
     manual(world, "a", "b")
     follows(world, "a", "b", rule={"on": ["failed", "succeeded"], "merge": merge})
     reply = ErrorResponse(500, {}, '{"error": "no column foo"}', url_path="/load")

@@ -1,4 +1,4 @@
-"""Attempts that go on outside of Rota: handed off, extended, completed and expired, each exactly while it goes on."""
+"""Attempts that continue outside of Rota: handed off, extended, completed and expired, each only until it has ended."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -69,7 +69,7 @@ class Outside:
         return run
 
     def begun(self, **members: Any) -> ClaimedRun:
-        """Return a run whose attempt goes on outside."""
+        """Return a run whose attempt continues outside."""
         return self.hand_off(self.start(**members))
 
     def grant(self, run: ClaimedRun) -> Grant:
@@ -437,7 +437,7 @@ def test_a_silence_is_forgiven_beside_the_row_of_a_replica_that_has_not_renewed_
     assert world.do(ForgiveSilence(started, LONGEST_TTL)) == 1
 
 
-def test_an_attempt_whose_lease_goes_on_is_left_alone(outside: Outside) -> None:
+def test_an_attempt_whose_lease_continues_is_left_alone(outside: Outside) -> None:
     run = outside.begun(heartbeat_timeout=60)
 
     assert outside.expire() == 0
@@ -456,7 +456,9 @@ def test_an_attempt_that_a_process_executes_is_ended_by_no_lease(outside: Outsid
     assert outside.world.read(next_expiry, outside.world.now) is None
 
 
-def test_a_cancel_shortens_the_lease_and_ends_the_run_when_that_is_over(outside: Outside) -> None:
+def test_a_cancel_shortens_the_lease_and_ends_the_run_when_that_has_expired(
+    outside: Outside,
+) -> None:
     run = outside.begun(timeout=3_600)
     before = outside.row(run).lease_expires_at
     outside.world.do(CancelRun(run.id))

@@ -23,8 +23,8 @@ from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import random_id
 from rota.domain.runs.outcomes import Succeeded
 from rota.errors import Invalid
+from rota.store.definitions import write_definition
 from rota.store.kv.transactions import Transact, write_entries
-from rota.store.task_rows import write_definition
 from rota.store.tasks.registration import Register
 from tests.support.factories import (
     HOUR,

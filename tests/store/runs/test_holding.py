@@ -97,7 +97,7 @@ def test_a_hold_lasts_from_its_start_until_before_its_end(world: World) -> None:
     assert len(world.claim()) == 2
 
 
-def test_runs_by_hand_start_and_those_that_run_go_on(world: World) -> None:
+def test_runs_by_hand_start_and_those_that_run_continue(world: World) -> None:
     world.register(overlap_policy="allow", schedule={"type": "manual"})
     before = world.start()
     set_hold(world)

@@ -14,9 +14,9 @@ from rota.domain.runs.lineage import LinkKind
 from rota.domain.runs.model import Run
 from rota.domain.tasks.registration import read_registration
 from rota.store.counting import Counted
-from rota.store.runs.filters import RunFilter
 from rota.store.runs.graph import graph_of, neighbours
-from rota.store.runs.narrowing import FEW
+from rota.store.runs.listing.filters import RunFilter
+from rota.store.runs.listing.narrowing import FEW
 from rota.store.runs.reading import count_runs, find_run_with_links, list_runs
 from rota.store.tasks.retention import RemoveRuns
 from rota.store.tasks.run_commands import Rerun
@@ -218,7 +218,7 @@ def test_whether_few_or_many_are_left_a_list_is_the_same(
         RunFilter(tag=("none",)),
     ]
     few = [world.read(list_runs, each, None, 9) for each in wanted]
-    monkeypatch.setattr("rota.store.runs.narrowing.FEW", 0)
+    monkeypatch.setattr("rota.store.runs.listing.narrowing.FEW", 0)
     many = [world.read(list_runs, each, None, 9) for each in wanted]
 
     assert FEW > 0
@@ -232,7 +232,7 @@ def test_whether_few_or_many_are_left_a_list_is_the_same(
 def test_runs_that_ended_long_after_their_fire_times_are_on_the_last_page(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rota.store.runs.narrowing.FEW", 0)
+    monkeypatch.setattr("rota.store.runs.listing.narrowing.FEW", 0)
     world.register(**MANUAL)
     for hours in (-2, -1, 0):
         world.run_now(scheduled_for=NOON + hours * HOUR)
@@ -254,7 +254,7 @@ def test_runs_that_ended_long_after_their_fire_times_are_on_the_last_page(
 def test_a_run_that_was_cancelled_before_its_fire_time_is_found_by_when_it_ended(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rota.store.runs.narrowing.FEW", 0)
+    monkeypatch.setattr("rota.store.runs.listing.narrowing.FEW", 0)
     world.register(**MANUAL)
     early = world.run_now(scheduled_for=NOON + 9 * HOUR)
     world.cancel()

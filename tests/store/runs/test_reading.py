@@ -12,7 +12,7 @@ from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import OnConflict
 from rota.errors import Conflict, NotFound
 from rota.store.runs.claiming.claim import ReleaseDelayed
-from rota.store.runs.filters import RunFilter
+from rota.store.runs.listing.filters import RunFilter
 from rota.store.runs.reading import cancel_requested, find_run, list_runs
 from rota.store.tasks.ping import Ping
 from rota.store.tasks.run_commands import CancelRun, Rerun
@@ -264,7 +264,7 @@ def test_runs_are_filtered_by_their_members(world: World) -> None:
 def test_runs_of_an_unfinished_status_are_found_among_others(
     world: World, monkeypatch: pytest.MonkeyPatch, few: int
 ) -> None:
-    monkeypatch.setattr("rota.store.runs.narrowing.FEW", few)
+    monkeypatch.setattr("rota.store.runs.listing.narrowing.FEW", few)
     world.register("a", overlap_policy="allow")
     queued, later = world.run_now("a"), world.run_now("a", scheduled_for=NOON + HOUR)
 

@@ -60,7 +60,7 @@ def test_one_without_fire_times_is_finished_at_once(hourly: World) -> None:
     assert hourly.read(unfinished, None, 9) == []
 
 
-def test_its_runs_stand_for_their_fire_times_with_the_input_of_the_task(hourly: World) -> None:
+def test_its_runs_represent_their_fire_times_with_the_input_of_the_task(hourly: World) -> None:
     hourly.register("u", input={"a": 1}, priority=3, queue="q")
     hourly.clock.advance(HOUR)
     begun = begin(hourly, name="u", minutes=200)

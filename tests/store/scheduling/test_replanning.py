@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from rota.domain.schedules.moved_fire_time import NextFire
+from rota.domain.schedules.replanning.moved_fire_time import NextFire
 from rota.domain.tasks.definition import OnConflict
 from rota.store.scheduling.replanning import Replan, Replanned, stored_fire_times
 from tests.support.factories import DAY, HOUR, World

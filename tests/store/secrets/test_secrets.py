@@ -188,7 +188,7 @@ def test_who_rotated_a_value_in_cannot_have_the_one_before_sent_elsewhere(
     assert world.count(tables.secret, tables.secret.c.previous_until.is_not(None)) == 0
 
 
-def test_an_overlap_goes_on_if_the_present_value_is_declared_for_no_more_than_before(
+def test_an_overlap_continues_if_the_present_value_is_declared_for_no_more_than_before(
     world: World,
 ) -> None:
     put(world)

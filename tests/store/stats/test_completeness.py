@@ -21,7 +21,8 @@ from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.stats.report import Report
 from rota.domain.stats.window import Window
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.store.holds.lasting import lasting_holds
 from rota.store.scheduling.held_tasks import EndDeferral
 from rota.store.stats.chosen import ChosenTasks

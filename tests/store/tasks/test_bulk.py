@@ -149,7 +149,7 @@ def test_a_batch_ends_after_its_limit_and_the_next_continues_from_there(four: Wo
     assert third == Batch(matched=0, changed=0)
 
 
-def test_what_was_selected_before_is_looked_at_again_in_the_write(world: World) -> None:
+def test_what_was_selected_before_is_checked_again_in_the_write(world: World) -> None:
     for name in ("a", "b", "c", "d", "e"):
         world.register(name, tags=["x"])
     wanted = TaskFilter(tag=("x",), status=("active",))
@@ -172,7 +172,7 @@ def test_what_was_selected_before_is_looked_at_again_in_the_write(world: World) 
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 6, 7])
-def test_a_bulk_goes_on_behind_what_was_selected_and_dealt_with(
+def test_a_bulk_continues_behind_what_was_selected_and_dealt_with(
     world: World, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
     """A write takes the runs of two tasks, and some number of tasks is selected before."""
@@ -464,7 +464,7 @@ def test_only_tasks_in_the_limit_of_a_client_take_the_verb(
 
 
 @pytest.mark.parametrize("verb", [pause_each("me", "why"), cancel_each("me"), resume_each()])
-def test_what_a_verb_says_of_a_task_is_what_has_become_of_it(world: World, verb: Verb) -> None:
+def test_the_reported_result_of_a_verb_is_the_state_of_the_task(world: World, verb: Verb) -> None:
     world.register("t", paused=isinstance(verb, ResumeEach))
     before = world.task("t")
 

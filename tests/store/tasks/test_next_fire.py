@@ -10,9 +10,9 @@ from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.explain.task import explain_at
 from rota.domain.explain.time_slot import slot_at
 from rota.domain.runs.upcoming import next_runs
-from rota.domain.schedules.moved_fire_time import Move, NextFire
+from rota.domain.schedules.replanning.moved_fire_time import Move, NextFire
 from rota.errors import Invalid
-from rota.store.explain import facts_of
+from rota.store.explain.facts import facts_of
 from rota.store.tasks.next_fire import override_next_fire
 from tests.support.factories import HOUR, MINUTE, NOON, World, once, success
 

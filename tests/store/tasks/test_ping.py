@@ -95,7 +95,7 @@ def test_it_begins_before_the_task_if_the_work_took_longer(world: World) -> None
     assert run.scheduled_for == world.now
 
 
-def test_a_ping_does_not_set_the_next_fire_time_of_a_fixed_delay_while_a_run_goes_on(
+def test_a_ping_does_not_set_the_next_fire_time_of_a_fixed_delay_while_a_run_continues(
     world: World,
 ) -> None:
     schedule = {"type": "interval", "every": "1m", "mode": "fixed_delay"}

@@ -186,7 +186,7 @@ def _remove(world: World, keep: timedelta = 7 * DAY) -> int:
 MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}}
 
 
-def test_ended_tasks_are_over_after_their_own_time_or_the_general_one(world: World) -> None:
+def test_ended_tasks_are_removed_after_their_own_time_or_the_general_one(world: World) -> None:
     for name, own in (("own", "1h"), ("none", None), ("at-once", 0), ("long", "30d")):
         world.register(name, **MANUAL, delete_after=own)
         world.cancel(name)

@@ -34,7 +34,7 @@ Wait = Annotated[
 async def respond(
     services: Services, id: Id, limit: NameLimit, wait: float, *, replayed: bool = False
 ) -> Response:
-    """Respond with an operation when it has ended, or the time is up; a preview does not go on."""
+    """Respond with an operation when it has ended, or the time is up; a preview does not continue."""
     going_on = await goes_on(services, id, wait)
     shown = await run_in_threadpool(show, services, id, limit, 202 if going_on else 200)
     return send(shown, replayed=replayed)

@@ -105,7 +105,7 @@ def read_items(
     responses=describe(
         "not-found",
         "wrong-status",
-        also={202: {"model": BulkRunsOut, "description": "It goes on."}},
+        also={202: {"model": BulkRunsOut, "description": "It continues."}},
     ),
 )
 async def confirm(services: Served, caller: WritesRuns, id: GivenId, wait: Wait = 2) -> Response:

@@ -30,7 +30,7 @@ routes: APIRouter = router("/v1/runs", "bulk")
 
 _BEGUN = describe(
     also={
-        202: {"model": BulkRunsOut, "description": "It goes on; `Location` shows how far it is."}
+        202: {"model": BulkRunsOut, "description": "It continues; `Location` shows how far it is."}
     },
 )
 

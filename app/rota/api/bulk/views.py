@@ -33,7 +33,7 @@ class ForeseenOut(TypedDict):
 
 
 class ResultsOut(TypedDict):
-    """How many runs have come to what."""
+    """How many runs have which result."""
 
     pending: Annotated[int, Field(description="Not dealt with yet.", examples=[0])]
     done: Annotated[int, Field(description="The verb was executed.", examples=[41])]

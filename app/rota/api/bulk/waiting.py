@@ -13,7 +13,7 @@ _LOOK_EVERY = 1.0
 
 
 async def goes_on(services: Services, id: Id, wait: float) -> bool:
-    """Return whether an operation still goes on after up to `wait` seconds.
+    """Return whether an operation still continues after up to `wait` seconds.
 
     Where no further request may wait it is not waited for: it is begun, so that an error would have it begun again.
     """

@@ -97,5 +97,5 @@ def show_calendar(calendar: NamedCalendar, tasks: int, today: date) -> CalendarO
 def _next(calendar: NamedCalendar, today: date) -> list[str]:
     try:
         return [each.isoformat() for each in islice(calendar.source.rule.after(today), SHOWN)]
-    except Unplannable:  # the library is not installed any more: it can be shown all the same
+    except Unplannable:  # the library is not installed any more: it can be shown anyway
         return []

@@ -80,8 +80,8 @@ async def declare(
 ) -> Response:
     """Set a hold, or change it: one row, however many tasks it selects; their own status is not touched.
 
-    The fire times of the tasks within it do not run, and their runs that wait do not start; running ones go on. It ends
-    by itself at `until`. What a hold that is changed has covered stays covered.
+    The fire times of the tasks within it do not run, and their runs that wait do not start; running ones continue.
+    It ends by itself at `until`. What a hold that is changed has covered stays covered.
     """
     check_name(body.name, name, "hold")
     command = SetHold(
@@ -101,7 +101,7 @@ async def declare(
 
 @routes.delete("/{name}", status_code=204, response_class=Response, responses=describe(404))
 async def delete(services: Served, caller: WritesTasks, name: Name) -> Response:
-    """End a hold now. What waits for it goes on, unless another hold selects its task."""
+    """End a hold now. What waits for it continues, unless another hold selects its task."""
     command = EndHold(name=name, by=caller.label, limit=caller.tasks)
     ended = await services.writer.run(of_row(Action.HOLD_ENDED, Kind.HOLD, name, command))
     await run_in_threadpool(_look, services, ended, count=False)

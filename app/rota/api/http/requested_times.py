@@ -9,7 +9,7 @@ from fastapi.exceptions import RequestValidationError
 from rota.api.http.services import Services
 from rota.domain.access.names import NameLimit
 from rota.domain.schedules.requested_times import RequestedTime, parse_requested_time, zone_of
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.errors import NotFound, Unplannable
 from rota.store.task_rows import find_task
 

@@ -14,7 +14,7 @@ from rota.api.http.streaming.run_waiters import Waiters
 from rota.api.http.streaming.streams import Streams
 from rota.clock import Clock
 from rota.db.client_reads import ClientReads
-from rota.db.known_holds import KnownHolds
+from rota.db.connection_state.known_holds import KnownHolds
 from rota.db.reader import Reader
 from rota.db.writer import Writer
 from rota.domain.hosts.policy import TargetPolicy

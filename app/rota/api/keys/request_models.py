@@ -103,13 +103,13 @@ class KeyIn(RequestModel):
     max_unfinished_runs: _Quota | None = Field(
         None,
         description="How many unfinished runs of those tasks there may be, with those that backfills have yet to make: "
-        "it requests none beyond. Runs that schedules make count, and are made all the same. Left out, any number.",
+        "it requests none beyond. Runs that schedules make count, and are made anyway. Left out, any number.",
         examples=[1_000],
     )
     max_kv_bytes: _ByteQuota | None = Field(
         None,
         description="How many bytes the values of all kv entries of those tasks may have: it writes none beyond. Those "
-        "that runs write count, and are written all the same. Left out, any number.",
+        "that runs write count, and are written anyway. Left out, any number.",
         examples=[100_000_000],
     )
     expires_at: Instant | None = Field(

@@ -37,7 +37,8 @@ from rota.domain.access.quotas import Counted
 from rota.domain.access.scopes import Scope
 from rota.domain.audit.actions import Action
 from rota.domain.kv.entries import KvLimits, check_key
-from rota.domain.kv.operations import Delete, Operation, writes_key
+from rota.domain.kv.operation_traits import writes_key
+from rota.domain.kv.operations import Delete, Operation
 from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.names import KEY_PREFIX_PATTERN, Name
 from rota.errors import AppError, Fault

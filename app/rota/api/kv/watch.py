@@ -156,7 +156,7 @@ async def _anew(watch: _Watch, found: Changes) -> AsyncGenerator[str, None]:
 
 
 def _texts(watch: _Watch, found: Changes) -> Iterator[str]:
-    """Yield changes as events; the id of the last one stands for all changes up to the revision that was read."""
+    """Yield changes as events; the id of the last one represents all changes up to the revision that was read."""
     gone = _gone(watch, found)
     until = None if found.more else KvPosition(watch.at.task_id, found.revision)
     for index, each in enumerate(found.events, 1):

@@ -115,7 +115,7 @@ def problem_response(
 def describe(*kinds: int | str, also: Responses | None = None) -> Responses:
     """Return the OpenAPI entries for the problems of a route, and for its other responses.
 
-    A problem is named by its type, or by its status if that stands for one type. Problems that any request can have
+    A problem is named by its type, or by its status if that represents one type. Problems that any request can have
     are added in `openapi.document`.
     """
     slugs = [_BY_NUMBER[kind] if isinstance(kind, int) else kind for kind in kinds]

@@ -124,7 +124,7 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
         409,
         (
             "The targets of tasks refer to the secret; <code>tasks</code> names the first of them, <code>count</code> "
-            "says how many there are. Change them first, or remove it all the same with <code>?force=true</code>: "
+            "says how many there are. Change them first, or remove it anyway with <code>?force=true</code>: "
             "then their runs fail."
         ),
     ),

@@ -1,4 +1,4 @@
-"""Attempts that go on outside of Rota: complete them, and report that they go on.
+"""Attempts that continue outside of Rota: complete them, and report that they continue.
 
 The token of the attempt is the authority: no API key is needed, from wherever the request comes. It is checked before
 the body is read, so that a request without one costs next to nothing.
@@ -60,7 +60,7 @@ class HeartbeatIn(BaseModel):
 
 
 class HeartbeatOut(TypedDict):
-    """Until when the attempt goes on."""
+    """Until when the attempt continues."""
 
     lease_expires_at: Annotated[
         InstantText,
@@ -84,7 +84,7 @@ async def complete(
     body: OutcomeIn,
     _token: Token = None,
 ) -> Response:
-    """Complete an attempt that goes on outside of Rota, by its token and no API key; returns the run.
+    """Complete an attempt that continues outside of Rota, by its token and no API key; returns the run.
 
     A `retry`, and a success that met a conflict, are followed by another attempt, as the task says. The first
     completion counts; each later one, and one of an attempt that has ended otherwise, is 409 with its outcome.
@@ -113,7 +113,7 @@ async def heartbeat(
     body: HeartbeatIn | None = None,
     _token: Token = None,
 ) -> Response:
-    """Report that an attempt goes on, by its token and no API key: its `heartbeat_timeout` begins anew."""
+    """Report that an attempt continues, by its token and no API key: its `heartbeat_timeout` begins anew."""
     grant = grant_of(request)
     try:
         beat = await services.writer.run(Heartbeat(grant=grant, progress=_progress(body)))

@@ -21,7 +21,7 @@ from rota.domain.access.principal import Principal
 from rota.domain.primitives.durations import parse_duration
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.error_groups import MOST_TASKS, FailureGroup, GroupBy, grouped
-from rota.store.runs.failures import MOST_GROUPED, latest_failures
+from rota.store.runs.listing.failures import MOST_GROUPED, latest_failures
 
 routes: APIRouter = router("/v1/runs", "runs")
 

@@ -32,8 +32,8 @@ from rota.domain.primitives.instants import format_instant, parse_instant
 from rota.domain.primitives.names import Name
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus, Trigger
-from rota.domain.tasks.definition import Task
-from rota.store.runs.filters import RunFilter
+from rota.domain.tasks.task import Task
+from rota.store.runs.listing.filters import RunFilter
 from rota.store.runs.reading import count_runs, list_runs
 from rota.store.task_rows import find_task
 

@@ -134,7 +134,7 @@ class RunSummaryOut(TypedDict):
         Annotated[
             InstantText,
             Field(
-                description="Of an attempt that goes on outside of Rota (`waiting_on`: `completion`): when it times "
+                description="Of an attempt that continues outside of Rota (`waiting_on`: `completion`): when it times "
                 "out, unless it is completed or a heartbeat extends it before.",
             ),
         ]

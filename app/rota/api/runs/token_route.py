@@ -1,6 +1,6 @@
 """Routes for the owner of an attempt's token: everything else is refused with the body unread.
 
-What the owner sends is read without the secrets that it was sent: a target may say them back, as in a reply.
+The secrets of the request are removed from what the owner sends: a target may echo them, as in a reply.
 """
 
 from collections.abc import Callable, Coroutine

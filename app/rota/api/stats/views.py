@@ -7,7 +7,7 @@ from typing import Any
 from rota.api.http.formats import show_instant, show_seconds
 from rota.domain.runs.status import RunStatus
 from rota.domain.stats.report import Completeness, Quantiles, Report
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 
 
 def show_task_stats(report: Report, task: Task, last_failure_at: datetime | None) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rota.api.http.requested_times import time_of
 from rota.api.http.validation import invalid_parameter
 from rota.domain.primitives.durations import parse_duration
 from rota.domain.stats.window import Window
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.errors import Invalid
 
 DEFAULT = "24h"

@@ -25,9 +25,9 @@ from rota.domain.primitives.durations import Duration, to_seconds
 from rota.domain.primitives.ids import GivenId, Id, to_id
 from rota.domain.primitives.instants import Instant, format_instant
 from rota.domain.primitives.names import Name
-from rota.domain.schedules.definitions import After, Manual
+from rota.domain.schedules.definitions import fires_unscheduled
 from rota.domain.schedules.fire_times import fires_after_finish
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.errors import Fault, Invalid
 from rota.store.access.quotas import within
 from rota.store.audit.audited import Made
@@ -224,7 +224,7 @@ def _survey(services: Services, name: str, body: BackfillIn) -> tuple[Task, Span
     with services.database.read() as connection:
         task = find_task(connection, name)
     schedule = task.definition.schedule
-    if isinstance(schedule, Manual | After) or fires_after_finish(schedule):
+    if fires_unscheduled(schedule) or fires_after_finish(schedule):
         detail = f"the schedule of task {name!r} has no fire times of its own, so there are none to run again"
         raise Invalid(f"{detail[0].upper()}{detail[1:]}.", Fault("", detail))
     span = Span(

@@ -22,12 +22,13 @@ from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.names import Name
 from rota.domain.runs.upcoming import next_runs
-from rota.domain.schedules.fire_times import upcoming
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.schedules.running_times import upcoming
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import Unplannable
 from rota.store.alerts.naming import warnings_of_notified
 from rota.store.chains.predecessors import missing_predecessors
-from rota.store.explain import explain_task, live_handlers
+from rota.store.explain.facts import explain_task, live_handlers
 from rota.store.task_rows import find_task
 
 routes: APIRouter = router("/v1/tasks", "tasks")
@@ -39,7 +40,7 @@ async def explain(
 ) -> Response:
     """Explain why a task is not running now; with `at`, why it did not run then, or whether it will.
 
-    Works for paused, completed and cancelled tasks, too. A date stands for its first fire time. `run` is null with a
+    Works for paused, completed and cancelled tasks, too. A date represents its first fire time. `run` is null with a
     key that may not read runs.
     """
     shown = await services.computing.run(_explain, services, caller.tasks, name, at)

@@ -21,7 +21,8 @@ from rota.domain.primitives.instants import parse_instant
 from rota.domain.primitives.json_text import unescape
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.primitives.unset import UNSET, Unset
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import Conflict, Fault, Invalid, PreconditionFailed
 from rota.store.task_rows import find_task, present_task
 from rota.store.tasks.lifecycle import check_expected

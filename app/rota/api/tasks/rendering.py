@@ -9,7 +9,8 @@ from rota.api.http.services import Services
 from rota.api.tasks.views import show_registration, show_task
 from rota.domain.holds.held import Holds
 from rota.domain.step_budget import AT_ONCE, limited_to
-from rota.domain.tasks.definition import Registered, Task
+from rota.domain.tasks.definition import Registered
+from rota.domain.tasks.task import Task
 from rota.errors import RateLimited, TooCostly, Unavailable
 from rota.store.idempotency import Reply
 from rota.store.tasks.declaration import Registration

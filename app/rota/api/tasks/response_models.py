@@ -62,7 +62,7 @@ class TaskOut(TaskDefinition):
 
 @with_config(ConfigDict())
 class WarningOut(TypedDict):
-    """A possible mistake. The task is registered all the same."""
+    """A possible mistake. The task is registered anyway."""
 
     code: Annotated[
         str,

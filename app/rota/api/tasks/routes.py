@@ -46,7 +46,7 @@ from rota.domain.primitives.names import NAME_PREFIX_PATTERN, Name
 from rota.domain.step_budget import FOR_A_PAGE, limited_to
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.access.quotas import within_registration
-from rota.store.runs.latest import latest_runs as runs_of_each
+from rota.store.runs.listing.latest import latest_runs as runs_of_each
 from rota.store.task_rows import TaskFilter, count_tasks, find_task, list_sizes, list_tasks
 from rota.store.tasks.declaration import Registration
 from rota.store.tasks.lifecycle import Change, Delete

@@ -17,9 +17,10 @@ from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.sealed import SealedText, is_sealed
 from rota.domain.runs.status import RunStatus
 from rota.domain.runs.upcoming import next_run_under, next_runs
-from rota.domain.tasks.definition import LastRun, Registered, Task
+from rota.domain.tasks.definition import Registered
+from rota.domain.tasks.task import LastRun, Task
 from rota.errors import TooCostly, Unplannable
-from rota.store.runs.latest import RunMark
+from rota.store.runs.listing.latest import RunMark
 from rota.store.tasks.declaration import Registration
 
 UPCOMING = 3

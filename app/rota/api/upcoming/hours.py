@@ -16,14 +16,14 @@ from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.load import HOUR, HourlyLoad, hourly_load
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.store.idempotency import Reply
 from rota.store.scheduling.coming import TasksMeant
 from rota.store.scheduling.sampled import Sample, sample_due
 
 routes: APIRouter = router("/v1", "tasks")
 
-#: So many tasks that are due next are looked at each; of those after them, if there are many, some.
+#: So many tasks that are due next are examined each; of those after them, if there are many, some.
 FIRST = 300
 #: So many fire times are computed in all, of each task at least and at most so many.
 _FIRE_TIMES, _FEW, _MANY = 8_000, 8, 1_000

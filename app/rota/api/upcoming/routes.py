@@ -151,14 +151,14 @@ def _calendar(
     until: datetime,
 ) -> bytes:
     agenda = _agenda(services, wanted, now, until, MOST_EVENTS, MOST_EVENTS_OF_A_TASK)
-    said = (
+    description = (
         f"Fire times up to {format_instant(agenda.complete_until)}; of each task the next {MOST_EVENTS_OF_A_TASK} at "
         "most."
     )
     address = services.settings.public_url
     holds = _holds(services, now, until)
     due = (run for run in agenda.runs if not _is_held(run, holds))
-    return render_calendar("Rota", said, (_to_event(run, address) for run in due))
+    return render_calendar("Rota", description, (_to_event(run, address) for run in due))
 
 
 def _to_event(run: ComingRun, address: str | None) -> Event:

@@ -12,7 +12,7 @@ from rota.domain.primitives.ids import Id
 
 
 class CalendarRow(Row, table=True):
-    """A calendar: what was declared (`source`, JSON or an iCalendar text), and the days that it stands for."""
+    """A calendar: what was declared (`source`, JSON or an iCalendar text), and the days that it represents."""
 
     __tablename__ = "calendar"
     __table_args__ = (

@@ -120,7 +120,7 @@ class RunRow(Row, table=True):
             "id",
             **partial("status = 'blocked' AND constrained"),
         ),
-        # Attempts that go on outside of Rota, by when they end without a sign of life.
+        # Attempts that continue outside of Rota, by when they end without a sign of life.
         Index("ix_run_leased", "lease_expires_at", **partial("lease_token_hash IS NOT NULL")),
         Index(
             "ix_run_error",

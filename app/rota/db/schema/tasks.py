@@ -59,7 +59,7 @@ class TaskRow(Row, table=True):
     generation: int
     anchored_at: datetime = Field(sa_type=Instant)
     next_fire_at: datetime | None = Field(None, sa_type=Instant)
-    #: It is held, and need not be looked at before this time; NULL: it may be due at `next_fire_at`.
+    #: It is held, and need not be checked before this time; NULL: it may be due at `next_fire_at`.
     deferred_until: datetime | None = Field(None, sa_type=Instant)
     #: How many runs its schedule has produced since it was anchored (`max_runs`).
     fired: int = 0
@@ -81,7 +81,7 @@ class TaskRow(Row, table=True):
     last_run_id: Id | None = Field(None, sa_type=StoredId)
     last_success_at: datetime | None = Field(None, sa_type=Instant)
     consecutive_failures: int = 0
-    #: When the alerts that follow from time are looked at next; NULL: it has no rule of that kind, or is paused.
+    #: When the alerts that follow from time are checked next; NULL: it has no rule of that kind, or is paused.
     alert_check_at: datetime | None = Field(None, sa_type=Instant)
     #: What `success_within` and `expect_every` count from if nothing has succeeded since: its registration with the
     #: rule, or its resumption. NULL: it has no rule that follows from time.

@@ -1,7 +1,7 @@
 """Failed logins by address: after some within a minute, keys that are new there are not even tried.
 
 A key that was accepted from the address before is let through, so that an attacker locks out nobody else behind the
-same proxy or address translation. Others wait, whether their key is right or not: otherwise each attempt would tell.
+same proxy or address translation. Others wait, whether their key is right or not: otherwise each attempt would show it.
 (Stored keys, which cannot be guessed, are let through by who asks here.)
 """
 

@@ -1,7 +1,7 @@
 """The text of an API key: `rota_<id>_<secret><checksum>`.
 
-The id is shown wherever the key is named, the secret never again. The checksum tells a mistyped key from an unknown
-one, and lets scanners of repositories recognise keys without asking the service.
+The id is shown wherever the key is named, the secret never again. The checksum distinguishes a
+mistyped key from an unknown one, and lets scanners of repositories recognise keys without asking the service.
 """
 
 import re

@@ -62,7 +62,7 @@ class StoredKey:
 
     @property
     def principal(self) -> Principal:
-        """The client that it stands for."""
+        """The client that it represents."""
         label = f"{_LABEL}{self.id}"
         return Principal(
             label=label,

@@ -15,7 +15,7 @@ from rota.domain.alerts.rules import (
     SuccessRule,
 )
 from rota.domain.primitives import json_text
-from rota.domain.schedules.definitions import After, AnyOf, Manual, Once, Schedule
+from rota.domain.schedules.definitions import Schedule, recurs
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Invalid, sentence
@@ -112,7 +112,7 @@ def rules_of(of: Ruled, name: str, defaults: Rules) -> Rules:
     if own == _NO_RULES and defaults == NO_RULES:  # as most tasks
         return NO_RULES
     failure = defaults.on_failure
-    if failure is not None and failure.success_within is not None and not _recurs(of.schedule):
+    if failure is not None and failure.success_within is not None and not recurs(of.schedule):
         # A copy is not validated: without a condition, it is still what `expect_every` notifies by.
         failure = failure.model_copy(update={"success_within": None})
     return Rules(
@@ -122,13 +122,6 @@ def rules_of(of: Ruled, name: str, defaults: Rules) -> Rules:
         on_late=_holding(of.on_late, defaults.on_late, name),
         expect_every=of.expect_every,
     )
-
-
-def _recurs(schedule: Schedule) -> bool:
-    """Return whether a schedule has fire times of its own, and not just one."""
-    if isinstance(schedule, AnyOf):
-        return any(map(_recurs, schedule.schedules))
-    return not isinstance(schedule, After | Manual | Once)
 
 
 def has_rules_for_ends(of: Ruled) -> bool:

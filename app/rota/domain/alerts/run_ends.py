@@ -30,7 +30,7 @@ class EndOfRun:
 
 
 class Change(NamedTuple):
-    """An alert of a kind is to be raised, or is over."""
+    """An alert of a kind is to be raised, or has ended."""
 
     kind: AlertKind
     raised: bool

@@ -1,4 +1,4 @@
-"""Which alerts follow from time alone, and when a task is looked at next. Pure: the time is an argument.
+"""Which alerts follow from time alone, and when a task is checked next. Pure: the time is an argument.
 
 - `success_within` and `expect_every` count from the last success (or ping), or from when the task is watched: since its
   registration with the rule, or its resumption. They end with a success (or ping) that came since.
@@ -22,7 +22,7 @@ from rota.domain.primitives.value_class import value_class
 
 #: The alerts that follow from time.
 TIMED = (AlertKind.NO_SUCCESS, AlertKind.NO_PING, AlertKind.LATE)
-#: How often a task is looked at, at most: while an alert is raised, and for runs that nothing announces.
+#: How often a task is checked, at most: while an alert is raised, and for runs that nothing announces.
 _MOST_OFTEN = timedelta(seconds=5)
 _WHILE_RAISED = timedelta(seconds=30)
 _MOMENTS = timedelta(seconds=1)
@@ -52,7 +52,7 @@ class Watched:
 
     name: str
     registered_at: datetime
-    #: It has not completed. Runs that wait may be late all the same.
+    #: It has not completed. Runs that wait may be late anyway.
     is_active: bool
     watched_from: datetime
     last_success_at: datetime | None = None
@@ -67,7 +67,7 @@ class Watched:
 
 
 class TimedEdge(NamedTuple):
-    """An alert is raised, or is over; `details` are for its event."""
+    """An alert is raised, or has ended; `details` are for its event."""
 
     kind: AlertKind
     raised: bool
@@ -90,7 +90,7 @@ def has_timed_rules(rules: Rules) -> bool:
 def first_check(
     rules: Rules, now: datetime, next_fire_at: datetime | None, *, is_unannounced: bool
 ) -> datetime | None:
-    """Return when a task that is watched from now on is looked at first; `is_unannounced` as in Watched."""
+    """Return when a task that is watched from now on is checked first; `is_unannounced` as in Watched."""
     made = Watched(
         name="",
         registered_at=now,

@@ -1,4 +1,4 @@
-"""Bulk operations: their verbs, what they have come to, and which runs take a verb. Pure."""
+"""Bulk operations: their verbs, their results, and which runs take a verb. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

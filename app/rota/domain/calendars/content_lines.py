@@ -1,6 +1,6 @@
 """The lines of iCalendar texts (RFC 5545, 3.1): unfolded, and sorted by the events that they belong to.
 
-Every line is looked at once, and nothing is read of what is not kept: time zones, alarms, descriptions.
+Every line is examined once, and nothing is read of what is not kept: time zones, alarms, descriptions.
 """
 
 from collections.abc import Iterator
@@ -81,7 +81,7 @@ class _Reader:
 
 
 def _unfolded(text: str) -> Iterator[tuple[int, str]]:
-    """Yield the lines with their numbers; one that begins with a blank goes on with the line before."""
+    """Yield the lines with their numbers; one that begins with a blank continues with the line before."""
     first, *others = text.lstrip("\ufeff").replace("\r\n", "\n").split("\n")
     begun, parts = 1, [first]
     for number, line in enumerate(others, 2):

@@ -32,7 +32,7 @@ class DayRule(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ListedDays:
-    """Days that were listed, or that an iCalendar text stands for."""
+    """Days that were listed, or that an iCalendar text represents."""
 
     spans: DaySpans
 

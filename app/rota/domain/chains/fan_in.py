@@ -17,7 +17,7 @@ from rota.domain.reasons import CancelReason, SkipReason
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.definitions import After
 
-# Skips of runs that existed. Other skipped runs stand for fire times that never became runs, and do not count.
+# Skips of runs that existed. Other skipped runs represent fire times that never became runs, and do not count.
 _GIVEN_UP = frozenset({SkipReason.PREDECESSOR, SkipReason.CONSTRAINT_DEADLINE})
 # `PredecessorRemoved` reports the end of the task, once for all of its runs.
 _WITH_THEIR_TASK = frozenset({CancelReason.TASK_CANCELLED, CancelReason.TASK_DELETED})

@@ -20,7 +20,7 @@ def _check_name(name: str) -> str:
     if name == PENDING:
         raise PydanticCustomError(
             "name",
-            "'pending' stands for constraints that have not been checked yet; choose another name",
+            "'pending' represents constraints that have not been checked yet; choose another name",
         )
     return name
 

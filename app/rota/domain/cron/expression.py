@@ -129,7 +129,7 @@ def fields(expression: str) -> Fields:
 
 
 def split(expression: str) -> list[str]:
-    """Return the fields of an expression as they are written; a macro such as `@daily` has those that it stands for."""
+    """Return the fields of an expression as they are written; a macro such as `@daily` has those that it represents."""
     return MACROS.get(expression, expression).split()
 
 

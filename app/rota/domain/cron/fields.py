@@ -1,6 +1,6 @@
 """The fields of a cron expression: the values that each allows, and suggestions for invalid ones.
 
-A range with a step, a-b/n, is a, a+n and so on up to b; a/n goes on to the field's end. Weekdays may go round the end
+A range with a step, a-b/n, is a, a+n and so on up to b; a/n continues to the field's end. Weekdays may go round the end
 of the week (FRI-MON), as there is no doubt what that means; other fields may not: 22-2 is as often a slip as a night.
 """
 
@@ -62,7 +62,7 @@ def has_weekday_name(text: str) -> bool:
 
 
 def _special(field: Field, term: str) -> tuple[Item, ...]:
-    """Return what `L`, `LW`, `5L` and `1#2` stand for, and nothing for other terms."""
+    """Return what `L`, `LW`, `5L` and `1#2` represent, and nothing for other terms."""
     if field is DAY:
         return {"L": (LAST,), "LW": (LAST_WEEKDAY,)}.get(term, ())
     if field is WEEKDAY and term.endswith("L") and (day := _number(field, term[:-1])) is not None:

@@ -13,10 +13,10 @@ from zoneinfo import ZoneInfo
 from rota.domain.dry_runs.moves import MovedTime, find_moves
 from rota.domain.fire_time import TICK
 from rota.domain.runs.upcoming import next_runs
-from rota.domain.schedules.fire_times import MOST_STEPS
 from rota.domain.schedules.requested_times import zone_of
+from rota.domain.schedules.running_times import MOST_STEPS
 from rota.domain.step_budget import limited_to
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.domain.time_zones.zone import zone
 from rota.errors import TooCostly, Unplannable
 

@@ -2,7 +2,7 @@
 
 A schedule does not say so: the rule is ours, and pure, so that the same edit always shows the same.
 
-1. A fire time that was set by hand is one with the regular one that it stands for.
+1. A fire time that was set by hand is one with the regular one that it represents.
 2. On a local day on which as many vanish as appear, the first is one with the first, the second with the second, …
    On other days, two are one if each is the nearest to the other on that day.
 3. Of those that are left, two are one if each is the nearest to the other, and they are no further apart than half the

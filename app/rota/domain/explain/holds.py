@@ -11,7 +11,7 @@ from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import STARTS_WHILE_HELD
-from rota.domain.schedules.definitions import Manual
+from rota.domain.schedules.definitions import fires_on_request_only
 
 
 def hold_at(facts: Facts, at: datetime) -> Hold | None:
@@ -51,7 +51,7 @@ def until(hold: Hold) -> str:
 def of_held_task(facts: Facts) -> Explanation | None:
     """Return that a task does not fire since it is held, and how its fire times are treated, if it is."""
     hold = hold_at(facts, facts.now)
-    if hold is None or isinstance(facts.task.definition.schedule, Manual):
+    if hold is None or fires_on_request_only(facts.task.definition.schedule):
         return None
     message = f"It is held by the {named(hold)}, until {until(hold)}: nothing fires. {_fate(facts, hold)}."
     decides = deciding(facts, facts.now)

@@ -7,7 +7,7 @@ from enum import StrEnum
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.holds.model import Hold
 from rota.domain.runs.model import Attempt, Run
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 
 
 class Verdict(StrEnum):

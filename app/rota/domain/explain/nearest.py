@@ -9,7 +9,8 @@ from rota.domain.explain.time_slot import Slot, fire_before, times_after
 from rota.domain.fire_time import TICK
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.upcoming import next_runs, runs_left
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 
 # For more runs than these it is not checked whether `max_runs` allows one: that would take too long.
 _MOST_COUNTED = 1_000

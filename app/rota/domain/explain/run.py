@@ -72,7 +72,7 @@ def _running(run: Run) -> str:
     message = f"Attempt {run.attempt} has been running since {_at(run.started_at)}."
     if run.lease_expires_at is not None:
         message += (
-            " It goes on outside of Rota, and times out unless it is completed, or a heartbeat extends it, by "
+            " It continues outside of Rota, and times out unless it is completed, or a heartbeat extends it, by "
             f"{_at(run.lease_expires_at)}."
         )
     if run.cancel_requested_at is not None:
@@ -173,7 +173,7 @@ def _held(facts: Facts) -> tuple[str, str]:
     if queue is not None and queue.paused:
         return (
             ExplainedReason.QUEUE_PAUSED,
-            f"Its queue {queue.name!r} is paused: PUT /v1/queues/{queue.name} lets it go on.",
+            f"Its queue {queue.name!r} is paused: PUT /v1/queues/{queue.name} lets it continue.",
         )
     if queue is not None and queue.concurrency is not None and queue.running >= queue.concurrency:
         verb = "is" if queue.running == 1 else "are"
@@ -234,7 +234,7 @@ def _blocked(facts: Facts, run: Run) -> tuple[Verdict, str | None, str]:  # noqa
 def _waits_for_hold(facts: Facts, run: Run) -> str:
     hold = holding(facts, run)
     if hold is None:
-        return "It has waited for the end of a hold, and is about to go on."
+        return "It has waited for the end of a hold, and is about to continue."
     return f"Its task is held by the {named(hold)}: it waits until {until(hold)}."
 
 

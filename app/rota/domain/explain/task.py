@@ -8,6 +8,7 @@ from rota.domain.explain.expectations import expected_and_raised
 from rota.domain.explain.holds import of_held_task, of_held_time
 from rota.domain.explain.model import Explanation, Facts, Verdict
 from rota.domain.explain.nearest import beyond_max_runs, nearest
+from rota.domain.explain.not_due import explain_not_due
 from rota.domain.explain.run import of_run
 from rota.domain.explain.skipped import by_exclusion
 from rota.domain.explain.time_slot import Slot
@@ -16,10 +17,12 @@ from rota.domain.primitives.english import and_list
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
-from rota.domain.runs.status import RunStatus, Trigger
-from rota.domain.runs.upcoming import is_set_by_hand, next_run, runs_left
-from rota.domain.schedules.definitions import After, Manual
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.runs.status import Trigger
+from rota.domain.runs.upcoming import runs_left
+from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned, Unreadable
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 
 _MINUTE = timedelta(minutes=1)
 
@@ -44,7 +47,7 @@ def _now(facts: Facts) -> Explanation:
         return held
     if task.next_fire_at is not None and task.next_fire_at <= facts.now:
         return _due(facts.now, task.next_fire_at)
-    return _not_due(facts)
+    return explain_not_due(facts)
 
 
 def explain_at(facts: Facts, slot: Slot) -> Explanation:
@@ -55,7 +58,7 @@ def explain_at(facts: Facts, slot: Slot) -> Explanation:
         return _moved(facts, slot, instead)
     if covering is not None and not _only_spanned(facts.task, covering.scheduled_for, slot):
         return of_run(facts, slot.at, covering, expected=_is_scheduled(covering))
-    # With seconds or jitter, the fire time may come later than the time that stands for it.
+    # With seconds or jitter, the fire time may come later than the time that represents it.
     if (slot.at if fire is None else fire.at) > facts.now:
         return _ahead(facts, slot)
     if (younger := _before_registration(facts, slot)) is not None:
@@ -206,22 +209,25 @@ def _inactive(facts: Facts, at: datetime, *, expected: bool) -> Explanation:
 
 def _until_resumed(task: Task) -> str:
     until = f"until POST /v1/tasks/{task.name}/resume"
-    match task.definition.schedule:
+    schedule: Planned = task.definition.schedule
+    match schedule:
         case Manual():
             return (
-                f"its schedule is manual, and a run that is requested (POST /v1/tasks/{task.name}/run) is executed all "
-                f"the same; runs and retries from before wait {until}."
+                f"its schedule is manual, and a run that is requested (POST /v1/tasks/{task.name}/run) is executed "
+                f"anyway; runs and retries from before wait {until}."
             )
         case After():
             return (
                 f"nothing fires {until}. The ends of the tasks that it comes after until then are recorded as one "
                 "skipped run."
             )
-        case _:
+        case Once() | Interval() | Cron() | Calendar() | AnyOf() | Unreadable():
             return (
                 f"nothing fires {until}. Fire times that pass until then are recorded as one skipped run, unless "
                 "catch_up makes up for them."
             )
+        case _:
+            assert_never(schedule)
 
 
 _REMEDY = (
@@ -259,51 +265,6 @@ def _due(at: datetime, fire_at: datetime) -> Explanation:
         "just been started: see /readyz."
     )
     return Explanation(at, True, Verdict.DUE, None, message)
-
-
-def _not_due(facts: Facts) -> Explanation:
-    task, now = facts.task, facts.now
-    schedule = task.definition.schedule
-    if isinstance(schedule, After):
-        return _awaiting(facts, schedule)
-    if isinstance(schedule, Manual):
-        message = f"Its schedule is manual: it runs on request (POST /v1/tasks/{task.name}/run)."
-        return Explanation(now, False, Verdict.NOT_SCHEDULED, ExplainedReason.MANUAL, message)
-    at = next_run(task)
-    if at is None:
-        message = "Every fire time ahead is left out by the schedule."
-        return Explanation(now, False, Verdict.NOT_DUE, SkipReason.EXCLUDED, message)
-    moved = " (set by next_fire_at)" if is_set_by_hand(task) and at == task.next_fire_at else ""
-    message = f"It is not due yet: the next fire time is {format_instant(at)}{moved}."
-    return Explanation(now, False, Verdict.NOT_DUE, None, message)
-
-
-def _awaiting(facts: Facts, schedule: After) -> Explanation:
-    message = f"It fires once these tasks have ended as {and_list(schedule.on, 'or')}: "
-    if facts.awaited:
-        names = and_list([f"{each.name!r} ({each.note})" for each in facts.awaited])
-        message += f"still awaited {names}."
-    else:
-        message += (
-            f"{and_list([repr(name) for name in schedule.tasks])}. Each has done so already, and was still waited for "
-            "with another one then; it fires at the next such end."
-        )
-    message += _normal_ends(facts, schedule)
-    broken = facts.last_run
-    if broken is None or broken.reason != SkipReason.PREDECESSOR:
-        return Explanation(facts.now, False, Verdict.NOT_DUE, SkipReason.PREDECESSOR, message)
-    skipped = of_run(facts, facts.now, broken, expected=False)
-    message += f" Of the last time: {skipped.message}"
-    return Explanation(facts.now, False, Verdict.NOT_DUE, SkipReason.PREDECESSOR, message, broken)
-
-
-def _normal_ends(facts: Facts, schedule: After) -> str:
-    """Return the sentence about awaited tasks that have succeeded, where that is not what is waited for."""
-    if RunStatus.SUCCEEDED in schedule.on:
-        return ""
-    succeeded = [repr(each.name) for each in facts.awaited if each.ended_as == RunStatus.SUCCEEDED]
-    named = f" ({and_list(succeeded)} succeeded last)" if succeeded else ""
-    return f" A success is their normal end: it makes no run, and no skipped one{named}."
 
 
 def _not_scheduled(facts: Facts, slot: Slot) -> Explanation:

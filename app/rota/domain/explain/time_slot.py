@@ -7,20 +7,11 @@ from typing import assert_never
 
 from rota.domain.fire_time import TICK, FireTime
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import (
-    After,
-    AnyOf,
-    Calendar,
-    Cron,
-    Interval,
-    Manual,
-    Once,
-    Planned,
-    Unreadable,
-)
+from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned, Unreadable
 from rota.domain.schedules.fire_times import fire_times, fires_after_finish, next_fire
 from rota.domain.schedules.requested_times import RequestedTime
-from rota.domain.tasks.definition import Task
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
+from rota.domain.tasks.task import Task
 
 _SECOND, _MINUTE = timedelta(seconds=1), timedelta(minutes=1)
 _FIELDS_WITH_SECONDS = 6

@@ -47,7 +47,7 @@ def _what_is(address: IPv4Address | IPv6Address) -> str:
 
 
 def _fault_beyond_ascii(authority: str, host: str) -> str | None:
-    """Accept letters that stand for themselves: no digits, dots and slashes of other forms, which parsers may fold."""
+    """Accept letters that represent themselves: no digits, dots and slashes of other forms, which parsers may fold."""
     other = [char for char in authority if not char.isascii()]
     if all(_is_letter(char) for char in other) and unicodedata.is_normalized("NFKC", host):
         return fault_of("".join(char if char.isascii() else "x" for char in host))

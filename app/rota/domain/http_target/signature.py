@@ -1,4 +1,4 @@
-"""Signatures of requests, by Standard Webhooks 1.0.0: who has the key can tell that a request is Rota's, and unchanged.
+"""Signatures of requests, by Standard Webhooks 1.0.0: the key proves that a request is Rota's, and unchanged.
 
 What is signed is `id.timestamp.body`, over exactly the bytes of the body that are sent. The id is that of the run, the
 same for each of its attempts, so that a receiver can recognise a repeated one; the timestamp is that of the attempt.

@@ -214,7 +214,7 @@ class Target(BaseModel):
 
     @property
     def has_sealed_headers(self) -> bool:
-        """Tell whether some headers are as the row has them, and cannot be sent."""
+        """Return whether some headers are as the row has them, and cannot be sent."""
         return any(isinstance(value, SealedText) for value in self.headers.values())
 
     @property

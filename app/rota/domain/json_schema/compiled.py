@@ -190,7 +190,7 @@ def _to_misfit(error: Any) -> Misfit:
 
 
 def _of_branches(error: Any) -> str | None:
-    """Return what is wrong where a `not` stands for the branches of another keyword."""
+    """Return what is wrong where a `not` is in place of the branches of another keyword."""
     hidden = getattr(error.kind, "schema", None) if error.kind.name == "not" else None
     inner = hidden.get("not") if isinstance(hidden, dict) else None
     if not isinstance(inner, dict) or len(inner) != 1 or next(iter(inner)) not in _BRANCHES:

@@ -29,7 +29,7 @@ _APPLYING = frozenset(
 )
 _EMPTY: Final[Mapping[str, Any]] = {}
 _NAMED = ("required", "properties", "dependentRequired", "dependencies")
-#: What stands for a schema that is none of these, such as the meta-schema of a draft.
+#: Used in place of a schema that is none of these, such as the meta-schema of a draft.
 _ELSEWHERE_STEPS: Final = 100
 # A library compares so many plain values of an `enum` in one step.
 _COMPARED = 16

@@ -5,7 +5,7 @@ from typing import Final
 
 _ATOM = re.compile(r"\\[pP]\{[^}]*\}|\\.|\[(?:\\.|[^\]\\])*\]?|.", re.DOTALL)
 _REPEAT = re.compile(r"\{(\d{0,9})(?:,(\d{0,9}))?\}")
-#: More is as good as this.
+#: More is treated like this.
 LARGEST: Final = 1_000_000_000
 
 

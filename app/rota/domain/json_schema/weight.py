@@ -18,7 +18,7 @@ MOST_IN_PLACE = 10_000
 MOST_PATTERN = 10_000
 #: How many steps a check may take.
 MOST_STEPS = 10_000_000
-# More is as good as this.
+# More is treated like this.
 _ENDLESS = 10**12
 # A pattern looks at so many characters in a step, for each of its own.
 _CHARACTERS = 8
@@ -28,7 +28,7 @@ _NONE: _Weight = (0, 0)
 
 
 class TooHeavyError(ValueError):
-    """A schema would take too much work, or would go on for ever; `path` leads to where."""
+    """A schema would take too much work, or would never end; `path` leads to where."""
 
     def __init__(self, path: Path, detail: str) -> None:
         super().__init__(detail)

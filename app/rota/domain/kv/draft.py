@@ -54,7 +54,7 @@ class KvDraft:
         return tuple(made)
 
     def begin_anew(self, revision: int | None) -> None:
-        """Go on after a commit that made `revision`: nothing is written yet, and reads see a snapshot to be loaded."""
+        """Continue after a commit that made `revision`: nothing is written yet, and reads need a new snapshot."""
         self._before, self._snapshot = revision, None
         self._seen, self._changes = {}, {}
 
@@ -149,7 +149,7 @@ class KvDraft:
         return len(keys)
 
     def check(self, check: Check) -> None:
-        """Raise CheckFailed unless the entry is so; that it still is so is looked at again in the commit."""
+        """Raise CheckFailed unless the entry is so; that it still is so is checked again in the commit."""
         key = check.key
         check_key(key)
         if check.version is not None and key in self._seen:
@@ -161,7 +161,7 @@ class KvDraft:
             failed.changed = self._may_have_changed(key)
             raise failed from None
         own = self._changes.setdefault(key, [])
-        # A key that is written is looked at anyway.
+        # A key that is written is checked anyway.
         if not isinstance(own, KvChange):
             own.append(check)
 

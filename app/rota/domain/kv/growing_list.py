@@ -12,7 +12,7 @@ _DECODER = JSONDecoder()
 
 @dataclass(frozen=True, slots=True)
 class GrowingList:
-    """One state of a list; those that came before it, or go on from it in another way, stay as they are.
+    """One state of a list; those that came before it, or continue from it in another way, stay as they are.
 
     States share their parts: the text of the items (without the brackets) that were there at first, and that of each
     one that was added. Only what the last state comes to is ever put together.
@@ -37,7 +37,7 @@ class GrowingList:
     def appended(self, item: Any, most: int | None) -> "GrowingList":
         """Return the list with another item, and only the last `most` of all; raises NotJson."""
         part = json_text.dumps([item])[1:-1]
-        # Where another state goes on from here already, it has these to itself.
+        # Where another state continues from here already, it has these to itself.
         parts = self.parts if self.end == len(self.parts) else self.parts[: self.end]
         parts.append(part)
         count = self.count + 1

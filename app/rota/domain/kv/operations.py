@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import isfinite
-from typing import Any, ClassVar, Never, assert_never
+from typing import Any, ClassVar, Never
 
 from rota.domain.kv.growing_list import GrowingList
 from rota.domain.kv.present import JSON_TYPE, Number, Present
@@ -133,7 +133,7 @@ class Check:
         return present
 
 
-#: What comes to the same in any order, so that a run that does it meets no conflict.
+#: Operations with the same result in any order, so that a run that does it meets no conflict.
 Commuting = Increment | Append | Max
 Operation = Set | SetOnce | Delete | Expire | Increment | Append | Max | Check
 
@@ -149,53 +149,6 @@ class OperationFailed(Exception):  # named by what has happened, like the other 
 
 class _Impossible(Exception):
     pass
-
-
-def needs_value(operation: Operation) -> bool:
-    """Return whether the outcome depends on the value that is there."""
-    match operation:
-        case Set() | Delete():
-            return False
-        case SetOnce() | Expire() | Increment() | Append() | Max() | Check():
-            return True
-        case _:
-            assert_never(operation)
-
-
-def writes_key(operation: Operation) -> bool:
-    """Return whether the operation may leave an entry under its key, so that its key must be a valid one.
-
-    An entry whose key can no longer be written can still be checked and deleted.
-    """
-    match operation:
-        case Set() | SetOnce() | Expire() | Increment() | Append() | Max():
-            return True
-        case Delete() | Check():
-            return False
-        case _:
-            assert_never(operation)
-
-
-def keeps_value(operation: Operation) -> bool:
-    """Return whether an entry has the same value after the operation: no schema applies to it then."""
-    match operation:
-        case Expire() | Check():
-            return True
-        case Set() | SetOnce() | Delete() | Increment() | Append() | Max():
-            return False
-        case _:
-            assert_never(operation)
-
-
-def computes_value(operation: Operation) -> bool:
-    """Return whether the new value is computed from the one that is there, so that no request has it."""
-    match operation:
-        case Increment() | Append():
-            return True
-        case Set() | SetOnce() | Delete() | Expire() | Max() | Check():
-            return False
-        case _:
-            assert_never(operation)
 
 
 def execute(
@@ -217,7 +170,7 @@ def is_live(present: Present | None, now: datetime) -> bool:
 
 
 def same_entry(one: Present | None, other: Present) -> bool:
-    """Tell whether two entries have the same content type, the same end, and equal values: as JSON, where they are."""
+    """Return whether two entries have the same content type, expiry and value; JSON values are compared as JSON."""
     if one is None or one.content_type != other.content_type or one.expires_at != other.expires_at:
         return False
     if one.value == other.value or one.content_type != JSON_TYPE:

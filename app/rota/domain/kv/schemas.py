@@ -15,7 +15,7 @@ from rota.errors import Fault, Invalid
 
 __all__ = ["DoesNotFit", "KvSchema", "KvSchemas", "Misfit", "check_kv_schema"]
 
-#: A key, or how keys look: `*` stands for any characters, or none.
+#: A key, or how keys look: `*` represents any characters, or none.
 PATTERN = r"^[A-Za-z0-9*][A-Za-z0-9._:~*-]{0,254}$"
 MOST_PATTERNS = 100
 #: Of all schemas of a task, as JSON.
@@ -156,7 +156,7 @@ def _told(pattern: str) -> int:
 
 
 def _matches(parts: Sequence[str], key: str) -> bool:
-    """Tell whether a key has these parts in this order, the first at its beginning and the last at its end."""
+    """Return whether a key has these parts in this order, the first at its beginning and the last at its end."""
     first, *middle, last = parts
     if len(key) < len(first) + len(last) or not (key.startswith(first) and key.endswith(last)):
         return False

@@ -114,7 +114,7 @@ def _consequence(policy: OverlapPolicy) -> str:
         case OverlapPolicy.BUFFER:
             return "runs then queue up behind each other"
         case OverlapPolicy.ALLOW:
-            return "runs then go on beside each other"
+            return "runs are then executed beside each other"
         case OverlapPolicy.REPLACE:
             return "each fire time then cancels the run before it"
         case _:

@@ -10,9 +10,10 @@ from rota.domain.cron import expression as cron
 from rota.domain.primitives import english
 from rota.domain.primitives.finding import Finding
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import AnyOf, Calendar, Cron, Once
+from rota.domain.schedules.definitions import AnyOf
 from rota.domain.schedules.exclusions import excluded
 from rota.domain.schedules.fire_times import dst_rule, local_times
+from rota.domain.schedules.rules import Calendar, Cron, Once
 from rota.domain.time_zones.zone import Changes, Fold, Gap, LocalTimes, Stretch, stretch_at
 
 #: How far ahead is looked: a year and a month, so that no change of a year is missed.

@@ -10,7 +10,7 @@ from rota.domain.cron import expression as cron
 from rota.domain.primitives import english
 from rota.domain.primitives.finding import Finding
 from rota.domain.schedules.calendar import LEAP_DAY, SHORTEST_MONTH
-from rota.domain.schedules.definitions import Calendar, Cron
+from rota.domain.schedules.rules import Calendar, Cron
 from rota.domain.time_zones.zone import zone
 
 _TERM = re.compile(r"(\d+)(?:-(\d+))?(?:/(\d+))?", re.ASCII)
@@ -67,7 +67,7 @@ def month_end_of_calendar(
 
 
 def _late(term: str) -> Iterator[int]:
-    """Yield the days above 28 that a term names; what just goes on until the end of the month names none."""
+    """Yield the days above 28 that a term names; what just continues until the end of the month names none."""
     found = _TERM.fullmatch(term)
     if found is None:
         return

@@ -20,19 +20,9 @@ from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import (
-    After,
-    AnyOf,
-    Calendar,
-    Cron,
-    Interval,
-    Manual,
-    Once,
-    Planned,
-    Unreadable,
-    leaves,
-)
+from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned, Unreadable, leaves
 from rota.domain.schedules.fire_times import fire_times, fires_after_finish
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
 from rota.domain.time_zones.names import actual_offset, opposite
 
 _DAY, _SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -95,7 +85,7 @@ def reversed_offset(of: Planned | Constraint, where: str = "") -> Iterator[Findi
         seems = opposite(name)
         yield Finding(
             "reversed_offset",
-            f"{where}The time zone {name!r} is {offset}: in these names a plus stands for west of Greenwich. "
+            f"{where}The time zone {name!r} is {offset}: in these names a plus means west of Greenwich. "
             f"If the opposite is meant, write {seems!r}, or better the name of the place, such as 'Europe/Berlin'.",
         )
 

@@ -17,9 +17,10 @@ from rota.domain.lint.dst_changes import changes_of
 from rota.domain.primitives.bounded_cache import bounded_cache
 from rota.domain.schedules import calendar
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import AnyOf, Calendar, Cron, Interval, Once, Planned
+from rota.domain.schedules.definitions import AnyOf, Planned
 from rota.domain.schedules.exclusions import WRITTEN
 from rota.domain.schedules.fire_times import fire_times, fires_after_finish
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
 from rota.domain.time_zones.zone import zone
 
 _DAY = timedelta(days=1)

@@ -33,7 +33,7 @@ _UNITS = (
     (timedelta(milliseconds=1), "millisecond"),
 )
 
-#: So many of a unit are read more easily than what they come to in larger ones.
+#: So many of a unit are read more easily than the same in larger ones.
 _SMALL = 120
 _FEW, _SECOND = timedelta(minutes=2), timedelta(seconds=1)
 # Longer lists of evenly spaced days are described by their step.

@@ -6,7 +6,7 @@ from typing import Self
 
 from rota.domain.primitives.ids import Id
 
-#: What an entity tag stands for: a task at a generation, or an entry of its kv at a version.
+#: What an entity tag represents: a task at a generation, or an entry of its kv at a version.
 Tag = tuple[Id, int]
 
 

@@ -20,5 +20,5 @@ def key_of(text: str) -> str:
     return text.removeprefix(PREFIX).partition(":")[0]
 
 
-#: Stands for a plain input that must be sealed: it cannot be read.
+#: Represents a plain input that must be sealed: it cannot be read.
 NOT_SEALED = PREFIX

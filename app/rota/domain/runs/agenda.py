@@ -10,7 +10,7 @@ from typing import NamedTuple
 from rota.domain.fire_time import TICK
 from rota.domain.runs.upcoming import next_run, next_runs
 from rota.domain.step_budget import FOR_A_TASK, limited_to
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.errors import Unplannable
 
 #: How many fire times of a task are looked up first, and how many times more each time that these do not suffice.

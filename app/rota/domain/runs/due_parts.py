@@ -1,4 +1,4 @@
-"""The parts of the time that a plan is about: why the fire times in each do not run, and how many run all the same.
+"""The parts of the time that a plan is about: why the fire times in each do not run, and how many run anyway.
 
 What decides about a fire time, the first that applies: a hold with `skip` covers it (`held`), it passed during a pause
 (`paused`), a hold with `catch_up` covers it (`held`), it passed longer ago than the task accepts (`too_late`), or a
@@ -21,7 +21,7 @@ from rota.domain.time_zones.zone import LAST_INSTANT
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Fire times that do not run for one reason, of which the last `kept` run all the same.
+    """Fire times that do not run for one reason, of which the last `kept` run anyway.
 
     `since`: of a hold with `catch_up`, its start. Each such hold lets its own last ones run, and so it does not matter
     when the plan is made: during the next one, or after an outage over the end of both.

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from rota.domain.runs.upcoming import next_runs
 from rota.domain.step_budget import FOR_A_TASK, limited_to
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.errors import Unplannable
 
 HOUR = timedelta(hours=1)
@@ -85,7 +85,7 @@ def hourly_load(
     most: int,
     is_held: IsHeld,
 ) -> HourlyLoad:
-    """Return how much is due in each hour; each task stands for as many as is said."""
+    """Return how much is due in each hour; each task represents as many as given."""
     load = HourlyLoad(start, [0.0] * hours, [0.0] * hours)
     for counted in tasks:
         add_task(load, counted, now, most, is_held)

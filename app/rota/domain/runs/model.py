@@ -88,7 +88,7 @@ class Run:
     traceparent: str | None = None
     #: Of the call of the last attempt, if it succeeded.
     timings: Mapping[str, float] | None = None
-    #: Of an attempt that goes on outside of Rota: when it ends without a heartbeat or a completion.
+    #: Of an attempt that continues outside of Rota: when it ends without a heartbeat or a completion.
     lease_expires_at: datetime | None = None
     #: The first run of its chain; None: it is that itself.
     chain_id: Id | None = None
@@ -145,7 +145,7 @@ class ClaimedRun:
     active_since: datetime | None = None
     #: The named secrets that its target refers to, in plain.
     secrets: tuple[OpenedSecret, ...] = ()
-    #: By which the attempt is completed if it goes on outside of Rota; empty if it cannot.
+    #: By which the attempt is completed if it continues outside of Rota; empty if it cannot.
     token: str = field(default="", repr=False)
     #: Whether its input is sealed in its row. It stays so if its task has no secret input any more.
     secret_input: bool = False

@@ -138,7 +138,7 @@ class Postponed:
 
 @dataclass(frozen=True, slots=True)
 class HandedOff:
-    """The target will report the outcome later: the attempt goes on outside of Rota, under its token."""
+    """The target will report the outcome later: the attempt continues outside of Rota, under its token."""
 
 
 Outcome = (

@@ -13,8 +13,9 @@ from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned
 from rota.domain.schedules.fire_times import fires_after_finish
-from rota.domain.schedules.moved_fire_time import Move, NextFire
-from rota.domain.tasks.definition import Task, TaskDefinition
+from rota.domain.schedules.replanning.moved_fire_time import Move, NextFire
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.task import Task
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +28,7 @@ class Gap:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenSpan:
-    """The skipped run that stands for a task's latest fire times; the next of the same reason are added to it."""
+    """The skipped run that represents a task's latest fire times; the next of the same reason are added to it."""
 
     run_id: Id
     reason: SkipReason
@@ -47,7 +48,7 @@ class DueTask:
     next_fire_at: datetime
     #: Runs that the schedule has made since it was anchored.
     fired: int = 0
-    #: The regular fire time that the moved one at `moved_to_at` stands for.
+    #: The regular fire time that the moved one at `moved_to_at` represents.
     overrides_at: datetime | None = None
     moved_to_at: datetime | None = None
     gap: Gap | None = None

@@ -17,9 +17,10 @@ from rota.domain.runs.plan import DueTask, Plan, PlannedRun
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.base import Bounded
 from rota.domain.schedules.definitions import AnyOf, Planned, fires_unscheduled
-from rota.domain.schedules.fire_times import after_finish, fire_times, upcoming
+from rota.domain.schedules.fire_times import after_finish, fire_times
 from rota.domain.schedules.interval_grid import leap
-from rota.domain.schedules.moved_fire_time import NextFire, times_left
+from rota.domain.schedules.replanning.moved_fire_time import NextFire, times_left
+from rota.domain.schedules.running_times import upcoming
 from rota.domain.step_budget import FOR_A_PLAN, limited_to
 
 # How many fire times one plan covers at most: a long outage is caught up in several plans.
@@ -81,7 +82,7 @@ def most_runs(schedule: Planned) -> int | None:
 
 
 def skipped(first: datetime, last: datetime, count: int, reason: SkipReason) -> PlannedRun:
-    """Return the one skipped run that stands for `count` fire times from `first` to `last`."""
+    """Return the one skipped run that represents `count` fire times from `first` to `last`."""
     return PlannedRun(
         scheduled_for=first,
         scheduled_until=last if count > 1 else None,
@@ -169,7 +170,7 @@ def _decide(
 
 
 def _grouped(due: _Due, when: DueTime) -> tuple[list[SkipReason | None], dict[Group, list[int]]]:
-    """Return why each fire time does not run, and those of each group that may run all the same."""
+    """Return why each fire time does not run, and those of each group that may run anyway."""
     reasons: list[SkipReason | None] = []
     candidates: dict[Group, list[int]] = {}
     groups = when.groups_of(time.at for time in due.times)

@@ -90,7 +90,7 @@ def settle(run: RunFacts, outcome: Outcome, retry: RetryPolicy, now: datetime) -
 def _after_postponement(
     run: RunFacts, outcome: Postponed, retry: RetryPolicy, now: datetime
 ) -> Settlement:
-    """Return the state of a run that may not call its host yet: it is tried a last time when its time is over."""
+    """Return the state of a run that may not call its host yet: it is tried a last time when its time is up."""
     last = _last_try(run, outcome, retry)
     status, error = RunStatus.QUEUED, None
     reason: CancelReason | FailReason | None = None

@@ -11,26 +11,14 @@ from rota.domain.runs.due_parts import held_spans
 from rota.domain.runs.plan import DueTask
 from rota.domain.runs.planning import plan
 from rota.domain.runs.status import RunStatus
-from rota.domain.schedules.definitions import (
-    After,
-    AnyOf,
-    Calendar,
-    Cron,
-    Interval,
-    Manual,
-    Once,
-    Planned,
-    Unreadable,
-)
-from rota.domain.schedules.fire_times import (
-    after_finish,
-    fires_after_finish,
-    is_left_out,
-    upcoming,
-)
+from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned, Unreadable
+from rota.domain.schedules.fire_times import after_finish, fires_after_finish, is_left_out
 from rota.domain.schedules.first_runs import first_delayed
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
+from rota.domain.schedules.running_times import upcoming
 from rota.domain.step_budget import FOR_A_TASK, limited_to
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import Unplannable
 
 
@@ -52,7 +40,7 @@ def next_runs(task: Task, now: datetime, number: int) -> list[datetime]:
     if not passed and not _may_not_run(task, first):
         runs.insert(0, first)
     left = runs_left(task)
-    # What was set by hand after the last of them fires all the same.
+    # What was set by hand after the last of them fires anyway.
     return runs[: number if left is None else min(number, max(left, 1))]
 
 
@@ -65,9 +53,7 @@ def next_run(task: Task) -> datetime | None:
     try:
         with limited_to(FOR_A_TASK):
             return next(iter(next_runs(task, task.next_fire_at, 1)), None)
-    except (
-        Unplannable
-    ):  # a task that cannot be planned, or not at this cost, can be shown all the same
+    except Unplannable:  # a task that cannot be planned, or not at this cost, can be shown anyway
         return task.next_fire_at
 
 

@@ -15,17 +15,14 @@ from rota.domain.schedules.calendar import LEAP_DAY, LONGEST_MONTH, SHORTEST_MON
 from rota.domain.schedules.definitions import (
     After,
     AnyOf,
-    Calendar,
-    Cron,
-    Interval,
     Manual,
-    Once,
     Planned,
     Unreadable,
     WithTimes,
     leaves,
 )
 from rota.domain.schedules.exclusions import AnyExclusion, InCalendar, Instants
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
 from rota.domain.time_zones.zone import changes_clocks, zone
 
 # More exclusions than these are only counted.

@@ -1,10 +1,10 @@
 """Fire times: what schedules mean. Every function here is pure and works in UTC, in whole milliseconds."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from heapq import merge
-from itertools import groupby, islice, takewhile
+from itertools import groupby
 from typing import assert_never
 
 from rota.domain.cron import expression as cron
@@ -14,37 +14,20 @@ from rota.domain.reasons import SkipReason
 from rota.domain.schedules import calendar
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.calendar_use import uses_calendars
-from rota.domain.schedules.definitions import (
-    After,
-    AnyOf,
-    Calendar,
-    Cron,
-    Interval,
-    Manual,
-    Once,
-    Planned,
-    Unreadable,
-    WithTimes,
-)
+from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned, Unreadable, WithTimes
 from rota.domain.schedules.exclusions import Excluded, excluded
 from rota.domain.schedules.interval_grid import LAST_FIRE, grid_of
 from rota.domain.schedules.jitter import shift, with_jitter
-from rota.domain.step_budget import limited_to, present_budget
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
 from rota.domain.time_zones.zone import (
     FIXED,
-    LAST_INSTANT,
     Changes,
     LocalTimes,
     in_zone,
     once,
     zone,
 )
-from rota.errors import TooCostly, Unplannable
-
-# How many steps a search takes at most if all times ahead are excluded; each member of `any_of` takes steps.
-MOST_STEPS = 100_000
-# After so many excluded times in a row the search continues at the end of the exclusion.
-_MANY = 50
+from rota.errors import Unplannable
 
 _Local = Once | Cron | Calendar
 _ALWAYS = datetime(1970, 1, 1, tzinfo=UTC)
@@ -89,42 +72,6 @@ def next_fire(schedule: Planned, anchor: Anchor, after: datetime) -> datetime | 
     return None if first is None else first.at
 
 
-def upcoming(
-    schedule: Planned,
-    anchor: Anchor,
-    after: datetime,
-    number: int,
-    left: int | None = None,
-    until: datetime = LAST_INSTANT,
-) -> list[datetime]:
-    """Return up to `number` fire times strictly after `after` (UTC) that run, none after `until`.
-
-    At most `left`, what `max_runs` leaves. The work is bounded: if nearly all times are excluded, there may be more to
-    come than are returned.
-    """
-    wanted = number if left is None else min(number, left)
-    found: list[datetime] = []
-    try:
-        with limited_to(MOST_STEPS):
-            near = takewhile(lambda at: at <= until, running_times(schedule, anchor, after))
-            found.extend(islice(near, wanted))
-    except TooCostly:
-        if present_budget().spent:  # the limit is that of the caller
-            raise
-    return found
-
-
-def running_times(schedule: Planned, anchor: Anchor, after: datetime) -> Iterator[datetime]:
-    """Yield the fire times strictly after `after` that run. What is excluded is passed over at once."""
-    if not isinstance(schedule, AnyOf) or schedule.jitter is not None:
-        times_after = partial(fire_times, schedule, anchor)
-        return _passing_over(times_after, partial(_end_of_exclusion, schedule), after)
-    # Each member passes over its own exclusions, which may end at quite different times.
-    leaves_out = _excluded(schedule)
-    times_after = partial(_running_members, schedule, anchor, leaves_out)
-    return _passing_over(times_after, lambda at: _end_of(leaves_out, at), after)
-
-
 def fires_after_finish(schedule: Planned) -> bool:
     """Return whether the next fire time counts from the end of a run (`fixed_delay`)."""
     return isinstance(schedule, Interval) and schedule.mode == "fixed_delay"
@@ -149,7 +96,7 @@ def first_delay(schedule: Interval, finished_at: datetime) -> datetime:
 
 def moved_on(schedule: Interval, at: datetime) -> datetime:
     """Return the first time that is not excluded, `at` or whole intervals after it."""
-    leaves_out = _excluded(schedule)
+    leaves_out = excluded_by(schedule)
     while leaves_out is not None and at in leaves_out:
         at -= (at - leaves_out.until(at)) // schedule.every * schedule.every
     return at
@@ -214,54 +161,9 @@ def _beginning(schedule: Planned, anchor: Anchor) -> datetime:
             assert_never(schedule)
 
 
-def _passing_over(
-    times_after: Callable[[datetime], Iterator[FireTime]],
-    end_of_exclusion: Callable[[datetime], datetime],
-    after: datetime,
-) -> Iterator[datetime]:
-    """Yield the times that run; where many in a row do not, go on at the end of what leaves them out."""
-    times, in_a_row = times_after(after), 0
-    while (time := next(times, None)) is not None:
-        if time.skip is None:
-            in_a_row = 0
-            yield time.at
-            continue
-        in_a_row += 1
-        if in_a_row % _MANY == 0 and (end := end_of_exclusion(time.at)) > time.at:
-            times, in_a_row = times_after(end - TICK), 0
-
-
-def _running_members(
-    schedule: AnyOf, anchor: Anchor, leaves_out: Excluded | None, after: datetime
-) -> Iterator[FireTime]:
-    """Yield when any member runs, within the bounds of the whole, with what the whole leaves out marked."""
-    if schedule.start_at is not None:
-        after = max(after, schedule.start_at - TICK)
-    members = (running_times(member, anchor, after) for member in schedule.schedules)
-    for at, _ in groupby(merge(*members)):
-        if schedule.end_at is not None and at > schedule.end_at:
-            return
-        out = leaves_out is not None and at in leaves_out
-        yield FireTime(at, SkipReason.EXCLUDED if out else None)
-
-
-def _end_of_exclusion(schedule: Planned, at: datetime) -> datetime:
-    """Return the first instant from `at` on at which the schedule leaves nothing out as a whole."""
-    if isinstance(schedule, After | Manual | Unreadable):
-        return at
-    end = _end_of(_excluded(schedule), at)
-    if isinstance(schedule, AnyOf):
-        return max(end, min(_end_of_exclusion(member, at) for member in schedule.schedules))
-    return end
-
-
-def _end_of(leaves_out: Excluded | None, at: datetime) -> datetime:
-    return at if leaves_out is None else leaves_out.until(at)
-
-
 def _is_excluded_delay(schedule: Interval, at: datetime) -> bool:
     """Return whether a fire time is excluded wherever jitter may have moved it from."""
-    leaves_out = _excluded(schedule)
+    leaves_out = excluded_by(schedule)
     earliest = at - (schedule.jitter or timedelta())
     return leaves_out is not None and leaves_out.until(earliest) > at
 
@@ -273,7 +175,7 @@ def _first_only(schedule: Interval, anchor: Anchor, after: datetime) -> Iterator
 
 def _marked(schedule: _Local | AnyOf, anchor: Anchor, after: datetime) -> Iterator[FireTime]:
     """Yield the fire times as the rule has them, within its bounds, with those that are excluded marked."""
-    leaves_out = _excluded(schedule)
+    leaves_out = excluded_by(schedule)
     if schedule.start_at is not None:
         after = max(after, schedule.start_at - TICK)
     for time in _by_rule(schedule, anchor, after):
@@ -315,7 +217,8 @@ def _phase(schedule: Calendar, anchor: Anchor) -> date:
     return (schedule.start_at or anchor.at).astimezone(zone(schedule.timezone)).date()
 
 
-def _excluded(schedule: WithTimes) -> Excluded | None:
+def excluded_by(schedule: WithTimes) -> Excluded | None:
+    """Return what the exclusions of a schedule leave out; None if it has none."""
     if schedule.exclude is None:
         return None
     zone_name: str | None = getattr(schedule, "timezone", None)

@@ -10,8 +10,8 @@ from rota.domain.schedules.fire_times import (
     fires_after_finish,
     first_fire,
     is_left_out,
-    upcoming,
 )
+from rota.domain.schedules.running_times import upcoming
 
 
 def first_runs(schedule: Planned, anchor: Anchor, number: int) -> list[datetime]:

@@ -8,9 +8,10 @@ from rota.domain.fire_time import TICK, FireTime
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.calendar_use import uses_calendars
-from rota.domain.schedules.definitions import Interval, Planned
+from rota.domain.schedules.definitions import Planned
 from rota.domain.schedules.exclusions import Excluded, excluded
 from rota.domain.schedules.jitter import shift
+from rota.domain.schedules.rules import Interval
 from rota.domain.step_budget import LOOK, present_budget
 from rota.domain.time_zones.zone import LAST_INSTANT
 

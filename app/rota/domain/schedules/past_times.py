@@ -4,8 +4,9 @@ from datetime import datetime, timedelta
 
 from rota.domain.primitives.instants import format_instant
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import Once, Planned
+from rota.domain.schedules.definitions import Planned
 from rota.domain.schedules.fire_times import first_fire
+from rota.domain.schedules.rules import Once
 from rota.errors import Fault, Invalid
 
 # A `once` in the recent past runs at once (clocks differ, networks are slow); further back it is a mistake.

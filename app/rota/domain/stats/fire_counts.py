@@ -12,10 +12,11 @@ from typing import NamedTuple
 from rota.domain.fire_time import TICK, FireTime
 from rota.domain.runs.planning import most_runs
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import Interval, Planned
+from rota.domain.schedules.definitions import Planned
 from rota.domain.schedules.fire_times import fire_times
 from rota.domain.schedules.interval_grid import grid_of
-from rota.domain.schedules.moved_fire_time import NextFire, times_left
+from rota.domain.schedules.replanning.moved_fire_time import NextFire, times_left
+from rota.domain.schedules.rules import Interval
 from rota.domain.stats.window import Window
 from rota.errors import TooCostly, Unplannable
 
@@ -29,7 +30,7 @@ class Number(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SkippedSpan:
-    """A skipped run that stands for the fire times from `first` to `last`."""
+    """A skipped run that represents the fire times from `first` to `last`."""
 
     first: datetime
     last: datetime

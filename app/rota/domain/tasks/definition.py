@@ -1,7 +1,6 @@
 """Tasks: what a client declares (`TaskDefinition`) and what the service adds to it (`Task`)."""
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from typing import Annotated, Any, Self
 
@@ -32,11 +31,8 @@ from rota.domain.policies import (
 )
 from rota.domain.primitives.bounds import DEFAULT_TIMEOUT, contradiction, is_stored, settle
 from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import Name
-from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Schedule, fires_unscheduled
-from rota.domain.schedules.moved_fire_time import NextFire
 
 SMALLEST_GRACE = timedelta(seconds=1)
 SHORTEST_SILENCE = timedelta(seconds=1)
@@ -120,7 +116,7 @@ class TaskDefinition(BaseModel):
     )
     heartbeat_timeout: Duration | None = Field(
         None,
-        description="Of an attempt that goes on outside of Rota (`target.async`): how long it may go without a "
+        description="Of an attempt that continues outside of Rota (`target.async`): how long it may go without a "
         "heartbeat. Null: as long as `timeout`, which no heartbeat extends.",
         examples=[60],
     )
@@ -261,7 +257,7 @@ class TaskDefinition(BaseModel):
     def _timeouts_agree(self, info: ValidationInfo) -> Self:
         """The default of one timeout gives way to a given value of the other.
 
-        If the target reports the outcome later, the attempt goes on after the call, whose timeout has its own default.
+        If the target reports the outcome later, the attempt outlasts the call, whose timeout has its own default.
         """
         if self.target is None:
             return self
@@ -284,57 +280,3 @@ class TaskDefinition(BaseModel):
         if self.kv_schema is not None and not is_stored(info):
             check_kv_schema(self.kv_schema)
         return self
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LastRun:
-    """The run of a task that finished last."""
-
-    id: Id
-    status: str
-    scheduled_for: datetime
-    finished_at: datetime | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Task:
-    """A registered task in its present state."""
-
-    id: Id
-    name: str
-    definition: TaskDefinition
-    status: TaskStatus
-    status_reason: str | None
-    status_changed_at: datetime
-    status_changed_by: str
-    generation: int
-    #: What a delay, and an interval without an anchor, count from.
-    anchored_at: datetime
-    #: The first fire time that has not been fired; kept while paused, so that the gap can be recorded.
-    next_fire_at: datetime | None
-    #: How many runs its schedule has made since it was anchored.
-    fired: int = 0
-    #: The regular fire time that was moved last, which does not fire itself; None: there was none.
-    overrides_at: datetime | None = None
-    #: When it fires in its place, or has fired.
-    moved_to_at: datetime | None = None
-    #: Made or changed with `PUT`: kept when it has ended.
-    declared: bool = False
-    last_run: LastRun | None
-    last_success_at: datetime | None
-    consecutive_failures: int
-    kv_revision: int
-    created_at: datetime
-    updated_at: datetime
-    #: The trace context of the request that registered it last, which its scheduled runs get.
-    traceparent: str | None = None
-
-    @property
-    def anchor(self) -> Anchor:
-        """What its fire times are computed from, beside the schedule."""
-        return Anchor(self.anchored_at, self.name)
-
-    @property
-    def next_fire(self) -> NextFire:
-        """When it fires next, with the fire time that was moved last."""
-        return NextFire.of(self.next_fire_at, self.overrides_at, self.moved_to_at)

@@ -169,7 +169,7 @@ def _first_wanted(stretch: Stretch, at: datetime, changes: Changes) -> datetime:
 
 
 def _next_start(local_times: LocalTimes, stretch: Stretch, found: datetime | None) -> datetime:
-    """Return where to go on: the next stretch, or near the next local time if that is far beyond it.
+    """Return where to continue: the next stretch, or near the next local time if that is far beyond it.
 
     Not beyond a change of the clocks that may show times of this stretch again.
     """

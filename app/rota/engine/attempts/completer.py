@@ -62,7 +62,7 @@ class Completer:
         self._logged_at: float | None = None
 
     def complete(self, attempt: Attempt, outcome: CallEnd) -> None:
-        """Commit the end of an attempt, or that it goes on outside of Rota, with all that its handler has reported."""
+        """Commit the end of an attempt, or its continuation outside of Rota, with all that its handler has reported."""
         if isinstance(outcome, HandedOff):
             self._submit(attempt, _hand_off(attempt))
         else:

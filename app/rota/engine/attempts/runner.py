@@ -35,7 +35,7 @@ log = structlog.get_logger(__name__)
 # How many seconds a handler that is requested to end may take before its run is ended without it.
 CANCEL_GRACE = 5.0
 # How many seconds after its timeout a call of `http` is ended by force: until then it ends itself, and its own end says
-# in which phase it was, and what that tells of the host.
+# in which phase it was, and what that shows about the host.
 _OWN_END = 0.5
 # How many seconds writing the ends of a drain may take; other replicas release what is left.
 _LAST_ENDS = 5.0

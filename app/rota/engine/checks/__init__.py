@@ -1,1 +1,1 @@
-"""What is looked at from time to time: constraints, alerts, and leases that end."""
+"""What is checked from time to time: constraints, alerts, and leases that end."""

@@ -1,4 +1,4 @@
-"""Alerts that follow from time: tasks are looked at when they are due for it."""
+"""Alerts that follow from time: tasks are checked when they are due for it."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -13,11 +13,11 @@ from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.errors import Locked, Unavailable
 from rota.store.alerts.checks import CheckAlerts, PostponeCheck, due_checks, next_check
 from rota.store.alerts.watch import LONGEST_PAUSE, NoteLook, Watch, watched_by_default
-from rota.store.explain import explain_waiting
+from rota.store.explain.facts import explain_waiting
 
 log = structlog.get_logger(__name__)
 
-#: Tasks that are looked at in one write.
+#: Tasks that are checked in one write.
 BATCH = 100
 _PAGE = 500
 # How often that somebody watches is written down, for the next start.
@@ -107,7 +107,7 @@ class AlertChecker(WakeableThread):
             self._check_singly()
 
     def _check_singly(self) -> None:
-        """Look at tasks one by one, so that one that cannot be looked at does not stop the others."""
+        """Look at tasks one by one, so that one that cannot be checked does not stop the others."""
         with self._database.read() as connection:
             ids = due_checks(connection, self._clock.now(), BATCH)
         requests = self._writer.call_all(

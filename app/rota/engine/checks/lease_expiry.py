@@ -27,7 +27,7 @@ _LATE = 1.0
 
 
 class LeaseExpiry:
-    """Belongs to the firing thread, which looks at least every `interval` seconds, and when a lease is over.
+    """Belongs to the firing thread, which looks at least every `interval` seconds, and when a lease has expired.
 
     A look that comes late means that the process, or the database, stood still: heartbeats were not accepted. Then the
     silence begins anew before anything is ended. A clock that was set takes the leases with it that go by it.
@@ -58,7 +58,7 @@ class LeaseExpiry:
         self._expected_by = self._looked_at + interval
 
     def next_in(self) -> timedelta | None:
-        """Return in how long the next lease is over, 0 or less if one is; None if there is none."""
+        """Return in how long the next lease expires, 0 or less if one has; None if there is none."""
         with self._database.read() as connection:
             expires_in = next_expiry(connection, self._clock.now())
         ahead = self._interval
@@ -68,7 +68,7 @@ class LeaseExpiry:
         return expires_in
 
     def expire(self, limit: int) -> bool:
-        """End up to `limit` attempts whose lease is over; return whether there may be more to end now."""
+        """End up to `limit` attempts whose lease has expired; return whether there may be more to end now."""
         self._make_up_for_silence()
         expires_in = self.next_in()
         if expires_in is None or expires_in > timedelta(0):

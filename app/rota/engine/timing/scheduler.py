@@ -104,5 +104,5 @@ class Scheduler:
             self._scheduler.modify_job(_FIRE, next_run_time=at)
         except JobLookupError:  # stopped meanwhile
             return
-        except Exception:  # the watchdog wakes the firing thread all the same
+        except Exception:  # the watchdog wakes the firing thread anyway
             log.exception("alarm.not_set", at=at.isoformat())

@@ -36,7 +36,7 @@ _DOWN_CODES = frozenset({502, 503, 504})
 _NOT_REACHED_IN = frozenset({"dns", "connect", "proxy", "tls"})
 _NOT_REACHED = frozenset({"http.connect"})
 _REACHED = frozenset({"http.disconnected", "http.protocol", "http.redirect"})
-# They tell nothing of the host: Rota may not call it, or the proxy does not want to.
+# They say nothing about the host: Rota may not call it, or the proxy does not want to.
 _NOT_CALLED = "http.forbidden"
 _REFUSED_BY_PROXY = ("http.proxy", "proxy")
 

@@ -98,7 +98,7 @@ def _without_token(
 
 
 def note_response(call: HostCall, target: Target, response: Response, now: datetime) -> None:
-    """Note what a response tells of its host."""
+    """Record what a response shows about its host."""
     succeeded = is_outcome(response) or code_matches(target.success_codes, response.status)
     asks = not succeeded and response.status in _ASK_FOR_A_PAUSE
     pause = retry_after(response.headers.get("retry-after", ""), now) if asks else None

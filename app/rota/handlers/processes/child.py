@@ -154,7 +154,7 @@ class _Attempt:
 
     def _raised(self, error: BaseException) -> HandlerOutcome:
         outcome = raised(error, self._draft, cancelled=self._stop.requested)
-        # Only built-in handlers postpone, or find out themselves that their time is over, and those do not run here.
+        # Only built-in handlers postpone, or find out themselves that their time is up, and those do not run here.
         return Failed(outcome.error) if isinstance(outcome, Postponed | TimedOut) else outcome
 
     def load_kv(self) -> KvSnapshot:

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 
 from sqlalchemy import delete, select, tuple_
 
-from rota.db.alerting import alerting_of
 from rota.db.command import Command, Transaction
+from rota.db.connection_state.alerting import alerting_of
 from rota.db.tables import alert, task
 from rota.db.types import among
 from rota.domain.alerts.defaults import rules_of
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.primitives.ids import Id
-from rota.domain.tasks.definition import Task
-from rota.store.task_rows import read_definition
+from rota.domain.tasks.task import Task
+from rota.store.definitions import read_definition
 
 Place = tuple[Id, str]
 

@@ -20,8 +20,8 @@ from rota.store.alerts.edges import Edge, is_muted, write_edges
 from rota.store.alerts.facts import first_waiting, latest_ping, latest_started, raised_alerts
 from rota.store.alerts.watch import unwatched_spans
 from rota.store.alerts.watching import is_unannounced, rules_for
+from rota.store.definitions import read_definition
 from rota.store.holds.reading import VERSION, holds_at
-from rota.store.task_rows import read_definition
 
 #: Says in a sentence what holds back a run of the task of a name at a time; empty: nothing that is known.
 Why = Callable[[Connection, str, Id, datetime], str]
@@ -33,9 +33,9 @@ def _unexplained(_connection: Connection, _task: str, _run: Id, _now: datetime) 
 
 #: Late runs that are explained in one write: each takes some statements, and others wait for the writer.
 MOST_EXPLAINED = 20
-# How often a held task is looked at, at most: the hold may be ended before its time.
+# How often a held task is checked, at most: the hold may be ended before its time.
 _WHILE_HELD = timedelta(minutes=5)
-# When a task is looked at again that could not be looked at.
+# When a task is checked again that could not be checked.
 _POSTPONED = timedelta(minutes=10)
 _EARLIEST = (
     select(task.c.alert_check_at)
@@ -46,7 +46,7 @@ _EARLIEST = (
 
 
 class _Due(NamedTuple):
-    """A task that is to be looked at, as it is locked."""
+    """A task that is to be checked, as it is locked."""
 
     id: Id
     name: str
@@ -63,7 +63,7 @@ class _Due(NamedTuple):
 
 
 class _Subject(NamedTuple):
-    """A task that is to be looked at, with the rules that hold for it."""
+    """A task that is to be checked, with the rules that hold for it."""
 
     due: _Due
     definition: TaskDefinition
@@ -92,9 +92,9 @@ _MOVE = Bulk(
 class CheckAlerts(Command[int]):
     """Look at up to `limit` tasks that are due for it; return at how many.
 
-    Each raises what has come true and ends what is over, and is looked at again when its next alert would be raised.
+    Each raises what has come true and ends what no longer holds. It is checked again when its next alert may be raised.
     One that another replica has locked is left for the next time. No lock is waited for. `only`: for looking at the
-    others if one cannot be looked at. `why`: of the run that makes a task late; of very many such tasks, the others are
+    others if one cannot be checked. `why`: of the run that makes a task late; of very many such tasks, the others are
     left for the next time.
     """
 
@@ -132,7 +132,7 @@ class CheckAlerts(Command[int]):
 
 @dataclass(frozen=True, slots=True)
 class PostponeCheck(Command[None]):
-    """Look at a task later: it could not be looked at."""
+    """Look at a task later: it could not be checked."""
 
     patient = False
 
@@ -150,7 +150,7 @@ def due_checks(connection: Connection, now: datetime, limit: int) -> list[Id]:
 
 
 def next_check(connection: Connection) -> datetime | None:
-    """Return when a task is to be looked at next; None if none is."""
+    """Return when a task is to be checked next; None if none is."""
     at: datetime | None = connection.execute(_EARLIEST).scalar_one_or_none()
     return at
 
@@ -230,7 +230,7 @@ def _last_ping(tx: Transaction, of: _Subject) -> datetime | None:
 
 
 def _move(of: _Subject, seen: Look | None) -> dict[str, Any]:
-    """Return when a task is looked at next. One that is muted keeps what it counts from, for its resumption."""
+    """Return when a task is checked next. One that is muted keeps what it counts from, for its resumption."""
     is_watched = has_timed_rules(of.rules)
     return {
         "g_id": of.due.id,

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, bindparam, delete
 from sqlalchemy.dialects import postgresql, sqlite
 
-from rota.db.alerting import alerting_of
 from rota.db.command import Transaction
+from rota.db.connection_state.alerting import alerting_of
 from rota.db.tables import alert, task
 from rota.db.types import is_one_of
 from rota.domain.alerts.defaults import Rules, rules_of
@@ -20,10 +20,10 @@ from rota.domain.primitives.ids import Id
 from rota.domain.primitives.value_class import value_class
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.alerts.notifications import Notice, notify
+from rota.store.definitions import read_definition
 from rota.store.holds.reading import VERSION, holds_at
 from rota.store.task_changes import SERVICE
 from rota.store.task_locks import locking
-from rota.store.task_rows import read_definition
 
 
 def is_muted(status: str, changed_by: str) -> bool:

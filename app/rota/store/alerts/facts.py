@@ -1,4 +1,4 @@
-"""What is known of tasks that are looked at: raised alerts, runs that wait, the latest start, the latest ping."""
+"""What is known of tasks that are checked: raised alerts, runs that wait, the latest start, the latest ping."""
 
 from collections.abc import Collection
 from datetime import datetime

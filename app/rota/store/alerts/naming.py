@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from sqlalchemy import Connection, select
 
-from rota.db.alerting import alerting_of
+from rota.db.connection_state.alerting import alerting_of
 from rota.db.tables import task
 from rota.db.types import is_one_of
 from rota.domain.access.names import NameLimit

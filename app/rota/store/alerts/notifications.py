@@ -7,9 +7,9 @@ from typing import Any
 
 from sqlalchemy import insert
 
-from rota.db.alerting import alerting_of
 from rota.db.bulk import Bulk
 from rota.db.command import Transaction
+from rota.db.connection_state.alerting import alerting_of
 from rota.db.tables import notification
 from rota.domain.alerts.events import AlertEvent, envelope, links, message_of
 from rota.domain.alerts.rules import AlertKind

@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import bindparam, select
 
-from rota.db.alerting import alerting_of
 from rota.db.command import Transaction
+from rota.db.connection_state.alerting import alerting_of
 from rota.db.tables import alert, run
 from rota.db.types import is_one_of
 from rota.domain.alerts.defaults import Rules
@@ -87,7 +87,7 @@ def _of_rate(
     raised: set[AlertKind],
     ends: Sequence[RunEnded],
 ) -> list[Edge]:
-    """Return the edge of a failure rate, if there is one: it is looked at once, after all of the runs."""
+    """Return the edge of a failure rate, if there is one: it is checked once, after all of the runs."""
     rate = None if rules.on_failure is None else rules.on_failure.rate
     is_raised = AlertKind.FAILURE_RATE in raised
     counted = {"succeeded", "failed"} if is_raised else {"failed"}

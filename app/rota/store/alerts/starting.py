@@ -18,10 +18,10 @@ from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Invalid, Sealed
+from rota.store.definitions import read_definition
 from rota.store.runs.insertion import insert_runs
 from rota.store.runs.new_run import NewRun, new_run
 from rota.store.sealing.secret_inputs import open_input_of, seal_input
-from rota.store.task_rows import read_definition
 
 #: When a task that another transaction has locked is tried again.
 AFTER_A_LOCK = timedelta(milliseconds=200)

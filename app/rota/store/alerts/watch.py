@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, delete, func, insert, literal, or_, select, update
 
-from rota.db.alerting import alerting_of
 from rota.db.command import Command, Transaction
+from rota.db.connection_state.alerting import alerting_of
 from rota.db.tables import alert_watch, task, unwatched_span
 from rota.db.types import spelled_out
 from rota.domain.alerts.defaults import Rules, rules_of
@@ -16,7 +16,7 @@ from rota.domain.alerts.unwatched import UnwatchedSpan, cut_at
 from rota.domain.primitives.ids import Id
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.alerts.watching import is_unannounced
-from rota.store.task_rows import read_definition
+from rota.store.definitions import read_definition
 
 #: Who watches looks at least so often. A longer pause means that the process stood still, that the database could not
 #: be reached, or that the clock was set.
@@ -48,7 +48,7 @@ class _Examined(NamedTuple):
     next_fire_at: datetime | None
 
     def is_to_be_watched(self, defaults: Rules) -> bool:
-        """Return whether it is not watched yet, or by a default that was another when it was looked at last."""
+        """Return whether it is not watched yet, or by a default that was another when it was checked last."""
         definition = read_definition(self.definition)
         rules = rules_of(definition, self.name, defaults)
         if self.watched_from is None:
@@ -68,7 +68,7 @@ class NoteLook(Command[timedelta]):
 
     `looked_at`: when this process looked last; None: it has just started. That time, or a later one at which another
     replica has noted its look, is where the span begins. If the clock was set back, what lies ahead is forgotten,
-    tasks whose last success lies ahead count from now, and all are looked at.
+    tasks whose last success lies ahead count from now, and all are checked.
     """
 
     looked_at: datetime | None = None
@@ -115,7 +115,7 @@ class Watch(Command[bool]):
 def watched_by_default(
     connection: Connection, after: Id | None, limit: int
 ) -> tuple[list[Id], Id | None]:
-    """Return tasks that the defaults, as they are now, want to be watched, and that are not or are looked at too late.
+    """Return tasks that the defaults, as they are now, want to be watched, and that are not or are checked too late.
 
     Up to `limit` tasks behind the id `after` are examined; the second value is the last one, None if there are no more.
     """
@@ -149,7 +149,7 @@ def _keep(tx: Transaction, span: UnwatchedSpan) -> None:
 
 
 def _turn_back(tx: Transaction) -> None:
-    """Forget what a clock that was ahead has left behind: spans, what tasks count from, and when they are looked at."""
+    """Forget what a clock that was ahead has left behind: spans, what tasks count from, and when they are checked."""
     spans = unwatched_spans(tx.connection)
     left = cut_at(tx.now, spans)
     if left != spans:

@@ -1,19 +1,21 @@
 """From when a task is watched for what follows from time: the columns of its row."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, assert_never
 
 from sqlalchemy import Connection, case, literal, or_, update
 
-from rota.db.alerting import alerting_of
 from rota.db.command import Transaction
+from rota.db.connection_state.alerting import alerting_of
 from rota.db.tables import task
 from rota.domain.alerts.defaults import Rules, rules_of
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.alerts.timing import TIMED, first_check, has_timed_rules
-from rota.domain.schedules.definitions import After
+from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned, Unreadable
 from rota.domain.schedules.fire_times import fires_after_finish
-from rota.domain.tasks.definition import Task, TaskDefinition, TaskStatus
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
+from rota.domain.tasks.definition import TaskDefinition, TaskStatus
+from rota.domain.tasks.task import Task
 
 
 def rules_for(connection: Connection, name: str, definition: TaskDefinition) -> Rules:
@@ -23,7 +25,16 @@ def rules_for(connection: Connection, name: str, definition: TaskDefinition) -> 
 
 def is_unannounced(definition: TaskDefinition) -> bool:
     """Return whether runs of a task may come without a fire time before, and without a request."""
-    return isinstance(definition.schedule, After) or fires_after_finish(definition.schedule)
+    schedule: Planned = definition.schedule
+    match schedule:
+        case After():
+            return True
+        case Interval():
+            return fires_after_finish(schedule)
+        case Once() | Cron() | Calendar() | AnyOf() | Manual() | Unreadable():
+            return False
+        case _:
+            assert_never(schedule)
 
 
 def first_watched(tx: Transaction, made: Task) -> dict[str, Any]:
@@ -45,7 +56,7 @@ def first_watched(tx: Transaction, made: Task) -> dict[str, Any]:
 def watched_after(tx: Transaction, existing: Task, changed: Task) -> dict[str, Any]:
     """Return the columns of a task that a registration has changed.
 
-    It is looked at soon, since its fire times may have changed. What it counts from stays, unless the rules did too, or
+    It is checked soon, since its fire times may have changed. What it counts from stays, unless the rules did too, or
     it is revived.
     """
     before, after = (
@@ -75,7 +86,7 @@ def check_sooner(tx: Transaction, of: Task, due_at: datetime) -> None:
     late_at = due_at + rule.after
     later = or_(task.c.alert_check_at.is_(None), task.c.alert_check_at > late_at)
     sooner = update(task).where(task.c.id == of.id, later).values(alert_check_at=late_at)
-    tx.connection.execute(sooner)  # no row: it is looked at before
+    tx.connection.execute(sooner)  # no row: it is checked before
 
 
 def _timed(rules: Rules) -> tuple[Any, ...]:

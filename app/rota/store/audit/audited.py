@@ -53,7 +53,7 @@ class Audited(Command[R], Generic[R]):
     subjects: Subjects | None = None
     changes_of: Callable[[Transaction, R], Iterable[AuditedChange]] | None = None
     made: Callable[[R], Iterable[Made]] | None = None
-    #: Said of each entry.
+    #: Reported with each entry.
     details: Mapping[str, Any] | None = None
 
     @classmethod

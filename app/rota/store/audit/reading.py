@@ -16,7 +16,7 @@ from rota.store.task_names import ranges_of
 Position = tuple[datetime, Id]
 
 _NEWEST = (audit.c.at.desc(), audit.c.id.desc())
-# Of the newest entries, so many are looked at for those of a key's tasks before these are looked up.
+# Of the newest entries, so many are checked for those of a key's tasks before these are looked up.
 _LOOKED_AT = 2_000
 
 

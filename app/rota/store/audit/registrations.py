@@ -9,10 +9,11 @@ from rota.db.command import Transaction
 from rota.domain.audit.changes import State
 from rota.domain.primitives import json_text
 from rota.domain.primitives.sealed import SealedText
-from rota.domain.tasks.definition import Registered, Task
+from rota.domain.tasks.definition import Registered
+from rota.domain.tasks.task import Task
 from rota.store.audit.definitions import definition_of
 from rota.store.audit.subjects import MOST_DEFINITIONS, Tasks, shown_column
-from rota.store.task_rows import write_definition
+from rota.store.definitions import write_definition
 
 
 class AuditedChange(NamedTuple):

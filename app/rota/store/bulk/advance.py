@@ -1,6 +1,6 @@
 """One write of a bulk operation: what is done to some runs, and the result of each, in one commit.
 
-So each run gets its result once, whatever crashes: where an operation goes on is its `position`.
+So each run gets its result once, whatever crashes: where an operation continues is its `position`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,13 +25,13 @@ from rota.store.bulk.selection import Selected, read_selection
 from rota.store.completion.task_locks import lock_with_successors
 from rota.store.task_locks import lock_tasks
 
-# Tried and never waited for: another replica that executes the operation goes on with it.
+# Tried and never waited for: another replica that executes the operation continues with it.
 _ONE_AT_A_TIME = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:name, 0))")
 _INSERT = Many(insert(bulk_item), [column.name for column in bulk_item.columns], apart=True)
 
 
 class Advanced(NamedTuple):
-    """How many runs got their result, and whether the operation cannot go on for now."""
+    """How many runs got their result, and whether the operation cannot continue for now."""
 
     runs: int
     stalled: bool = False

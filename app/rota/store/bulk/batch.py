@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Connection, and_, func, select, true
 
-from rota.db.byte_lengths import byte_length
+from rota.db.expressions.byte_lengths import byte_length
 from rota.db.tables import run, task
 from rota.db.types import among
 from rota.domain.bulk.model import Bulk, Item, ItemResult, Refusal, refusal

@@ -20,7 +20,7 @@ from rota.store.bulk.selection import store_selection
 
 #: How long a preview can be confirmed.
 CONFIRMABLE_FOR = timedelta(hours=1)
-#: How long an operation is kept after it was made; one that goes on is kept.
+#: How long an operation is kept after it was made; one that continues is kept.
 KEPT_FOR = timedelta(days=30)
 #: How many previews of one client are kept.
 MOST_PREVIEWS = 100

@@ -66,7 +66,7 @@ def _forget(tx: Transaction, task_ids: Collection[Id], ids: Sequence[Id]) -> Non
 
 
 def _last_run() -> ColumnElement[Id | None]:
-    """Return the run with the latest fire time that a task has carried out: a rerun of an older one is not meant."""
+    """Return the run with the latest fire time that a task has executed: a rerun of an older one is not meant."""
     carried_out = or_(run.c.started_at.is_not(None), run.c.trigger == Trigger.PING)
     return (
         select(run.c.id)

@@ -18,7 +18,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.overlap import Line, admit, has_line, replaces_line, skipped_for
 from rota.domain.runs.status import Trigger
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.errors import AppError
 from rota.store.alerts.watching import check_sooner
 from rota.store.bulk.batch import PresentRun, Verdicts
@@ -52,7 +52,7 @@ def rerun(
     counted: int,
     verdicts: Verdicts,
 ) -> int:
-    """Make a run for each of these; return how many of them it has come to. `counted`: what counts towards the quota.
+    """Make a run for each of these; return how many were dealt with. `counted`: what counts towards the quota.
 
     It ends early where as many runs of a task wait in line as may, and where their inputs are large: those after it are
     for later.

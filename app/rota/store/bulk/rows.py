@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, Select, bindparam, case, false, func, select
 
-from rota.db.byte_lengths import byte_length
+from rota.db.expressions.byte_lengths import byte_length
 from rota.db.tables import bulk, bulk_item, run, task
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
@@ -59,7 +59,7 @@ def find_bulk(
 
 
 def is_running(connection: Connection, id: Id) -> bool:
-    """Return whether an operation goes on."""
+    """Return whether an operation continues."""
     return connection.execute(_STATUS, {"g_id": id}).scalar_one_or_none() == BulkStatus.RUNNING
 
 

@@ -14,7 +14,7 @@ from rota.domain.primitives.ids import Id, from_hex
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.json_columns import filed_type
-from rota.store.runs.filters import RunFilter, error_contains, matching_runs
+from rota.store.runs.listing.filters import RunFilter, error_contains, matching_runs
 
 #: Runs of one operation.
 MOST_RUNS = 100_000

@@ -7,7 +7,8 @@ from sqlalchemy import Connection
 
 from rota.domain.schedules.calendar_use import uses_calendars, with_days
 from rota.domain.schedules.definitions import Planned
-from rota.domain.tasks.definition import Task, TaskDefinition
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.task import Task
 from rota.store.calendars.present import PresentCalendars
 
 

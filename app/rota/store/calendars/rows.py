@@ -1,4 +1,4 @@
-"""Rows of calendars: what was declared, and the days that it stands for, as texts."""
+"""Rows of calendars: what was declared, and the days that it represents, as texts."""
 
 from datetime import date
 from typing import Any, assert_never

@@ -11,7 +11,8 @@ from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.calendar_use import calendars_of, places_of
 from rota.domain.schedules.definitions import Planned
-from rota.domain.tasks.definition import Task, TaskDefinition
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.task import Task
 from rota.domain.validation.messages import nearest
 from rota.errors import Fault, Invalid
 from rota.store.calendars.opening import opened, opened_schedule

@@ -18,8 +18,9 @@ from rota.domain.chains.limits import (
     with_too_many_successors,
 )
 from rota.domain.primitives import json_text
-from rota.domain.tasks.definition import OnConflict, Task
+from rota.domain.tasks.definition import OnConflict
 from rota.domain.tasks.registration import TaskRegistration
+from rota.domain.tasks.task import Task
 from rota.errors import Fault, Invalid, sentence
 from rota.store.chains.predecessors import ENDED, named_by
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, case, select
 
-from rota.db.byte_lengths import byte_length
+from rota.db.expressions.byte_lengths import byte_length
 from rota.db.tables import run
 from rota.domain.chains.result_merge import (
     MOST_INPUT_BYTES,

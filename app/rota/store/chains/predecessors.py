@@ -21,8 +21,9 @@ from rota.db.tables import predecessor, run, task
 from rota.domain.chains.fan_in import PredecessorUnavailable
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.definitions import After
-from rota.domain.tasks.definition import Task, TaskDefinition, TaskStatus
+from rota.domain.tasks.definition import TaskDefinition, TaskStatus
 from rota.domain.tasks.registration import TaskRegistration
+from rota.domain.tasks.task import Task
 from rota.store.task_rows import tasks_by_name
 
 ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.CANCELLED})

@@ -149,7 +149,7 @@ def _make_runs(tx: Transaction, of: Successor, results: Results, line: Line | No
 def _to_run(
     tx: Transaction, of: Successor, event: JoinComplete | JoinBroken, results: Results
 ) -> NewRun | None:
-    """Return the run that an event makes; None if it is added to the one that stands for a pause."""
+    """Return the run that an event makes; None if it is added to the one that represents a pause."""
     if isinstance(event, JoinBroken):
         of.gap_run_id = None
         return _skipped(tx, of, RunError("predecessor", event.cause.message))

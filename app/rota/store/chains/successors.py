@@ -13,9 +13,9 @@ from rota.domain.chains.fan_in import Join, JoinBroken, JoinComplete
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.definitions import After
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
+from rota.store.definitions import read_definition
 from rota.store.runs.new_run import NewRun
 from rota.store.task_locks import locking
-from rota.store.task_rows import read_definition
 
 _LIVE = (
     task.c.deleted_at.is_(None),
@@ -74,7 +74,7 @@ class Successor:
     events: list[JoinComplete | JoinBroken] = field(default_factory=list)
     runs: list[NewRun] = field(default_factory=list)
     fired: int = 0
-    #: The skipped run that stands for the firings of a pause.
+    #: The skipped run that represents the firings of a pause.
     gap_run_id: Id | None = None
     completed: bool = False
 

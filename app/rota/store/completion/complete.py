@@ -1,4 +1,4 @@
-"""Completions: the ends of attempts that go on outside of Rota, by their tokens."""
+"""Completions: the ends of attempts that continue outside of Rota, by their tokens."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -15,7 +15,7 @@ from rota.store.completion.record import Guard
 class Complete(Finish):
     """End an attempt whose token was given. Raises LeaseLost, and writes nothing, if it has ended already.
 
-    An attempt has one token, so that its number stands for it: also while the process that made the request still
+    An attempt has one token, so that its number identifies it: also while the process that made the request still
     waits for the response, which it then finds superseded.
     """
 

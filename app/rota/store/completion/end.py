@@ -41,5 +41,5 @@ class End:
     cancel_reason: str | None
     settlement: Settlement
     progress: Progress | None = None
-    #: Of an attempt that ends since its lease is over: that lease.
+    #: Of an attempt that ends since its lease has expired: that lease.
     lease_expires_at: datetime | None = None

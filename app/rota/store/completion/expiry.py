@@ -1,4 +1,4 @@
-"""The end of attempts that go on outside of Rota and give no sign of life, or take longer than their task allows."""
+"""The end of attempts that continue outside of Rota and give no sign of life, or take longer than their task allows."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -20,19 +20,19 @@ from rota.store.completion.finish import same_attempt, same_request, still_runni
 from rota.store.completion.kv_writes import PlannedWrites
 from rota.store.completion.record import record
 from rota.store.completion.task_locks import lock_free_with_successors
+from rota.store.definitions import read_definition
 from rota.store.replicas import database_time
 from rota.store.runs.cancellation import CANCEL_GRACE
 from rota.store.runs.claiming.tokens import Grant
-from rota.store.task_rows import read_definition
 
 # A replica renews its lease after a third of it: one whose lease has less left than this part of it may be dead.
 _FRESH = 0.6
-# A lease that is over for longer than this should have been ended by a replica, if there was one.
+# A lease that has expired for longer than this should have been ended by a replica, if there was one.
 _IN_TIME = timedelta(seconds=1)
 
 
 class _Silent(NamedTuple):
-    """A running run whose lease is over."""
+    """A running run whose lease has expired."""
 
     id: Id
     task_id: Id
@@ -57,7 +57,7 @@ class _Silent(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ExpireLeases(Command[int]):
-    """End up to `limit` attempts whose lease is over, by the clock of leases; return how many.
+    """End up to `limit` attempts whose lease has expired, by the clock of leases; return how many.
 
     They have timed out, which counts and is retried as the task says; those that were requested to end are cancelled.
     One that another replica has locked is left for the next time; so are all of a command that meets the lock of a run
@@ -112,7 +112,7 @@ class ForgiveSilence(Command[int]):
         now = database_time(tx)
         given = {"g_by": self.by, "g_fresh": now + self.ttl * _FRESH}
         was_there = tx.connection.execute(_ANOTHER, given).scalar_one()
-        rows = tx.connection.execute(_UNHEARD.with_for_update(of=run, skip_locked=True)).all()
+        rows = tx.connection.execute(_LEASES.with_for_update(of=run, skip_locked=True)).all()
         changes = [
             {"g_id": row.id, "g_lease_expires_at": row.lease_expires_at, "n_until": until}
             for row in rows
@@ -168,7 +168,7 @@ def is_leased() -> ColumnElement[bool]:
 
 
 def same_lease() -> ColumnElement[bool]:
-    """Guard: an attempt that was extended meanwhile goes on."""
+    """Guard: an attempt that was extended meanwhile continues."""
     return run.c.lease_expires_at == bindparam("g_lease_expires_at")
 
 
@@ -197,7 +197,7 @@ _ANOTHER = select(
         replica.c.lease_expires_at > bindparam("g_fresh", type_=replica.c.lease_expires_at.type),
     )
 )
-_UNHEARD = (
+_LEASES = (
     select(
         run.c.id, run.c.lease_expires_at, *(attempt_token.c[name] for name in Grant.__annotations__)
     )
@@ -244,7 +244,7 @@ _MOVE_DEADLINE = Bulk(
 
 
 def overdue(connection: Connection, now: datetime, limit: int) -> list[Id]:
-    """Return runs whose attempt outside has a lease that is over, the longest overdue first; `now`: see next_expiry."""
+    """Return runs whose attempt outside has an expired lease, the longest overdue first; `now`: see next_expiry."""
     at = now if connection.dialect.name == "sqlite" else func.clock_timestamp()
     statement = select(run.c.id).where(_is_over(at)).order_by(run.c.lease_expires_at).limit(limit)
     return list(connection.execute(statement).scalars())
@@ -256,7 +256,7 @@ def _is_over(now: Any, only: Id | None = None) -> ColumnElement[bool]:
 
 
 def next_expiry(connection: Connection, now: datetime) -> timedelta | None:
-    """Return in how long the next lease is over, 0 or less if one is; None if there is none.
+    """Return in how long the next lease expires, 0 or less if one has; None if there is none.
 
     By the clock of leases: `now` is only for SQLite, where the clock of this process is that one.
     """

@@ -34,9 +34,9 @@ from rota.store.completion.registrations import (
     seeds_written_to,
 )
 from rota.store.completion.task_locks import lock_free_with_successors, lock_with_successors
+from rota.store.definitions import read_definition
 from rota.store.runs import logs
 from rota.store.task_locks import LockedTask
-from rota.store.task_rows import read_definition
 
 _REAPED_AT_A_TIME = 500
 # What runs Rota's own code only, which ends no process.
@@ -116,13 +116,14 @@ class Finish(Command[Settlement]):
         tasks = lock_with_successors(tx, task_ids | registered_tasks(tx, requesting))
         ids = [command.run.id for command in commands]
         planned = plan_writes(tx, writers, tasks)
-        accepted = [each for each in requesting if each.run_id not in planned.obstacles]
-        refused = execute_requests(tx, accepted)
-        if refused:
-            if len(commands) > 1:
-                raise StaleError("a run is refused whose writes the others may have built on")
-            planned = PlannedWrites()
+        refused: Mapping[Id, RunError] = {}
         if requesting:
+            accepted = [each for each in requesting if each.run_id not in planned.obstacles]
+            refused = execute_requests(tx, accepted)
+            if refused:
+                if len(commands) > 1:
+                    raise StaleError("a run is refused whose writes the others may have built on")
+                planned = PlannedWrites()
             # They may have changed these very tasks, and requested these runs to end.
             tasks = _locked_again(tx, tasks, planned)
         cancels = {} if _all_succeeded(commands) else _cancel_reasons(tx, ids)

@@ -1,4 +1,4 @@
-"""Attempts that go on outside of Rota: how they leave the process that began them, and the signs that they go on."""
+"""Attempts that continue outside of Rota: how they leave the process that began them, and their heartbeats."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -28,7 +28,7 @@ _IS_CANCELLED = run.c.cancel_requested_at.is_not(None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HandOff(Command[datetime]):
-    """Let an attempt go on outside of Rota, held by its token; return until when, without a sign of life.
+    """Let an attempt continue outside of Rota, held by its token; return until when, without a sign of life.
 
     Raises LeaseLost, and writes nothing, if the process does not hold the run any more: above all since the target has
     completed the attempt already.
@@ -64,7 +64,7 @@ class HandOff(Command[datetime]):
 
 @dataclass(frozen=True, slots=True)
 class Beat:
-    """The answer to a heartbeat: until when the attempt goes on without another, and whether it is to end."""
+    """The answer to a heartbeat: until when the attempt continues without another, and whether it is to end."""
 
     lease_expires_at: datetime
     cancel_requested: bool

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, assert_never
 from rota.db.command import StaleError, Transaction
 from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.entries import Change, KvChange, KvLimits, written_by
-from rota.domain.kv.operations import writes_key
+from rota.domain.kv.operation_traits import writes_key
 from rota.domain.kv.present import Present
 from rota.domain.kv.run_writes import TableWrites, not_granted
 from rota.domain.primitives.ids import Id
@@ -15,12 +15,12 @@ from rota.domain.primitives.names import RESULT_KEY
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal
+from rota.store.definitions import read_definition
 from rota.store.kv.apply import Impossible, Misfits, Overfull, Refusal, apply
 from rota.store.kv.pending_entries import PendingEntries
 from rota.store.kv.planned_write import Write
 from rota.store.kv.table import Table
 from rota.store.task_locks import LockedTask
-from rota.store.task_rows import read_definition
 
 Obstacle = Conflicted | Failed | Fatal
 
@@ -96,7 +96,7 @@ def _obstacle(
         row = tasks.get(table.task_id)
         is_other = table.task_id != each.run.task_id
         if row is None or (is_other and row.deleted_at is not None):
-            # The same as a change: the next attempt sees for itself that the task is gone.
+            # The same as a change: the next attempt finds that the task is gone.
             return _Obstacle(_conflict(each, table, table.changes[0].key))
         if is_other and not is_granted(each.run.task, row):
             denied = not_granted(each.run.task, table.task)
@@ -156,7 +156,7 @@ def _plan(
 def _refused(each: RunWrites, table: TableWrites, refusal: Refusal) -> Obstacle:
     match refusal:
         case Impossible():
-            # The entry is not the one that the run has seen: the next attempt sees for itself.
+            # The entry is not the one that the run has seen: the next attempt reads it again.
             return _conflict(each, table, refusal.key)
         case Overfull():
             of = "" if table.task_id == each.run.task_id else f" of task {table.task!r}"

@@ -52,13 +52,11 @@ def record(
     changed = _update_run(*guards).execute(tx.connection, changes)
     if changed != len(ends):
         raise LeaseLost(f"{len(ends) - changed} of {len(ends)} attempts are not held any more.")
-    _keep_attempts(tx, [end for end in ends if _is_kept(end)])
-    postponed = [end for end in ends if _is_postponed(end)]
-    forget_tokens(tx, [(end.run.id, end.run.attempt) for end in postponed])
     final = [end for end in ends if end.settlement.status.final]
     failures = update_tasks(tx, final, tasks, planned)
     tx.effects.extend(effect for end in ends for effect in _effects(end, paused, failures))
-    promote(tx, _released_keys(ends))
+    if len(final) < len(ends):
+        _record_retries(tx, [end for end in ends if not end.settlement.status.final])
 
 
 _CHANGED_RUN = (
@@ -125,15 +123,18 @@ def _run_change(end: End, paused: Collection[Id], handler: str, now: datetime) -
     }
 
 
-def _is_kept(end: End) -> bool:
-    """Return whether an attempt gets a row of its own: not the last one, and not one that made no call."""
-    return not (end.settlement.status.final or _is_postponed(end))
+def _record_retries(tx: Transaction, ends: Sequence[End]) -> None:
+    """Write the attempts whose runs are tried again, and free the concurrency keys of these runs.
+
+    An attempt that made no call (postponed) gets no row, and its token is removed.
+    """
+    _keep_attempts(tx, [end for end in ends if not _is_postponed(end)])
+    forget_tokens(tx, [(end.run.id, end.run.attempt) for end in ends if _is_postponed(end)])
+    promote(tx, _released_keys(ends))
 
 
 def _is_postponed(end: End) -> bool:
-    """Return whether an attempt made no call, and its run is tried again: nothing is kept of it."""
-    made = end.settlement
-    return made.outcome is AttemptOutcome.POSTPONED and not made.status.final
+    return end.settlement.outcome is AttemptOutcome.POSTPONED
 
 
 def _keep_attempts(tx: Transaction, ends: Sequence[End]) -> None:
@@ -158,11 +159,7 @@ _INSERT_ATTEMPT = Bulk(insert(attempt), [column.name for column in attempt.colum
 
 def _released_keys(ends: Sequence[End]) -> set[str]:
     """Return the concurrency keys of runs that are tried again later; `follow_up` does the same for those that end."""
-    return {
-        end.run.concurrency_key
-        for end in ends
-        if end.run.concurrency_key is not None and not end.settlement.status.final
-    }
+    return {end.run.concurrency_key for end in ends if end.run.concurrency_key is not None}
 
 
 def _effects(end: End, paused: Collection[Id], failures: Mapping[Id, int]) -> list[Effect]:

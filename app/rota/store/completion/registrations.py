@@ -79,7 +79,7 @@ def _execute(tx: Transaction, each: Requesting) -> None:
     with limited_to(for_a_batch(len(commands))):
         Register.apply_all(tx, commands)
     if each.outcome.next_fire is not None:
-        # A task that was cancelled or deleted meanwhile does not fire any more; its run has succeeded all the same.
+        # A task that was cancelled or deleted meanwhile does not fire any more; its run has succeeded anyway.
         override_next_fire(tx, each.task_id, each.outcome.next_fire, by)
 
 

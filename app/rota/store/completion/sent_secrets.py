@@ -1,4 +1,4 @@
-"""The secrets that the request of an attempt carried, which goes on outside: its target may say them back later."""
+"""The secrets that the request of an attempt carried, which continues outside: its target may echo them later."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

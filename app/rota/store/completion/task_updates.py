@@ -76,7 +76,9 @@ def update_tasks(
         raise LeaseLost("A task is gone.")
     write_tables(tx, tables.values())
     tx.effects.extend(KvWritten(id) for id in planned.written_by_others)
-    _pause_gone(tx, [id for id, change in changed.items() if change.gone])
+    gone = [id for id, change in changed.items() if change.gone]
+    if gone:
+        _pause_gone(tx, gone)
     return failures
 
 

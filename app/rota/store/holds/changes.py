@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, func, insert, select, text, update
 
 from rota.db.command import Command, StaleError, Transaction
-from rota.db.known_holds import known_holds_of
+from rota.db.connection_state.known_holds import known_holds_of
 from rota.db.tables import hold
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.effects import HoldAnnounced, HoldEvent, HoldsChanged

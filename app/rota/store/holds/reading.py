@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, func, or_, select
 
-from rota.db.known_holds import known_holds_of
+from rota.db.connection_state.known_holds import known_holds_of
 from rota.db.tables import hold
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.holds.held import Holds, HoldsVersion

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.entries import Change, KvChange, KvLimits
-from rota.domain.kv.operations import Operation, OperationFailed, keeps_value
+from rota.domain.kv.operation_traits import keeps_value
+from rota.domain.kv.operations import Operation, OperationFailed
 from rota.store.kv.pending_entries import PendingEntries
 from rota.store.kv.planned_write import Write, one_each
 from rota.store.kv.schema_check import first_misfit_of

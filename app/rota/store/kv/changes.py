@@ -28,11 +28,12 @@ from rota.db.types import is_one_of
 from rota.domain.kv.entries import KvEntry
 from rota.domain.primitives.ids import Id
 from rota.domain.stream_positions import KvPosition, Watched
+from rota.store.definitions import read_definition
 from rota.store.kv.entries import to_listed_entry
 from rota.store.kv.history.moments import known_from
 from rota.store.kv.history.rows import is_mark
 from rota.store.task_names import starts_with
-from rota.store.task_rows import missing_task, read_definition
+from rota.store.task_rows import missing_task
 
 #: How many changes are read at a time: what a watcher holds in memory is bounded.
 AT_A_TIME = 50

@@ -14,9 +14,10 @@ from rota.domain.kv.run_writes import OtherTable
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.names import is_name
 from rota.errors import LeaseLost, NotFound, Sealed
+from rota.store.definitions import read_definition
 from rota.store.sealing.sealed_values import open_value
 from rota.store.task_names import starts_with
-from rota.store.task_rows import missing_task, read_definition, task_id
+from rota.store.task_rows import missing_task, task_id
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

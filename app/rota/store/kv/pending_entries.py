@@ -9,7 +9,8 @@ from rota.db.command import Transaction
 from rota.db.tables import kv
 from rota.db.types import is_one_of
 from rota.domain.kv.entries import Change, KvChange
-from rota.domain.kv.operations import Operation, execute, is_live, needs_value
+from rota.domain.kv.operation_traits import needs_value
+from rota.domain.kv.operations import Operation, execute, is_live
 from rota.domain.kv.present import Present
 from rota.domain.primitives.ids import Id
 from rota.store.kv.planned_write import Place, Write

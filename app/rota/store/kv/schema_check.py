@@ -9,8 +9,8 @@ from rota.domain.json_schema.checks import Checked, first_misfit
 from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.schemas import KvSchema
 from rota.domain.primitives.bounded_cache import bounded_cache
+from rota.store.definitions import read_definition
 from rota.store.kv.planned_write import Write, is_own
-from rota.store.task_rows import read_definition
 
 
 def schema_of(definition: str) -> KvSchema | None:

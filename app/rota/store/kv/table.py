@@ -17,10 +17,11 @@ from rota.domain.effects import KvWritten
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.schemas import KvSchema
 from rota.domain.primitives.ids import Id
+from rota.store.definitions import read_definition
 from rota.store.kv.planned_write import Write, growth
 from rota.store.kv.schema_check import schema_of
 from rota.store.kv.writes import write
-from rota.store.task_rows import missing_task, read_definition
+from rota.store.task_rows import missing_task
 
 
 class TableRow(Protocol):

@@ -10,7 +10,8 @@ from rota.db.command import Command, Transaction
 from rota.db.tables import kv, task
 from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvEntry, KvLimits, read_author
-from rota.domain.kv.operations import Delete, Operation, computes_value
+from rota.domain.kv.operation_traits import computes_value
+from rota.domain.kv.operations import Delete, Operation
 from rota.domain.kv.present import Present
 from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.ids import Id
@@ -34,7 +35,7 @@ class Transacted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transact(Command[Transacted]):
-    """Carry out operations on the entries of one task, all or none.
+    """Execute operations on the entries of one task, all or none.
 
     `expected` is a precondition on the entry of the first operation, `must_exist` that it is there. Raises NotFound,
     PreconditionFailed, Conflict with a pointer at the operation that failed, or Invalid if a value does not fit.

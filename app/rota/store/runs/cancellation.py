@@ -16,7 +16,7 @@ from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus
 from rota.store.replicas import database_time
 
-#: How long an attempt that goes on outside of Rota has to end by itself once that is requested.
+#: How long an attempt that continues outside of Rota has to end by itself once that is requested.
 CANCEL_GRACE = timedelta(seconds=30)
 
 Reason = SkipReason | FailReason | CancelReason
@@ -71,7 +71,7 @@ def request_end(tx: Transaction, reason: CancelReason, *which: ColumnElement[boo
 
 
 def _shorten_leases(tx: Transaction, ids: Sequence[Id]) -> None:
-    """Let attempts that go on outside of Rota end a while later without them: what is locked cannot end meanwhile."""
+    """Let attempts outside of Rota end a while later without them: what is locked cannot end meanwhile."""
     if not ids:
         return
     at = database_time(tx) + CANCEL_GRACE

@@ -1,6 +1,6 @@
 """The runs of held tasks do not start: a claim blocks those that it meets, and they are released when no hold matches.
 
-What somebody asks for now starts all the same: a run by hand, a ping, a notification. What runs already goes on.
+What somebody asks for now starts anyway: a run by hand, a ping, a notification. What runs already continues.
 
 While no hold lasts, a claim learns that in the statement that it makes anyway (`without_holds`). While one does, it
 goes through the queue in pages and blocks what is held (`waiting_on`: `hold`), so that held runs hold up no others.

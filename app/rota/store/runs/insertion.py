@@ -1,6 +1,7 @@
 """Insertion of new runs."""
 
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 from sqlalchemy import insert, text, update
@@ -21,36 +22,11 @@ from rota.store.runs.new_run import NewRun, new_run
 from rota.store.runs.overlap import lines, place
 from rota.store.runs.waiting import WAITING_ON_CONSTRAINTS, WAITING_ON_HANDLER, emit_waiting
 
-# Those that a fire time sets; an error is only that of a run which a predecessor has kept from running.
-COLUMNS = (
-    "id",
-    "task_id",
-    "task_generation",
-    "trigger",
-    "rerun_of",
-    "backfill_id",
-    "chain_id",
-    "scheduled_for",
-    "scheduled_until",
-    "count",
-    "status",
-    "reason",
-    "waiting_on",
-    "handler",
-    "queue",
-    "priority",
-    "not_before",
-    "concurrency_key",
-    "concurrency_limit",
-    "constrained",
-    "input",
-    "attempt",
-    "failures",
-    "lost_count",
-    "conflict_count",
-    "created_at",
-    "finished_at",
-    "traceparent",
+_NOT_COLUMNS = {"fed_by"}
+# Set only if a predecessor has kept the run from running.
+_OF_ERRORS = ("error", "error_type")
+COLUMNS = tuple(
+    each.name for each in fields(NewRun) if each.name not in _NOT_COLUMNS.union(_OF_ERRORS)
 )
 
 
@@ -62,7 +38,7 @@ def _insert_once(insert: Any) -> Bulk:
     return Bulk(once, COLUMNS, apart=True)
 
 
-_INSERT = Bulk(insert(run), (*COLUMNS, "error", "error_type"), apart=True)
+_INSERT = Bulk(insert(run), (*COLUMNS, *_OF_ERRORS), apart=True)
 _SQLITE_INSERT = _insert_once(sqlite.insert(run))
 _POSTGRES_INSERT = _insert_once(postgresql.insert(run))
 

@@ -24,10 +24,10 @@ from rota.domain.primitives.ids import Id
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.overlap import Line, admit, behind, has_line
 from rota.domain.runs.status import RunStatus, Trigger
+from rota.store.definitions import read_definition
 from rota.store.runs.cancellation import cancel_unfinished
 from rota.store.runs.new_run import NewRun
 from rota.store.runs.waiting import blocked, unblock, waiting_on_run
-from rota.store.task_rows import read_definition
 
 #: The runs that a later fire time overlaps with: unfinished ones, except those requested for a later time, those of a
 #: backfill, which keeps an order of its own, and notifications, which overlap with everything.

@@ -19,7 +19,7 @@ from sqlalchemy import (
     select,
 )
 
-from rota.db.byte_lengths import byte_length
+from rota.db.expressions.byte_lengths import byte_length
 from rota.db.planning import unindexed
 from rota.db.tables import attempt, run, run_link, task
 from rota.domain.access.names import UNLIMITED, NameLimit
@@ -30,8 +30,8 @@ from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import NotFound
 from rota.store.counting import Counted, count_rows
 from rota.store.json_columns import load_error, load_list, load_progress, load_timings
-from rota.store.runs.filters import RunFilter, has_error, matching_runs
-from rota.store.runs.narrowing import Way, ways
+from rota.store.runs.listing.filters import RunFilter, has_error, matching_runs
+from rota.store.runs.listing.narrowing import Way, ways
 
 # `Row.count` is a method of tuples, so the column gets another name.
 _RUN = select(run, run.c.count.label("run_count"), task.c.name.label("task_name")).join(

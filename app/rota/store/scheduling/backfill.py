@@ -17,7 +17,8 @@ from rota.domain.effects import BackfillStarted
 from rota.domain.primitives.ids import Id, new_id
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.status import RunStatus, Trigger
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import Conflict, NotFound
 from rota.store.runs.cancellation import cancel_waiting, request_end
 from rota.store.runs.insertion import insert_runs
@@ -169,7 +170,7 @@ class EndBackfill(Command[None]):
 class CancelBackfill(Command[Backfill]):
     """End a backfill, cancel its waiting runs, request the running ones to end. Raises NotFound.
 
-    If it has ended already, its unfinished runs are cancelled all the same.
+    If it has ended already, its unfinished runs are cancelled anyway.
     """
 
     task: str

@@ -16,14 +16,14 @@ from rota.db.tables import calendar, run, task, task_calendar
 from rota.db.types import spelled_out
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.delay_replanning import replanned_delay
-from rota.domain.schedules.moved_fire_time import NextFire
+from rota.domain.schedules.replanning.calendar_changes import replanned_delay
+from rota.domain.schedules.replanning.moved_fire_time import NextFire
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Unplannable
 from rota.store.calendars.opening import opened_schedule
 from rota.store.calendars.present import PresentCalendars
+from rota.store.definitions import read_definition
 from rota.store.scheduling.replanning import Replanned, Stored
-from rota.store.task_rows import read_definition
 
 log = structlog.get_logger(__name__)
 

@@ -11,7 +11,8 @@ from rota.db.tables import task, task_tag
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.primitives.ids import Id
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.store.calendars.opening import opened_tasks
 from rota.store.task_names import covers
 from rota.store.task_rows import to_task

@@ -20,8 +20,8 @@ from rota.domain.primitives.ids import NO_ID, Id
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.definitions import Unreadable
 from rota.errors import Sealed
+from rota.store.definitions import read_definition
 from rota.store.sealing.sealed_values import open_value
-from rota.store.task_rows import read_definition
 
 _MOST_PLACES = 500
 # Not those that wait for a resumption, a handler or another run: they come to their constraints afterwards.

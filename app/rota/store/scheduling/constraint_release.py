@@ -27,7 +27,7 @@ from rota.store.task_locks import lock_tasks
 class Release(Command[int]):
     """Queue up to `limit` runs of a task whose constraints are met; return how many.
 
-    Nothing is queued if the task has been changed since generation `generation`, whose constraints were looked at.
+    Nothing is queued if the task has been changed since generation `generation`, whose constraints were checked.
     """
 
     patient = False

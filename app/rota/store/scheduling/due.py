@@ -18,9 +18,9 @@ from rota.domain.schedules.calendar_use import uses_calendars
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.calendars.opening import opened
 from rota.store.calendars.present import REVISION, PresentCalendars
+from rota.store.definitions import read_definition
 from rota.store.holds.reading import VERSION, holds_at
 from rota.store.runs.claiming.claim import earliest_delayed
-from rota.store.task_rows import read_definition
 
 _DUE = (
     task.c.status == spelled_out(TaskStatus.ACTIVE),

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Integer, bindparam, or_, text, update
 
 from rota.db.bulk import Bulk
 from rota.db.command import Command, Transaction
-from rota.db.known_holds import known_holds_of
+from rota.db.connection_state.known_holds import known_holds_of
 from rota.db.tables import calendar_state, task
 from rota.db.types import is_one_of
 from rota.domain.holds.held import HoldsVersion

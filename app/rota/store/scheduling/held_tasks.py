@@ -41,7 +41,7 @@ class DeferredTask:
 def deferred_tasks(
     connection: Connection, after: Place | None, limit: int, *, with_tags: bool
 ) -> list[DeferredTask]:
-    """Return up to `limit` deferred tasks behind a place, those that are looked at again soonest first."""
+    """Return up to `limit` deferred tasks behind a place, those that are checked again soonest first."""
     page = select(task.c.id, task.c.name, task.c.queue, task.c.deferred_until).where(_IS_DEFERRED)
     if after is not None:
         page = page.where(tuple_(*_PLACE) > after)
@@ -51,7 +51,7 @@ def deferred_tasks(
 
 
 def earliest_deferred(connection: Connection) -> datetime | None:
-    """Return when the first of the deferred tasks is to be looked at again; None: none is deferred."""
+    """Return when the first of the deferred tasks is to be checked again; None: none is deferred."""
     return connection.execute(select(func.min(task.c.deferred_until)).where(_IS_DEFERRED)).scalar()
 
 

@@ -14,16 +14,16 @@ from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import Trigger
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.moved_fire_time import NextFire
-from rota.domain.schedules.replanning import replanned_next_fire
+from rota.domain.schedules.replanning.moved_fire_time import NextFire
+from rota.domain.schedules.replanning.zone_changes import replanned_next_fire
 from rota.domain.step_budget import FOR_A_PLAN, limited_to
 from rota.domain.tasks.definition import TaskStatus
 from rota.domain.time_zones.database import ZoneDatabase
 from rota.errors import Unplannable
 from rota.store.calendars.opening import opened_schedule
 from rota.store.calendars.present import PresentCalendars
-from rota.store.task_changes import SERVICE, change_status, looked_at_soon
-from rota.store.task_rows import read_definition
+from rota.store.definitions import read_definition
+from rota.store.task_changes import SERVICE, change_status, checked_soon
 
 # Definitions without a zone, which are most, are not read at all.
 _WITH_A_ZONE = task.c.definition.contains('"timezone"')
@@ -171,7 +171,7 @@ def _replace(tx: Transaction, found: Replanned) -> int:
             same_fire_time(stored),
             same_move(stored),
         )
-        .values(**next_fire.columns, **looked_at_soon(tx.now))
+        .values(**next_fire.columns, **checked_soon(tx.now))
     ).rowcount
     if not changed:
         return 0

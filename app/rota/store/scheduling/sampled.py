@@ -16,12 +16,13 @@ from sqlalchemy import (
     select,
 )
 
-from rota.db.elapsed import elapsed_ms
+from rota.db.expressions.elapsed import elapsed_ms
 from rota.db.tables import run, task, task_tag
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.load import Counted
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.store.calendars.opening import opened_tasks
 from rota.store.scheduling.coming import TasksMeant
 from rota.store.task_names import covers

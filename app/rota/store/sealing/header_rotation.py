@@ -61,7 +61,7 @@ class ResealHeaders(Command[int]):
 def next_headers(
     connection: Connection, walk: HeaderWalk, limit: int
 ) -> tuple[list[Id], HeaderWalk | None]:
-    """Look at up to `limit` tasks; return those with headers to be sealed, and where to go on, if at all."""
+    """Look at up to `limit` tasks; return those with headers to be sealed, and where to continue, if at all."""
     keyring = keyring_of(connection)
     if keyring is None:
         return [], None

@@ -55,7 +55,7 @@ class ResealInputs(Command[int]):
 def next_inputs(
     connection: Connection, walk: InputWalk, limit: int
 ) -> tuple[list[Id], InputWalk | None]:
-    """Look at up to `limit` rows; return those not sealed as they would be now, and where to go on, if at all."""
+    """Look at up to `limit` rows; return those not sealed as they would be now, and where to continue, if at all."""
     keyring = keyring_of(connection)
     if keyring is None:
         return [], None

@@ -13,7 +13,8 @@ from rota.domain.http_target.secret_headers import is_secret
 from rota.domain.http_target.target import Target, origin_of
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import SealedText
-from rota.domain.tasks.definition import Task, TaskDefinition
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.task import Task
 from rota.errors import Conflict, Sealed
 
 

@@ -15,7 +15,8 @@ from rota.db.tables import run
 from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import NOT_SEALED, SealedText, is_sealed
-from rota.domain.tasks.definition import Task, TaskDefinition
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.task import Task
 from rota.errors import Fault, Invalid, Sealed
 from rota.store.sealing.secret_headers import open_headers
 

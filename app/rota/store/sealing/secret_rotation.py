@@ -49,7 +49,7 @@ class ForgetPrevious(Command[int]):
 def next_secrets(
     connection: Connection, walk: SecretWalk, limit: int
 ) -> tuple[list[str], SecretWalk | None]:
-    """Look at up to `limit` secrets; return those that another key seals, and where to go on, if at all."""
+    """Look at up to `limit` secrets; return those that another key seals, and where to continue, if at all."""
     keyring = keyring_of(connection)
     if keyring is None:
         return [], None

@@ -73,7 +73,7 @@ class Reseal(Command[int]):
 def next_to_reseal(
     connection: Connection, walk: Walk, limit: int
 ) -> tuple[list[Version], Walk | None]:
-    """Look at up to `limit` versions of one table; return those to be sealed anew, and where to go on.
+    """Look at up to `limit` versions of one table; return those to be sealed anew, and where to continue.
 
     None: that was the last of them. Without a key there is nothing to do.
     """

@@ -224,7 +224,7 @@ def _check_expected(name: str, row: Row | None, expected: Precondition | None) -
 def _with_value(tx: Transaction, row: Row, value: str, *, wider: bool) -> Values:
     """Return the values of a secret that is declared with a value.
 
-    An overlap goes on with the present one only, and never if it may be sent to more than before: who knows the
+    An overlap continues with the present one only, and never if it may be sent to more than before: who knows the
     present value, having rotated it in, need not know the one before.
     """
     if wider or _is_another(tx, row, value):

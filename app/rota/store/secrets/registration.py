@@ -15,7 +15,8 @@ from rota.domain.http_target.secret_references import SecretUse
 from rota.domain.primitives.ids import Id
 from rota.domain.secrets.binding import is_for, permits
 from rota.domain.secrets.model import Secret
-from rota.domain.tasks.definition import Task, TaskDefinition
+from rota.domain.tasks.definition import TaskDefinition
+from rota.domain.tasks.task import Task
 from rota.errors import Fault, Invalid, Sealed
 from rota.store.sealing.secret_headers import open_headers
 from rota.store.secrets.reading import secrets_named

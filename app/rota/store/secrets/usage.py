@@ -15,9 +15,9 @@ from rota.domain.alerts.notifiers import WITH_SECRETS, secret_names_of
 from rota.domain.http_target.secret_headers import SEALED
 from rota.domain.tasks.definition import HTTP_HANDLER, TaskDefinition, TaskStatus
 from rota.errors import Sealed
+from rota.store.definitions import read_definition
 from rota.store.sealing.secret_headers import open_headers
 from rota.store.task_names import covers
-from rota.store.task_rows import read_definition
 
 _PAGE = 500
 #: How many tasks are named.

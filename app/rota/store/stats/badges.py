@@ -19,7 +19,8 @@ from rota.domain.stats.badge import (
     state_badge,
 )
 from rota.domain.stats.window import Window
-from rota.domain.tasks.definition import BadgeAudience, Task
+from rota.domain.tasks.definition import BadgeAudience
+from rota.domain.tasks.task import Task
 from rota.store.holds.reading import holds_that_matter
 from rota.store.stats.chosen import ChosenTasks
 from rota.store.stats.reading import read_report

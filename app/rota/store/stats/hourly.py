@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, String, case, cast, func, sele
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.functions import FunctionElement
 
-from rota.db.elapsed import elapsed_ms
+from rota.db.expressions.elapsed import elapsed_ms
 from rota.db.tables import run, task
 from rota.domain.access.names import NameLimit
 from rota.domain.runs.status import RunStatus

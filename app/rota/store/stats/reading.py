@@ -15,7 +15,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.calendar_use import with_no_days
-from rota.domain.schedules.moved_fire_time import NextFire
+from rota.domain.schedules.replanning.moved_fire_time import NextFire
 from rota.domain.stats.fire_counts import (
     Number,
     SkippedSpan,
@@ -28,12 +28,12 @@ from rota.domain.stats.report import Quantiles, Report, Tally, Waits
 from rota.domain.stats.window import Window
 from rota.domain.step_budget import limited_to
 from rota.domain.tasks.definition import TaskStatus
+from rota.store.definitions import read_definition
 from rota.store.holds.reading import holds_that_matter
 from rota.store.stats import samples
 from rota.store.stats.chosen import ChosenTasks, begun_within, over_the_edge
 from rota.store.stats.overall import tallies_of_all
 from rota.store.stats.tallies import durations, lateness, tallies
-from rota.store.task_rows import read_definition
 
 #: How many steps the counting of fire times that have no run of their own takes, and for how many tasks and spans.
 MOST_STEPS = 100_000

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, String, cast, func, select
 
-from rota.db.elapsed import elapsed_ms
+from rota.db.expressions.elapsed import elapsed_ms
 from rota.db.tables import run
 from rota.domain.runs.status import FINAL, RunStatus, Trigger
 from rota.domain.stats.report import Quantiles

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Integer, case, func, literal_column, select
 
-from rota.db.elapsed import elapsed_ms
+from rota.db.expressions.elapsed import elapsed_ms
 from rota.db.tables import run
 from rota.db.types import spelled_out
 from rota.domain.runs.status import FINAL, RunStatus, Trigger

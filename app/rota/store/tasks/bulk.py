@@ -29,7 +29,7 @@ class Ahead:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batch:
-    """What one write did; `last` is the name to go on from, None when there is nothing left."""
+    """What one write did; `last` is the name to continue from, None when there is nothing left."""
 
     matched: int
     changed: int
@@ -50,7 +50,7 @@ class DoEach(Command[Batch]):
     `ahead`: what was selected from there on, before this write. Those that the filter does not match any more are left
     out. None: they are selected here.
 
-    A task that refuses stays as it is, and the others take the verb all the same. `dry_run` answers as the real one
+    A task that refuses stays as it is, and the others take the verb anyway. `dry_run` answers as the real one
     would: it decides the same, and writes nothing.
     """
 

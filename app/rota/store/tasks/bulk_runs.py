@@ -12,7 +12,7 @@ from rota.domain.access.quotas import Quota
 from rota.domain.primitives.ids import Id
 from rota.domain.runs.overlap import Line, has_line, replaces_line, skipped_for
 from rota.domain.runs.status import Trigger
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.errors import AppError
 from rota.store.access.quotas import used
 from rota.store.alerts.watching import check_sooner

@@ -16,7 +16,8 @@ from rota.db.tables import run, task
 from rota.db.types import is_one_of
 from rota.domain.policies import CatchUp
 from rota.domain.primitives.ids import Id
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import AppError
 from rota.store.holds.reading import holds_that_matter
 from rota.store.task_rows import Known, tasks_by_id

@@ -8,7 +8,8 @@ from rota.db.command import Command, Transaction
 from rota.db.tables import kv, notification, removed_runs, run, task, task_tag
 from rota.domain.policies import CatchUp
 from rota.domain.primitives.preconditions import Precondition
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import PreconditionFailed
 from rota.store.calendars.usage import forget_usage
 from rota.store.follow_ups import follow_up

@@ -11,13 +11,14 @@ from rota.db.tables import task
 from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.moved_fire_time import NextFire, moved, taken_back
+from rota.domain.schedules.replanning.moved_fire_time import NextFire, moved, taken_back
 from rota.domain.step_budget import FOR_A_REGISTRATION, limited_to
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.store.calendars.opening import opened_schedule
 from rota.store.calendars.present import PresentCalendars
-from rota.store.task_changes import looked_at_soon, status_columns, watched_anew
-from rota.store.task_rows import read_definition
+from rota.store.definitions import read_definition
+from rota.store.task_changes import checked_soon, status_columns, watched_anew
 
 _PRESENT = select(
     task.c.name,
@@ -55,7 +56,7 @@ def override_next_fire(tx: Transaction, task_id: Id, at: datetime, by: str) -> b
     anchor = Anchor(row.anchored_at, row.name)
     with limited_to(FOR_A_REGISTRATION):
         made = moved(schedule, anchor, present, at, tx.now)
-    columns: dict[str, Any] = {**made.columns, **looked_at_soon(tx.now)}
+    columns: dict[str, Any] = {**made.columns, **checked_soon(tx.now)}
     if row.status == TaskStatus.COMPLETED:
         columns |= {**status_columns(TaskStatus.ACTIVE, by, tx.now), **watched_anew(tx.now)}
     changed = tx.connection.execute(update(task).where(*alive).values(**columns, updated_at=tx.now))

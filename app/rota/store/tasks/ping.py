@@ -16,7 +16,7 @@ from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Run
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import Trigger
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.store.json_columns import dump_error, error_type
 from rota.store.runs.reading import find_run
 from rota.store.sealing.secret_inputs import stored_input

@@ -19,16 +19,10 @@ from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.calendar_use import without_days
 from rota.domain.schedules.definitions import After
 from rota.domain.schedules.fire_times import after_finish, fires_after_finish, first_fire
-from rota.domain.schedules.moved_fire_time import NextFire, begun_again
 from rota.domain.schedules.past_times import check_ahead, check_not_past
-from rota.domain.tasks.definition import (
-    Applied,
-    OnConflict,
-    Registered,
-    Task,
-    TaskDefinition,
-    TaskStatus,
-)
+from rota.domain.schedules.replanning.moved_fire_time import NextFire, begun_again
+from rota.domain.tasks.definition import Applied, OnConflict, Registered, TaskDefinition, TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import Conflict
 from rota.store.chains.predecessors import forget_predecessors
 from rota.store.follow_ups import follow_up

@@ -11,7 +11,8 @@ from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import first_fire
 from rota.domain.schedules.past_times import check_not_past
 from rota.domain.step_budget import FOR_A_REGISTRATION, for_a_batch, limited_to, too_costly
-from rota.domain.tasks.definition import Registered, Task, TaskStatus
+from rota.domain.tasks.definition import Registered, TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import AppError, Fault, PreconditionFailed, TooCostly
 from rota.store.alerts.naming import check_not_itself, warnings_of_notified
 from rota.store.calendars.usage import registered

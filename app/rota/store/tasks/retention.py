@@ -17,9 +17,9 @@ from rota.domain.primitives.preconditions import Precondition
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import AppError
+from rota.store.definitions import read_definition
 from rota.store.runs.removal import remove_runs
 from rota.store.task_locks import lock_tasks
-from rota.store.task_rows import read_definition
 from rota.store.tasks.lifecycle import Change, Delete
 
 Position = tuple[datetime, Id]

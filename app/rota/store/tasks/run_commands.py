@@ -14,7 +14,7 @@ from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.model import Run
 from rota.domain.runs.overlap import Line, has_line, replaces_line, skipped_for
 from rota.domain.runs.status import Trigger
-from rota.domain.tasks.definition import Task
+from rota.domain.tasks.task import Task
 from rota.errors import Conflict
 from rota.store.alerts.watching import check_sooner
 from rota.store.runs.cancellation import cancel_waiting, request_end

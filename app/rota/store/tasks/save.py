@@ -11,12 +11,14 @@ from rota.db.tables import task, task_tag
 from rota.domain.alerts.defaults import has_rules_for_ends
 from rota.domain.effects import DueSooner, TaskChanged, TaskEvent
 from rota.domain.schedules.fire_times import fires_after_finish
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import Conflict
 from rota.store.alerts.changes import forget_without_rules
 from rota.store.alerts.watching import first_watched, watched_after
 from rota.store.calendars.usage import change_usage, insert_usage
 from rota.store.chains.predecessors import change_predecessors, insert_predecessors
+from rota.store.definitions import write_definition
 from rota.store.handlers import change_handler
 from rota.store.runs.concurrency_keys import change_concurrency
 from rota.store.runs.pause import block_waiting
@@ -24,7 +26,6 @@ from rota.store.scheduling.constraint_release import change_constraints
 from rota.store.sealing.secret_headers import seal_headers
 from rota.store.sealing.secret_inputs import seal_waiting, stored_input
 from rota.store.task_changes import emit_status
-from rota.store.task_rows import write_definition
 
 # A schedule that starts anew has no gap of a pause behind it, and adds to no span of the old one.
 _NO_GAP = {"gap_run_id": None, "gap_until": None, "gap_catch_up": None}

@@ -18,7 +18,8 @@ from rota.domain.runs.plan import Gap
 from rota.domain.runs.planning import plan
 from rota.domain.schedules.definitions import Unreadable
 from rota.domain.schedules.fire_times import fires_after_finish
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.definition import TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import Conflict, Unplannable
 from rota.store.chains.propagation import notify_removed
 from rota.store.runs.cancellation import cancel_unfinished, end_running

@@ -1,1 +1,1 @@
-"""Responses that go on: server-sent events, streams, and waiting for runs."""
+"""Responses that continue: server-sent events, streams, and waiting for runs."""

@@ -22,7 +22,7 @@ from rota.db.engine import Database
 from rota.domain.effects import Effect, Event, KvWritten, RunEnded, TaskDeleted
 from rota.domain.primitives.ids import Id
 from rota.errors import RateLimited, Unavailable
-from rota.store.events import marks
+from rota.store.events.stored import marks
 
 log = structlog.get_logger(__name__)
 

@@ -1,4 +1,4 @@
-"""The writes of a bulk verb, one after another, and what they have come to together."""
+"""The writes of a bulk verb, one after another, and their results together."""
 
 from collections.abc import AsyncIterator
 from typing import Any

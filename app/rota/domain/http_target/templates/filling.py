@@ -34,7 +34,7 @@ __all__ = [
     "to_text",
 ]
 
-#: How many bytes its references may come to, as much as the body of a request to Rota.
+#: How many bytes its references may have together, as much as the body of a request to Rota.
 MOST_FILLED: Final = 1_048_576
 _SHOWN = 60
 
@@ -44,7 +44,7 @@ class MissingError(LookupError):
 
 
 class OverBudgetError(ValueError):
-    """What the references of a template come to is too large; the message says what the limit is."""
+    """The values of the references of a template are too large together; the message says what the limit is."""
 
 
 #: What `fill` raises.
@@ -52,7 +52,7 @@ CANNOT_BE_FILLED: Final = (MissingError, OverBudgetError, FilterError, TemplateE
 
 
 class Budget:
-    """How many bytes the references of one or more templates may still come to.
+    """How many bytes the references of one or more templates may still have.
 
     They are counted before anything is put together: a few bytes of template can name a large value a thousand times.
     """

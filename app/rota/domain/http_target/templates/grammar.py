@@ -166,7 +166,7 @@ class _Expression:
         self._at = begin + len(OPENS)
 
     def read(self) -> tuple[str | Reference, int]:
-        """Return the part, and where the text goes on behind it."""
+        """Return the part, and where the text continues behind it."""
         self._skip_space()
         literal = _LITERAL.match(self._text, self._at)
         if literal is not None:

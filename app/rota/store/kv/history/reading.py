@@ -128,7 +128,7 @@ def list_historic_entries(
 def entries_at_revision(
     connection: Connection, owner: Id, revision: int, wanted: KvFilter, after: str, limit: int
 ) -> tuple[list[HistoricEntry], str | None]:
-    """Return what up to `limit` entries, by key, were at a revision, and the key to go on after, if there are more."""
+    """Return what up to `limit` entries, by key, were at a revision, and the key to continue after, if any."""
     kept = connection.execute(_kept(owner, revision, wanted, after, limit)).all()
     there = connection.execute(_present(owner, wanted, after, limit)).all()
     cut = [rows[-1].key for rows in (kept, there) if len(rows) == limit]

@@ -55,7 +55,7 @@ class Reversion:
 def compute_reversion(
     connection: Connection, task_name: str, moment: Moment, now: datetime
 ) -> Reversion:
-    """Work out how a table becomes again what it was. Entries that have expired since then stay away.
+    """Compute how a table becomes again what it was. Entries that have expired since then stay away.
 
     Raises NotFound for the task, Conflict with the keys that the history does not reach back for.
     """
@@ -161,7 +161,7 @@ def _walk(connection: Connection, owner: Id, moment: Moment) -> Iterator[Histori
 
 
 def _differs(each: HistoricEntry) -> bool:
-    """Tell whether a key was written since: what has the version that it had then is what it was."""
+    """Return whether a key was written since: what has the version that it had then is what it was."""
     return (
         not each.known or (None if each.version is None else each.version.version) != each.present
     )

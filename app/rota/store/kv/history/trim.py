@@ -13,10 +13,10 @@ from rota.db.command import Command, Transaction
 from rota.db.tables import kv, kv_history, task
 from rota.db.types import is_one_of
 from rota.domain.primitives.ids import Id
+from rota.store.definitions import read_definition
 from rota.store.kv.history.rows import FORGOTTEN, TABLE, mark_tables, table_mark
-from rota.store.task_rows import read_definition
 
-#: The key that was looked at last.
+#: The key that was checked last.
 Position = tuple[Id, str]
 
 

@@ -15,6 +15,7 @@ from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskDefinition
+from rota.store.definitions import read_definition
 from rota.store.holds.reading import VERSION, holds_at
 from rota.store.replicas import lease_is_live
 from rota.store.runs.claiming.claim_statements import CLAIMED, LOST_BEFORE, QUEUED, READY, Taker
@@ -23,7 +24,6 @@ from rota.store.runs.claiming.tokens import Grant, with_tokens
 from rota.store.runs.waiting import WAITING, emit_waiting, wait_for_constraints
 from rota.store.sealing.secret_inputs import opened_runs
 from rota.store.secrets.opening import with_secrets
-from rota.store.task_rows import read_definition
 
 # By their place: to look one up by its name takes ten times as long.
 _ID, _TASK_ID, _SCHEDULED_FOR, _STARTED_AT, _PRIORITY = (

@@ -19,17 +19,17 @@ from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.sealed import PREFIX
+from rota.store.definitions import read_definition
 from rota.store.replicas import OUTSIDE, database_time
 from rota.store.runs.claiming.claim_statements import CLAIMED, READY, Taker
 from rota.store.runs.claiming.starting import ClaimShortfall, Starting
 from rota.store.runs.claiming.tokens import OutsideAttempt, hash_of, issue_tokens, new_token
 from rota.store.task_names import of_covered_task
-from rota.store.task_rows import read_definition
 
 # Inputs may have a megabyte each: after so many bytes, a lease hands out no more. It starts so many runs at a time.
 MOST_BYTES = 4_194_304
 _AT_A_TIME = 10
-# How often it goes on behind many runs that keys or holds hold back.
+# How often it continues behind many runs that keys or holds hold back.
 _ASIDES = 10
 _PLACE = {column.name: place for place, column in enumerate(CLAIMED)}
 _HAND_OUT = Bulk(

@@ -1,4 +1,4 @@
-"""Tokens of attempts: who has one may complete its attempt, and report that it goes on; nothing else.
+"""Tokens of attempts: who has one may complete its attempt, and report that it continues; nothing else.
 
 A token is for one attempt of one run. It is stored as its hash, in the commit that starts the attempt, so that a target
 can answer before its own response to the request has arrived. It is kept as long as the run, to
@@ -30,7 +30,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutsideAttempt:
-    """An attempt that may go on outside of Rota.
+    """An attempt that may continue outside of Rota.
 
     `timeout` is its hard limit, from now on, and `silence` how long it may go without a heartbeat (None: until then).
     """
@@ -54,7 +54,7 @@ class Grant:
     silence_ms: int | None
 
     def extended(self, now: datetime) -> datetime:
-        """Return until when the attempt goes on after a sign of life at `now`, by the clock of leases."""
+        """Return until when the attempt continues after a sign of life at `now`, by the clock of leases."""
         if self.silence_ms is None:
             return self.deadline_at
         return min(self.deadline_at, now + self.silence_ms * _MILLISECOND)

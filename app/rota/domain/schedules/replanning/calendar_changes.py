@@ -6,7 +6,7 @@ No other fire time depends on what is excluded: those that are excluded are fire
 from datetime import datetime, timedelta
 
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import Interval, Planned
+from rota.domain.schedules.definitions import Planned
 from rota.domain.schedules.fire_times import (
     delayed,
     first_delay,
@@ -14,6 +14,7 @@ from rota.domain.schedules.fire_times import (
     is_left_out,
     moved_on,
 )
+from rota.domain.schedules.rules import Interval
 
 
 def replanned_delay(

@@ -15,7 +15,7 @@ from rota.db.planning import unindexed
 from rota.db.tables import run, task, task_tag
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.runs.status import RunStatus
-from rota.store.runs.filters import (
+from rota.store.runs.listing.filters import (
     UNFINISHED,
     RunFilter,
     error_contains,

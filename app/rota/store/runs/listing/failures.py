@@ -10,7 +10,7 @@ from rota.db.tables import run, task
 from rota.domain.runs.error_groups import Failure
 from rota.domain.runs.status import RunStatus
 from rota.store.json_columns import load_message
-from rota.store.runs.filters import RunFilter, matching_runs
+from rota.store.runs.listing.filters import RunFilter, matching_runs
 
 #: How many failures are grouped: the latest ones.
 MOST_GROUPED = 5_000

@@ -14,19 +14,11 @@ from zoneinfo import ZoneInfo
 from rota.domain.cron import expression as cron
 from rota.domain.fire_time import TICK
 from rota.domain.schedules.base import Anchor
-from rota.domain.schedules.definitions import (
-    AnyOf,
-    Calendar,
-    Cron,
-    Interval,
-    Leaf,
-    Once,
-    Planned,
-    leaves,
-)
+from rota.domain.schedules.definitions import AnyOf, Leaf, Planned, leaves
 from rota.domain.schedules.fire_times import fire_times, first_fire, next_fire
 from rota.domain.schedules.jitter import latest
-from rota.domain.schedules.moved_fire_time import NextFire, regular_times, times_left
+from rota.domain.schedules.replanning.moved_fire_time import NextFire, regular_times, times_left
+from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
 from rota.domain.time_zones.database import ZoneDatabase
 from rota.domain.time_zones.zone import computed_with, database, zone
 
@@ -68,7 +60,7 @@ def replanned_next_fire(
 ) -> NextFire:
     """Return the next fire time of a task, which may have been moved, by the present database.
 
-    A time that was set by hand is an instant and stays; the one that it stands for is replanned, and so is the first
+    A time that was set by hand is an instant and stays; the one that it represents is replanned, and so is the first
     of the others. Raises Unplannable.
     """
     move = present.move
@@ -147,7 +139,7 @@ def _next_of_each(schedule: Planned, change: _Change) -> Iterator[datetime]:
 
 
 def _next_of(leaf: Leaf, change: _Change) -> datetime | None:
-    """Return the first fire time of a rule that has not fired; one whose zone is as it was goes on as it would."""
+    """Return the first fire time of a rule that has not fired; one whose zone is as it was continues as it would."""
     if isinstance(leaf, Interval) or not _differs(leaf, change.before):
         return next_fire(leaf, change.anchor, change.at - TICK)
     plain = leaf.model_copy(update={"jitter": None})

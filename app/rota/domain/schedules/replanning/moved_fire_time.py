@@ -1,6 +1,6 @@
 """A fire time that a client moved: which one it replaces, and what else is left to fire. Pure; the time is an argument.
 
-A moved fire time stands for the regular one that it was moved from, and for no other: what the rule has after that
+A moved fire time represents the regular one that it was moved from, and no other: what the rule has after that
 fires as if nothing had been moved, also before the moved one. To move it again before it has fired, or before the time
 that it was moved from has come, moves the same one.
 """
@@ -14,14 +14,15 @@ from rota.domain.fire_time import TICK, FireTime
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned
-from rota.domain.schedules.fire_times import fire_times, fires_after_finish, is_left_out, upcoming
+from rota.domain.schedules.fire_times import fire_times, fires_after_finish, is_left_out
+from rota.domain.schedules.running_times import upcoming
 from rota.errors import Unplannable
 
 
 class Move(NamedTuple):
     """A fire time that was moved."""
 
-    #: The regular fire time that it stands for, which does not fire itself; None: nothing was to fire.
+    #: The regular fire time that it represents, which does not fire itself; None: nothing was to fire.
     of: datetime | None
     #: When it fires, or has fired.
     to: datetime
@@ -37,7 +38,7 @@ class Move(NamedTuple):
     def replaces(self, time: FireTime) -> bool:
         """Return whether it fires in place of a time that the rule has.
 
-        Between it and the one that it stands for there is none that runs, unless the clock was set back: those have
+        Between it and the one that it represents there is none that runs, unless the clock was set back: those have
         fired.
         """
         if self.of is None:
@@ -163,7 +164,7 @@ def _moved_from(
 def _next_regular(
     schedule: Planned, anchor: Anchor, present: NextFire, move: Move
 ) -> datetime | None:
-    """Return the first that is left of what the rule has, what `move` stands for apart."""
+    """Return the first that is left of what the rule has, except what `move` represents."""
     at = present.at
     if at is None:
         return None

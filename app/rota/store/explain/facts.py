@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, Connection, and_, case, func, or_, select
+from sqlalchemy import Connection, and_, func, or_, select
 
 from rota.db.tables import replica, run
 from rota.db.types import spelled_out
@@ -20,20 +20,19 @@ from rota.domain.explain.model import Awaited, Explanation, Facts, QueueState
 from rota.domain.explain.run import of_run
 from rota.domain.explain.task import explain_at, explain_now, explain_unplannable
 from rota.domain.explain.time_slot import Slot, slot_at, slot_within, slot_without_fire
-from rota.domain.fire_time import TICK
 from rota.domain.holds.model import Hold
 from rota.domain.primitives import json_text
-from rota.domain.primitives.ids import Id, to_id
-from rota.domain.reasons import SkipReason
+from rota.domain.primitives.ids import Id
 from rota.domain.runs.model import Run
-from rota.domain.runs.status import RunStatus, Trigger
+from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.requested_times import RequestedTime
-from rota.domain.tasks.definition import Task, TaskStatus
+from rota.domain.tasks.task import Task
 from rota.errors import Unplannable
 from rota.store.alerts.facts import latest_ping
 from rota.store.alerts.reading import raised_of
 from rota.store.chains.predecessors import awaited_predecessors, named_by
 from rota.store.declared_handlers import not_leasable
+from rota.store.explain.explained_run import current_run, last_run_of, run_beside, run_in_slot
 from rota.store.holds.reading import holds_that_matter
 from rota.store.replicas import is_live
 from rota.store.runs.concurrency_keys import running_with
@@ -44,7 +43,6 @@ from rota.store.task_rows import find_task
 
 # A backlog is counted up to here.
 MOST_AHEAD = 10_000
-_OVERLAP = "overlap:"
 _HIDDEN = "this key does not see it"
 
 
@@ -57,7 +55,7 @@ def explain_task(
 ) -> Explanation:
     """Return why a task is not running now; or, for a requested time, why it did not or will not run.
 
-    `limit`: the tasks that the client may see. What the definition says of others is repeated, and nothing else said.
+    `limit`: the tasks that the client may see. What the definition contains about others is shown, and nothing else.
     """
     try:
         if asked is None:
@@ -87,10 +85,10 @@ def facts_of_now(
     connection: Connection, found: Task, now: datetime, limit: NameLimit = UNLIMITED
 ) -> Facts:
     """Return the facts that explain why a task is not running at `now`."""
-    current = _current_run(connection, found.id, now)
+    current = current_run(connection, found.id, now)
     if current is None:
         awaited = _awaited(connection, found, limit)
-        last = _last_run(connection, found)
+        last = last_run_of(connection, found)
         holds = _holds(connection, found)
         facts = Facts(task=found, now=now, last_run=last, awaited=awaited, holds=holds)
     else:
@@ -118,9 +116,9 @@ def facts_of(
     connection: Connection, found: Task, now: datetime, slot: Slot, limit: NameLimit = UNLIMITED
 ) -> Facts:
     """Return the facts that explain why a task did or did not run in a slot."""
-    covering = _run_of(connection, found.id, slot)
+    covering = run_in_slot(connection, found.id, slot)
     if covering is None:
-        last, holds = _last_run(connection, found), _holds(connection, found)
+        last, holds = last_run_of(connection, found), _holds(connection, found)
         return Facts(task=found, now=now, last_run=last, holds=holds)
     return _around(connection, found, now, find_run(connection, covering), limit)
 
@@ -147,7 +145,7 @@ def _around(
         now=now,
         run=about,
         attempts=tuple(list_attempts(connection, about)) if about.attempt else (),
-        other=_other(connection, about),
+        other=run_beside(connection, about),
         queue=_queue_state(connection, about, now, limit)
         if about.status is RunStatus.QUEUED
         else None,
@@ -164,89 +162,6 @@ def _holds(connection: Connection, found: Task) -> tuple[Hold, ...]:
     """Return the holds that select a task, whoever has set them: they are why it does not run."""
     definition = found.definition
     return holds_that_matter(connection).of(found.name, definition.queue, definition.tags)
-
-
-def _current_run(connection: Connection, task_id: Id, now: datetime) -> Id | None:
-    """Return the unfinished run that has advanced most: running, ready, blocked, waiting for its time."""
-    rank = case(
-        (run.c.status == RunStatus.RUNNING, 0),
-        (and_(run.c.status == RunStatus.QUEUED, _has_come(now)), 1),
-        (run.c.status == RunStatus.BLOCKED, 2),
-        else_=3,
-    )
-    unfinished = select(run.c.id).where(run.c.task_id == task_id, run.c.finished_at.is_(None))
-    first = unfinished.order_by(rank, run.c.scheduled_for, run.c.id).limit(1)
-    return connection.execute(first).scalar_one_or_none()
-
-
-def _has_come(now: datetime) -> ColumnElement[bool]:
-    return or_(run.c.not_before.is_(None), run.c.not_before <= now)
-
-
-def _run_of(connection: Connection, task_id: Id, slot: Slot) -> Id | None:
-    """Return the run that answers for a slot: of the time that was given, of its fire time, of any time in it.
-
-    A run for another time does not explain the fire time.
-    """
-    exact = _run_in(connection, task_id, slot.at, slot.at)
-    if exact is not None:
-        return exact
-    if slot.fire is None:
-        within = _run_in(connection, task_id, slot.start, slot.end - TICK)
-        return within or _span_over(connection, task_id, slot.at)
-    at = slot.fire.at
-    return _run_in(connection, task_id, at, at) or _span_over(connection, task_id, at)
-
-
-def _run_in(connection: Connection, task_id: Id, first: datetime, last: datetime) -> Id | None:
-    """Return the run of a span of time: that of the schedule, else the latest that stands for a time in it."""
-    inside = (run.c.scheduled_for >= first, run.c.scheduled_for <= last)
-    of_schedule = case((run.c.trigger.in_([Trigger.SCHEDULE, Trigger.AFTER]), 0), else_=1)
-    wanted = select(run.c.id).where(run.c.task_id == task_id, *inside)
-    found = wanted.order_by(of_schedule, run.c.scheduled_for.desc(), run.c.id.desc()).limit(1)
-    return connection.execute(found).scalar_one_or_none()
-
-
-def _span_over(connection: Connection, task_id: Id, at: datetime) -> Id | None:
-    """Return the run whose span covers a time."""
-    spans = select(run.c.id).where(
-        run.c.task_id == task_id, run.c.scheduled_for <= at, run.c.scheduled_until >= at
-    )
-    latest = spans.order_by(run.c.scheduled_for.desc(), run.c.id.desc()).limit(1)
-    return connection.execute(latest).scalar_one_or_none()
-
-
-def _last_run(connection: Connection, found: Task) -> Run | None:
-    """Return the run of the latest time, skipped ones included; of a completed task the latest of its schedule."""
-    mine = select(run.c.id).where(run.c.task_id == found.id)
-    order = run.c.scheduled_for.desc(), run.c.id.desc()
-    if found.status is TaskStatus.COMPLETED:
-        by_schedule = case((run.c.trigger.in_([Trigger.SCHEDULE, Trigger.AFTER]), 0), else_=1)
-        latest = mine.order_by(by_schedule, *order)
-    else:
-        latest = mine.order_by(*order)
-    id = connection.execute(latest.limit(1)).scalar_one_or_none()
-    return None if id is None else find_run(connection, id)
-
-
-def _other(connection: Connection, about: Run) -> Run | None:
-    """Return the run that `about` waits for, or that was unfinished when it was skipped for that."""
-    ids = [each.removeprefix(_OVERLAP) for each in about.waiting_on if each.startswith(_OVERLAP)]
-    if ids:
-        there = select(run.c.id).where(run.c.id == to_id(ids[0]))
-    elif about.status is RunStatus.SKIPPED and about.reason == SkipReason.OVERLAP:
-        ended_later = or_(run.c.finished_at.is_(None), run.c.finished_at >= about.created_at)
-        there = (
-            select(run.c.id)
-            .where(run.c.task_id == about.task_id, run.c.id != about.id, ended_later)
-            .where(run.c.created_at <= about.created_at, run.c.status != RunStatus.SKIPPED)
-            .order_by(run.c.scheduled_for.desc(), run.c.id.desc())
-            .limit(1)
-        )
-    else:
-        return None
-    id = connection.execute(there).scalar_one_or_none()
-    return None if id is None else find_run(connection, id)
 
 
 def _queue_state(connection: Connection, about: Run, now: datetime, limit: NameLimit) -> QueueState:

@@ -1,0 +1,1 @@
+"""What every connection carries, so that it is not read or passed each time."""

@@ -1,0 +1,1 @@
+"""SQL expressions for both databases."""

@@ -1,0 +1,1 @@
+"""Stored fire times that are replaced: by hand, or when time zones or calendars change."""

@@ -1,0 +1,1 @@
+"""The facts with which the domain explains why a task does or does not run."""
