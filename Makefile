@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 PYTHON ?= python3
 HOST ?= 127.0.0.1
-PORT ?= 8000
+PORT ?= $(or $(ROTA_PORT),8000)
 PROCESSORS := $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 8))')
 # One more than there are processors: tests also wait. The long tests measure costs, so they get one each.
 WORKERS ?= $(shell expr $(PROCESSORS) + 1)

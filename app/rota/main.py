@@ -56,6 +56,7 @@ from rota.settings import Settings
 from rota.store.access.reading import has_kept_keys
 from rota.store.events.log import EventLog
 from rota.store.follow_ups import follow_up
+from rota.store.holds.reading import holds_that_matter
 from rota.store.measures import Measuring, server_of
 from rota.store.sealing import sealed_values
 from rota.web.dashboard import Dashboard
@@ -213,6 +214,7 @@ class _Service:
                 sealed_values.check_keys(connection)
                 has_keys = has_kept_keys(connection)
                 kind = server_of(connection)
+                holds_that_matter(connection)  # tasks are shown as held from the first reply on
             self.metrics.build.labels(VERSION, python_version(), kind).set(1)
             self.metrics.stored.set_function(
                 Measuring(database, self.clock, settings.metrics_tasks)

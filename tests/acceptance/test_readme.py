@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -16,6 +17,7 @@ from tests.docs.reader import commands_of
 from tests.support.factories import eventually
 
 BLOCK = re.compile(r"```console\n(.*?)\n```", re.DOTALL)
+HANDLER = re.compile(r"```python\n(.*?)\n```", re.DOTALL)
 #: Makes the environment and starts the service.
 BEFORE = ("git clone", "make run")
 
@@ -23,15 +25,17 @@ BEFORE = ("git clone", "make run")
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
 def test_the_readme_prints_what_its_commands_print(
-    serve: Callable[..., Server], installed: Installed
+    serve: Callable[..., Server], installed: Installed, tmp_path: Path
 ) -> None:
+    readme = (ROOT / "README.md").read_text()
+    (reminders := tmp_path / "reminders.py").write_text("\n".join(HANDLER.findall(readme)))
     steps = [
         step
-        for block in BLOCK.findall((ROOT / "README.md").read_text())
+        for block in BLOCK.findall(readme)
         for step in commands_of(block)
         if not step[0].startswith(BEFORE)
     ]
-    server = serve(installed, handlers=ROOT / "examples" / "handlers.py")
+    server = serve(installed, handlers=f"{ROOT / 'examples' / 'handlers.py'},{reminders}")
     server.start()
 
     for number, (command, shown) in enumerate(steps):
@@ -48,9 +52,15 @@ def _type(command: str, server: Server) -> str:
     typed = typed.replace(".venv/bin/rota", str(ROTA))
     environment = server.environment | {"ROTA_URL": server.url, "COLUMNS": "200"}
     done = subprocess.run(
-        typed, shell=True, env=environment, capture_output=True, text=True, check=False
+        typed,
+        shell=True,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,  # in the order in which a terminal shows them
+        text=True,
+        check=False,
     )
-    return (done.stdout + done.stderr).rstrip("\n")
+    return done.stdout.rstrip("\n")
 
 
 def _wait_as_the_readme_does(server: Server) -> None:

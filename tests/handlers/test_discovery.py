@@ -98,7 +98,11 @@ def test_entry_points_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         ("rota_test_missing.jobs", None, "There is no module 'rota_test_missing.jobs'"),
         ("empty.py", "x = 1", "'empty.py' holds no function with the decorator @handler"),
         ("broken.py", "1 / 0", r"'broken.py' cannot be imported: ZeroDivisionError: .*broken.py:1"),
-        ("syntax.py", "def", "'syntax.py' cannot be imported: SyntaxError"),
+        (
+            "syntax.py",
+            "def",
+            r"'syntax.py' cannot be imported: SyntaxError: .*\(syntax.py, line 1\)\.$",
+        ),
         ("leaves.py", "raise SystemExit(3)", "'leaves.py' cannot be imported: SystemExit: 3"),
         ("needs.py", "import rota_test_none", "cannot be imported: ModuleNotFoundError"),
     ],

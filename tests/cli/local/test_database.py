@@ -166,6 +166,17 @@ def test_a_sound_database_passes_while_a_service_uses_it(rota: Rota, service: Da
 
 
 @on_sqlite
+def test_a_backup_is_checked_by_its_name(rota: Rota, tmp_path: Path) -> None:
+    rota("backup", str(tmp_path / "copy.db"))
+    (tmp_path / "no.db").write_bytes(b"x" * 5_000)
+
+    assert rota("check", str(tmp_path / "copy.db")).exit_code == 0
+    assert rota("check", str(tmp_path / "no.db")).exit_code == 1
+    missing = rota("check", str(tmp_path / "none.db"))
+    assert (missing.exit_code, (tmp_path / "none.db").exists()) == (1, False)
+
+
+@on_sqlite
 def test_a_broken_reference_is_found(rota: Rota, migrated_database_url: str) -> None:
     with closing(sqlite3.connect(file_of(migrated_database_url))) as connection, connection:
         connection.execute(ENTRY, (b"1", None))

@@ -213,3 +213,16 @@ def test_findings_are_printed_with_their_fixes_below_them(doctor: Doctor) -> Non
     at = next(index for index, line in enumerate(lines) if line.startswith("error    handlers: "))
     assert lines[at + 1] == "         → Correct it, or take it out of ROTA_HANDLERS"
     assert lines[-1].startswith("1 error, 0 warnings, ")
+
+
+@on_sqlite
+def test_handlers_that_only_rota_dev_would_load_are_found(
+    doctor: Doctor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert doctor()["handlers"]["level"] == "ok"
+
+    (tmp_path / "handlers.py").write_text("from rota import handler\n")
+
+    found = doctor()["handlers"]
+    assert (found["level"], found["fix"]) == ("warning", "ROTA_HANDLERS=handlers.py rota serve")

@@ -24,6 +24,11 @@ def preview(*arguments: str) -> Any:
         ("@daily", "At 00:00 every day, UTC.", "Sun 2027-03-28 00:00:00"),
         ("15m", "Every 15 minutes, counted from its registration.", "Sat 2027-03-27 00:15:00"),
         (
+            "every 15m",
+            "Every 15 minutes, counted from its registration.",
+            "Sat 2027-03-27 00:15:00",
+        ),
+        (
             '{"type": "calendar", "unit": "month", "day": "last", "time": "23:00"}',
             "At 23:00 on the last day of every month, UTC.",
             "Wed 2027-03-31 23:00:00",

@@ -44,6 +44,16 @@ def test_values_are_json_or_text(rota: CommandLine) -> None:
     assert entry(rota, "kv-set", "piped")["value"] == [1, 2]
 
 
+def test_what_begins_as_an_object_or_a_list_and_is_none_is_refused(rota: CommandLine) -> None:
+    rota.api.task("kv-slip")
+
+    for slip in ("{bad", "[1, 2"):
+        assert "is not JSON" in rota.run("kv", "set", "kv-slip", "a", slip, code=2).stderr
+    rota.run("kv", "set", "kv-slip", "a", "{bad", "--text")
+
+    assert entry(rota, "kv-slip")["value"] == "{bad"
+
+
 def test_an_entry_is_written_only_at_the_version_that_is_given(rota: CommandLine) -> None:
     rota.api.task("kv-version")
 

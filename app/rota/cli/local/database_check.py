@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from itertools import islice
+from pathlib import Path
+from typing import Annotated
 
 import typer
 from sqlalchemy import Connection
@@ -21,9 +23,19 @@ _RESTORE = "Restore a backup, and start it with `rota serve --paused`"
 _MOST_LISTED = 5
 
 
-def check(as_json: Json = False) -> None:
+def check(
+    file: Annotated[
+        Path | None,
+        typer.Argument(help="An SQLite file, such as a backup; the database of the settings."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
     """Check the file, its references, its schema, and that sealed values can be read; also while the service runs."""
-    findings = list(findings_of_database(settings_of()))
+    settings = settings_of()
+    if file is not None:
+        url = f"sqlite:///{file.absolute()}"
+        settings = settings.model_copy(update={"database_url": url})
+    findings = list(findings_of_database(settings))
     print_findings(findings, as_json=as_json)
     if any(each.level is Level.ERROR for each in findings):
         raise typer.Exit(ExitCode.FAILED)

@@ -20,6 +20,7 @@ def document_of(text: str, timezone: str | None) -> dict[str, Any]:
     text = text.strip()
     if text.startswith("{"):
         return _with_zone(_json(text), timezone)
+    text = text.removeprefix("every ")
     try:
         parse_duration(text)
     except PydanticCustomError:

@@ -65,9 +65,9 @@ def instant(text: str | None) -> str | None:
 
 def json_argument(text: str) -> Any:
     """Return the value of an argument: JSON, text, `@FILE`, or `-` for the standard input. Raises CommandFailed."""
-    if text != "-" and not text.startswith("@"):
-        return parse_value(text)
     try:
+        if text != "-" and not text.startswith("@"):
+            return parse_value(text)
         return parse_value(read_text(text.removeprefix("@")))
     except DocumentError as error:
         raise CommandFailed(str(error)) from None

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from itertools import islice
 from typing import Any
 from urllib.parse import quote
@@ -262,6 +263,11 @@ def failure(error: Exception) -> CommandFailed | None:
                 "Start it with `rota serve`, or name another: --url, ROTA_URL, `rota context use`."
             )
             return CommandFailed(f"{error}. {advice}", ExitCode.UNREACHABLE)
+        case ProblemError(status=HTTPStatus.UNAUTHORIZED):
+            advice = (
+                "Give its API key: --key, ROTA_KEY, or `rota context add NAME --url … --key -`."
+            )
+            return CommandFailed(f"{error} {advice}")
         case ProblemError():
             return CommandFailed(str(error), _code(error))
         case RotaError():

@@ -4,6 +4,7 @@ import http.client
 import io
 from collections.abc import Iterator
 from contextlib import redirect_stdout
+from pathlib import Path
 
 from rota.cli.contexts import read_contexts
 from rota.cli.exits import CommandFailed
@@ -16,6 +17,8 @@ from rota.handlers.discovery import discover
 from rota.listening import listen
 from rota.settings import Settings
 
+#: What `rota init` writes, and `rota dev` loads without being told.
+_USUAL = "handlers.py"
 _LIBRARIES = ("holidays", "icalendar")
 _PATIENCE = 2.0
 
@@ -98,6 +101,9 @@ def handlers(settings: Settings) -> Iterator[Finding]:
         return
     names = ", ".join(sorted(found))
     yield Finding(Level.OK, "handlers", f"They can be loaded: {names}.")
+    if not settings.handlers and Path(_USUAL).is_file():
+        message = f"There is a {_USUAL} here, which only `rota dev` loads by itself."
+        yield Finding(Level.WARNING, "handlers", message, f"ROTA_HANDLERS={_USUAL} rota serve")
 
 
 def extras(_settings: Settings) -> Iterator[Finding]:

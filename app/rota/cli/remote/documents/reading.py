@@ -56,10 +56,15 @@ def read_object(path: str) -> Mapping[str, Any]:
 
 
 def parse_value(text: str) -> Any:
-    """Return what an argument means: JSON, or, where it is none, the text itself."""
+    """Return what an argument means: JSON, or, where it is none, the text itself.
+
+    Raises DocumentError for what begins as an object or a list and is none: that is a slip, not a text.
+    """
     try:
         return json.loads(text, parse_constant=refuse_constant)
-    except ValueError:
+    except ValueError as error:
+        if text.lstrip().startswith(("{", "[")):
+            raise DocumentError(f"{text!r} is not JSON: {error}.") from None
         return text
 
 

@@ -26,7 +26,7 @@ def add_task(
         typer.Option(
             "--file",
             "-f",
-            help="YAML or JSON with the definition; options replace its members. `-`: standard input.",
+            help="YAML or JSON with the definition; options replace its fields. `-`: standard input.",
         ),
     ] = None,
     handler: Annotated[str | None, typer.Option(help="What runs: a handler by its name.")] = None,
