@@ -5,8 +5,8 @@ import pickle
 import pytest
 
 from rota.api.problems.types import PROBLEM_TYPES
+from rota.client.entries.values import conflict_in
 from rota.client.errors import BackPressure, ProblemError
-from rota.client.kv_values import conflict_in
 from rota.client.problems import (
     PROBLEMS,
     Conflict,

@@ -24,11 +24,11 @@ from rota.client import (
     WorkContext,
     WorkerHandler,
 )
+from rota.client.entries.work import KvTruncated, WorkKv
 from rota.client.models.work import LeasedRun
 from rota.client.outcomes import failure
 from rota.client.sync.concurrency import signals
 from rota.client.sync.work.worker import Worker
-from rota.client.work_kv import KvTruncated, WorkKv
 from tests.api.marks import on_both
 from tests.client.faulty import CUT, FaultyServer, answer, faulty, problem
 from tests.client.test_streams import run as shown_run

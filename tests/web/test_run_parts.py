@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 
 from rota.web.charts.of_run import MOST_DRAWN, chart, phase_bar, spans_of
+from rota.web.entries.diffs import diff_of
 from rota.web.error_texts import common_text
-from rota.web.kv_diffs import diff_of
-from rota.web.run_filters import RunFilters, WrongWindowError
+from rota.web.lists.run_filters import RunFilters, WrongWindowError
 
 NOW = datetime(2026, 11, 29, 8, 0, tzinfo=UTC)
 

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
-from rota.client.kv_draft import Operation
+from rota.client.entries.draft import Operation
 
 _LONGEST_REASON = 500
 

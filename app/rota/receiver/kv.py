@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rota.client.kv_draft import KvDraft, Operation, Ttl
+from rota.client.entries.draft import KvDraft, Operation, Ttl
 from rota.client.wire import UNSET
 from rota.sdk.exceptions import Fail
 

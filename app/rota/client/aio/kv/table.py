@@ -11,10 +11,10 @@ from rota.client.aio.kv.transfer import AsyncKvTransfer
 from rota.client.aio.pages import AsyncPages
 from rota.client.aio.streams import AsyncEventSource, AsyncStream
 from rota.client.aio.transport import AsyncTransport
+from rota.client.entries.draft import Operation, Ttl, operation
+from rota.client.entries.values import conflict_in, value_of, written_since
 from rota.client.errors import ProblemError
 from rota.client.event import Event, event_of
-from rota.client.kv_draft import Operation, Ttl, operation
-from rota.client.kv_values import conflict_in, value_of, written_since
 from rota.client.models.kv import KvEntry, KvVersion
 from rota.client.problems import KvConflict, NotFound, PreconditionFailed
 from rota.client.retries import Repeat, backoff

@@ -5,8 +5,8 @@ from typing import Any, Self
 
 from rota.client.aio.kv.face import AsyncValueFace
 from rota.client.aio.kv.table import AsyncKv
-from rota.client.kv_draft import KvDraft, Operation, Ttl, operation
-from rota.client.kv_values import value_of
+from rota.client.entries.draft import KvDraft, Operation, Ttl, operation
+from rota.client.entries.values import value_of
 from rota.client.models.kv import KvEntry
 from rota.client.wire import UNSET
 

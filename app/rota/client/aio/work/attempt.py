@@ -8,13 +8,13 @@ from typing import Any
 from rota.client import outcomes, wire
 from rota.client.aio.concurrency import Flag, Work, begin, call, sleep
 from rota.client.aio.transport import AsyncTransport
+from rota.client.entries.work import WorkKv
 from rota.client.errors import BackPressure, ProblemError, RotaError, Unreachable
 from rota.client.models.runs import RunSummary
 from rota.client.models.work import Heartbeat, LeasedRun
 from rota.client.problems import LeaseLost, NotFound, Superseded
 from rota.client.retries import may_pass, pause_after
 from rota.client.timing import deadline
-from rota.client.work_kv import WorkKv
 
 log = logging.getLogger("rota.client.worker")
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rota.client import outcomes, wire
+from rota.client.entries.work import WorkKv
 from rota.client.errors import BackPressure, ProblemError, RotaError, Unreachable
 from rota.client.models.runs import RunSummary
 from rota.client.models.work import Heartbeat, LeasedRun
@@ -16,7 +17,6 @@ from rota.client.retries import may_pass, pause_after
 from rota.client.sync.concurrency import Flag, Work, begin, call, sleep
 from rota.client.sync.transport import Transport
 from rota.client.timing import deadline
-from rota.client.work_kv import WorkKv
 
 log = logging.getLogger("rota.client.worker")
 

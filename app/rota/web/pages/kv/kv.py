@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from rota.errors import AppError
 from rota.web.api_client import ApiProblemError
-from rota.web.kv_values import AS_JSON, AS_TEXT, show, to_json
+from rota.web.entries.values import AS_JSON, AS_TEXT, show, to_json
 from rota.web.page import Page, Views, see_other
 
 _PER_PAGE: Final = 50

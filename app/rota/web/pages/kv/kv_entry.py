@@ -10,8 +10,8 @@ from starlette.responses import Response
 from rota.domain.primitives.instants import parse_instant
 from rota.errors import AppError
 from rota.web.api_client import ApiProblemError, Headers
-from rota.web.json_diff import Line, compare
-from rota.web.kv_values import AS_JSON, AS_TEXT, Entry, Shown, show, to_json
+from rota.web.entries.json_diff import Line, compare
+from rota.web.entries.values import AS_JSON, AS_TEXT, Entry, Shown, show, to_json
 from rota.web.page import Page, Views, see_other
 
 _VERSIONS: Final = 50

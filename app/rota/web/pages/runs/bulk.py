@@ -9,10 +9,10 @@ from starlette.responses import Response
 from rota.domain.primitives import json_text
 from rota.errors import AppError, Unplannable
 from rota.web.api_client import ApiProblemError
+from rota.web.lists.paging import paging
+from rota.web.lists.run_filters import RunFilters
 from rota.web.page import Page, Views, see_other
 from rota.web.pages.runs.runs import faults_of
-from rota.web.paging import paging
-from rota.web.run_filters import RunFilters
 
 _PER_PAGE: Final = 50
 VERBS: Final = {

@@ -9,9 +9,9 @@ from starlette.responses import Response
 
 from rota.web.api_client import ApiProblemError
 from rota.web.error_texts import common_text
+from rota.web.lists.run_filters import WINDOW, RunFilters, WrongWindowError
 from rota.web.page import Page, Views
 from rota.web.pages.runs.runs import faults_of, form_of
-from rota.web.run_filters import WINDOW, RunFilters, WrongWindowError
 
 _MOST_GROUPS: Final = 50
 _DEFAULT_WINDOW: Final = "24h"

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from rota.web.api_client import ApiProblemError
 from rota.web.charts.of_run import MOST_DRAWN, Span, begin_of, chart, end_of, phase_bar, spans_of
-from rota.web.kv_diffs import diff_of
+from rota.web.entries.diffs import diff_of
 from rota.web.page import Page, Views, see_other
 
 _LOG_LINES: Final = 200

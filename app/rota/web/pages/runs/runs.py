@@ -8,9 +8,9 @@ from starlette.responses import Response
 from rota.domain.reasons import CancelReason, FailReason, SkipReason
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.web.api_client import ApiProblemError
+from rota.web.lists.paging import paging
+from rota.web.lists.run_filters import LABELS, WINDOW, RunFilters, WrongWindowError
 from rota.web.page import Page, Views
-from rota.web.paging import paging
-from rota.web.run_filters import LABELS, WINDOW, RunFilters, WrongWindowError
 
 _PER_PAGE: Final = 50
 #: What the fields of the form offer.

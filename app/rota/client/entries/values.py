@@ -4,8 +4,8 @@ from base64 import b64decode
 from collections.abc import Sequence
 from typing import Any
 
+from rota.client.entries.draft import Operation
 from rota.client.errors import ProblemError
-from rota.client.kv_draft import Operation
 from rota.client.models.kv import KvEntry
 from rota.client.problems import KvConflict
 

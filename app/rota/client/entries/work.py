@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from typing import Any
 
+from rota.client.entries.draft import KvDraft, Operation, Ttl
 from rota.client.errors import RotaError
-from rota.client.kv_draft import KvDraft, Operation, Ttl
 from rota.client.models.work import LeasedRun
 from rota.client.wire import UNSET
 

@@ -1,0 +1,1 @@
+"""Entries of key-value tables: values, and writes that are sent together."""

@@ -1,0 +1,1 @@
+"""Entries of key-value tables as pages show them: values, and how two differ."""

@@ -1,0 +1,1 @@
+"""What pages with lists share: pages of the API, and the filters of runs."""
