@@ -150,7 +150,8 @@ def test_a_misspelt_path_is_404_with_a_suggestion(
 READABLE = [
     *("/", "/healthz", "/readyz", "/metrics", "/docs", "/docs/swagger-ui.css", "/openapi.json"),
     *("/guide", "/guide/explanation/concepts.md", "/llms.txt"),
-    *("/problems/invalid", "/v1/tasks", "/v1/tasks/t", "/v1/tasks/t/upcoming", "/v1/tasks/t/runs"),
+    *("/problems/", "/problems/invalid"),
+    *("/v1/tasks", "/v1/tasks/t", "/v1/tasks/t/upcoming", "/v1/tasks/t/runs"),
     *("/v1/tasks/t/kv", "/v1/tasks/t/kv/a", "/v1/tasks/t/kv/a/history", "/v1/tasks/t/kv/export"),
     *(
         "/v1/tasks/t/explain",

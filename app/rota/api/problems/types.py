@@ -3,11 +3,13 @@
 from html import escape
 
 from fastapi import APIRouter
-from starlette.responses import HTMLResponse
+from starlette.responses import HTMLResponse, RedirectResponse
 
 from rota.errors import NotFound
 
 routes = APIRouter(include_in_schema=False)
+
+_ALL = "/guide/reference/service/problems"
 
 #: slug -> (status, what it means and what to do)
 PROBLEM_TYPES: dict[str, tuple[int, str]] = {
@@ -289,6 +291,12 @@ PROBLEM_TYPES: dict[str, tuple[int, str]] = {
 }
 
 
+@routes.get("/problems/")
+async def index() -> RedirectResponse:
+    """Redirect to the page with all types."""
+    return RedirectResponse(_ALL)
+
+
 @routes.get("/problems/{slug}")
 async def page(slug: str) -> HTMLResponse:
     """Explain a type of problem."""
@@ -299,5 +307,5 @@ async def page(slug: str) -> HTMLResponse:
         f"<!doctype html><html lang=en><meta charset=utf-8><title>{escape(slug)}</title>"
         f"<body style='font:16px/1.5 system-ui;max-width:40em;margin:3em auto;padding:0 1em'>"
         f"<h1>{escape(slug)}</h1><p>HTTP {status}</p><p>{text}</p>"
-        f"<p><a href='/guide/reference/service/problems'>All types of problems</a></p></body></html>"
+        f"<p><a href='{_ALL}'>All types of problems</a></p></body></html>"
     )

@@ -90,6 +90,14 @@ def test_the_user_of_a_system_crontab_is_a_warning() -> None:
     assert found.is_complete
 
 
+def test_a_line_that_seems_to_name_a_user_is_a_warning() -> None:
+    found = read("0 2 * * * root echo hi\n0 3 * * * rootless-backup")
+
+    assert [each["input"]["command"] for each in found.tasks] == ["root echo hi", "rootless-backup"]
+    assert [(each.line, each.is_warning) for each in found.problems] == [(1, True)]
+    assert "--system" in found.problems[0].reason
+
+
 def test_mail_is_a_warning_unless_it_is_switched_off() -> None:
     assert read('MAILTO=""').problems == []
     assert "on_failure" in read("MAILTO=me@example.com").problems[0].reason

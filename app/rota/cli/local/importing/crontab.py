@@ -31,6 +31,10 @@ class _Lines:
     environment: dict[str, str] = field(default_factory=dict)
 
 
+#: Users that are on most machines and are no programs.
+_USERS = frozenset({"root", "www-data", "nobody", "daemon", "postgres"})
+
+
 def read_crontab(text: str, *, timezone: str, has_users: bool) -> Imported:
     """Return the tasks of a crontab. `has_users`: its lines name a user, as in /etc/crontab and /etc/cron.d."""
     found = Imported()
@@ -86,11 +90,11 @@ def _add(found: Imported, number: int, line: str, state: _Lines, *, has_users: b
         given["env"] = state.environment
     schedule = {"type": "cron", "expression": expression, "timezone": state.timezone}
     found.add(_name_of(text), {"handler": HANDLER, "input": given, "schedule": schedule})
-    if user is not None and user != "root":
-        reason = f"it runs as {user} there; here as the user of the service"
+    if user is not None:
+        found.warn(number, line, f"it runs as {user} there; here as the user of the service")
+    elif text.partition(" ")[0] in _USERS:
+        reason = "its command begins with the name of a user: is it a line of /etc/crontab? Then give --system"
         found.warn(number, line, reason)
-    elif user is not None:
-        found.warn(number, line, "it runs as root there; here as the user of the service")
 
 
 def _split_schedule(line: str) -> tuple[str, str]:
