@@ -41,7 +41,7 @@ def test_why_did_this_task_not_run(api: Api, page: Page) -> None:
     api.post("/v1/tasks/report/pause", json={"reason": "CRM migration"})
 
     page.goto("/ui/tasks")
-    page.get_by_label("Name").fill("rep")
+    page.get_by_label("Name", exact=True).fill("rep")
     page.get_by_role("button", name="Filter").click()
     page.get_by_role("link", name="report", exact=True).click()
 
