@@ -33,7 +33,10 @@ sys.exit(answer[0] if answer else 70)
 
 
 def serve(path: str) -> None:
-    """Fork a `rota` for each connection, until this process is ended."""
+    """Fork a `rota` for each connection, until this process is ended, or the one that has started it.
+
+    That keeps the standard input open. When it is closed, all processes of this session are killed.
+    """
     [program] = entry_points(group="console_scripts", name="rota")
     main = program.load()
     import_module("rota.main")
@@ -44,6 +47,9 @@ def serve(path: str) -> None:
         sys.stdout.write("ready\n")
         sys.stdout.flush()
         while True:
+            readable, _, _ = select.select([listener, sys.stdin], [], [])
+            if sys.stdin in readable:
+                os.killpg(0, signal.SIGKILL)
             connection, _ = listener.accept()
             if os.fork() == 0:
                 listener.close()

@@ -22,7 +22,7 @@ def fast_rota(folder: Path) -> Iterator[Path]:
     with subprocess.Popen(
         [sys.executable, "-P", Path(__file__).with_name("forks.py"), path],
         env=_kept() | {"PYTHONPATH": str(ROOT / "app")},
-        stdin=subprocess.DEVNULL,
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         start_new_session=True,
     ) as server:

@@ -1,13 +1,18 @@
 """A page that shows what does not happen is refused: else no test of a page could fail."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.acceptance.launching import ROOT
 from tests.docs.blocks import blocks_of
 from tests.docs.output import agrees
 from tests.docs.reader import Reader, commands_of
+from tests.support.factories import eventually
 
 Read = Callable[[str], None]
 RIGHT = """
@@ -101,3 +106,19 @@ def test_output_agrees_apart_from_ids_times_and_what_is_left_out(
 
 def test_a_command_may_go_on_over_lines() -> None:
     assert list(commands_of("$ a \\\n  b\nout\n$ c\n> d\n")) == [("a \\\n  b", "out"), ("c\nd", "")]
+
+
+def test_no_rota_outlives_the_tests(tmp_path: Path) -> None:
+    program = (
+        "import os, signal\nfrom pathlib import Path\nfrom tests.docs.programs import fast_rota\n"
+        f"with fast_rota(Path({str(tmp_path / 'bin')!r})):\n    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'app'}"}
+    subprocess.run([sys.executable, "-c", program], env=environment, check=False, timeout=60)
+
+    eventually(lambda: str(tmp_path) not in _commands(), "a process is left")
+
+
+def _commands() -> str:
+    shown = subprocess.run(["ps", "-wweo", "args"], capture_output=True, check=True, text=True)
+    return shown.stdout
