@@ -31,7 +31,15 @@ OPEN = {
 PUBLIC = {"/v1/tasks/{name}/badge.svg", "/v1/status"}
 #: What the router has beside the routes of the API: the documentation, without stored data.
 DOCUMENTATION = {
-    *("/", "/docs", "/docs/{asset}", "/openapi.json", "/problems/{slug}", "/llms.txt"),
+    *(
+        "/",
+        "/docs",
+        "/docs/{asset}",
+        "/openapi.json",
+        "/problems/",
+        "/problems/{slug}",
+        "/llms.txt",
+    ),
     *("/guide", "/guide/files/{path:path}", "/guide/{name:path}"),
 }
 ANYONE = {"name": "ours-1", "key": "k", "id": "0", "version": "1", "number": "1"}
