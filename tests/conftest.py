@@ -3,6 +3,7 @@
 import gc
 import logging
 import os
+import signal
 import sys
 import zoneinfo
 from collections.abc import Generator, Iterator
@@ -22,6 +23,9 @@ pytest_plugins = ["tests.support.databases"]
 
 def pytest_configure() -> None:
     """Put the folders of tests in memory if there is room: on a disk, each commit on SQLite waits for it."""
+    # A shell lets what it starts in the background ignore interrupts, and programs inherit that: tests send some.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(fast_directory()))
     # Tests must compute with the release of tzdata that the service computes with.
     zoneinfo.reset_tzpath(to=())

@@ -80,10 +80,16 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("5", 5), ('"5"', "5"), ("five", "five"), ("{", "{"), ("NaN", "NaN")]
+    ("text", "value"), [("5", 5), ('"5"', "5"), ("five", "five"), ("a {", "a {"), ("NaN", "NaN")]
 )
 def test_an_argument_is_json_or_text(text: str, value: Any) -> None:
     assert parse_value(text) == value
+
+
+@pytest.mark.parametrize("text", ["{", '{"a": 1', " [1,", "{a: 1}"])
+def test_an_argument_that_begins_as_an_object_or_a_list_is_json(text: str) -> None:
+    with pytest.raises(DocumentError, match="is not JSON"):
+        parse_value(text)
 
 
 @pytest.mark.parametrize(
