@@ -24,7 +24,7 @@ class RotaError(Exception):
 class Unreachable(RotaError):
     """There was no answer: no connection, a broken one, or a timeout.
 
-    `may_be_done`: the request may have arrived, and been carried out.
+    `may_be_done`: the request may have arrived, and been executed.
     """
 
     def __init__(self, detail: str, *, may_be_done: bool = False) -> None:
@@ -71,7 +71,7 @@ class ProblemError(RotaError):
         self.errors_omitted = _count(document.get("errors_omitted"))
         self.request_id: str | None = document.get("request_id")
         self.retry_after = retry_after
-        #: The answer to an earlier request of the same call was lost, which may have been carried out.
+        #: The answer to an earlier request of the same call was lost, which may have been executed.
         self.may_be_done = False
         super().__init__(status, document, retry_after)  # also what `pickle` makes it from
 

@@ -46,7 +46,7 @@ def backoff(attempt: int) -> float:
 
 def _passes(error: Exception, repeat: Repeat, attempt: int) -> bool:
     if isinstance(error, Conflict) and error.slug == error.type == "conflict":
-        # The request before, whose answer was lost, is still being carried out.
+        # The request before, whose answer was lost, is still being executed.
         return repeat is Repeat.KEYED and attempt > 1
     if isinstance(error, QuotaExceeded):
         return False  # it passes when something ends, not by itself

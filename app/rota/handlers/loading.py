@@ -115,6 +115,6 @@ def _make_importable(folder: Path) -> None:
 def _failed(entry: str, error: BaseException) -> Invalid:
     frames = traceback.extract_tb(error.__traceback__)
     # A mistake of syntax is found by the import itself, and its text names the place.
-    told = not frames or frames[-1].filename.startswith("<frozen")
-    at = "" if told else f" ({frames[-1].filename}:{frames[-1].lineno})"
+    is_located = not frames or frames[-1].filename.startswith("<frozen")
+    at = "" if is_located else f" ({frames[-1].filename}:{frames[-1].lineno})"
     return Invalid(f"{entry!r} cannot be imported: {type(error).__name__}: {error}{at}.")

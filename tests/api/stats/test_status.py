@@ -95,3 +95,15 @@ def test_tasks_that_only_look_public_hide_no_others(
     shown = guarded.get("/v1/status?tag=crowd").json()["items"]
 
     assert [each["task"] for each in shown] == ["alike-public"]
+
+
+def test_of_a_tag_with_very_many_tasks_the_first_are_read(
+    guarded: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rota.store.stats.badges.MOST_TAGGED", 2)
+    for name in ("one", "two", "three"):
+        declare(guarded, name, badge="public", tags=["many"])
+
+    found = guarded.get("/v1/status?tag=many").json()
+
+    assert [each["task"] for each in found["items"]] == ["one", "two"]

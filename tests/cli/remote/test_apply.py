@@ -200,14 +200,14 @@ def test_what_fails_is_reported_and_the_others_are_applied(
     path = write(
         file, {"name": "raced", "timeout": 60}, {"name": "alone", "timeout": 60}, {"name": "same"}
     )
-    original = __import__("rota.cli.remote.apply.command", fromlist=["carry_out"]).carry_out
+    original = __import__("rota.cli.remote.apply.command", fromlist=["execute"]).execute
 
     def changed_first(*arguments: Any) -> Any:
         """Another client changes a task between the plan and its execution."""
         rota.api.patch("/v1/tasks/raced", json={"priority": 5})
         return original(*arguments)
 
-    monkeypatch.setattr("rota.cli.remote.apply.command.carry_out", changed_first)
+    monkeypatch.setattr("rota.cli.remote.apply.command.execute", changed_first)
 
     applied = rota.json("apply", "-f", path, code=1)
 

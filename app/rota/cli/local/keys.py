@@ -1,7 +1,7 @@
 """`rota key`: API keys, made and revoked on the database itself, so that the first one needs no service and no key."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from typing import Annotated, Any
@@ -12,6 +12,21 @@ from pydantic_core import PydanticCustomError
 
 from rota.api.http.validation import validated
 from rota.api.keys.request_models import DEFAULT_OVERLAP, KeyIn, RotateKeyIn
+from rota.cli.key_options import (
+    Every,
+    Expires,
+    Id,
+    MaxKvBytes,
+    MaxTasks,
+    MaxUnfinishedRuns,
+    Name,
+    NewExpiry,
+    QueuePrefixes,
+    Rate,
+    Scopes,
+    TaskPrefixes,
+    split,
+)
 from rota.cli.local.opened_database import commit, database_of
 from rota.cli.local.terminal import announce, refusal, settings_of
 from rota.cli.registry import group_of_commands
@@ -51,50 +66,26 @@ _FIRST = (
 )
 _DATED = re.compile(r"\d{4}-")
 _A_TIME = "a time as RFC 3339 with an offset, such as 2027-05-25T08:00:00Z"
-_WHEN = (
-    "After how long it expires, such as 90d, or when, such as 2027-05-25T08:00:00Z; without it, "
-)
-_Expires = Annotated[str | None, typer.Option("--expires", help=f"{_WHEN}never.")]
-_NewExpiry = Annotated[str | None, typer.Option("--expires", help=f"{_WHEN}that stays as it is.")]
-_Id = Annotated[str, typer.Argument(help="The id of the key: what is between its two underscores.")]
 
 
 @group.command()
 def create(
-    name: Annotated[str, typer.Option(help="Who uses it, or what for.")],
-    scope: Annotated[
-        list[str],
-        typer.Option(help="What it may do, such as tasks:read or admin; several are possible."),
-    ],
-    task_prefix: Annotated[
-        list[str] | None,
-        typer.Option(help="The beginning of the names of tasks that it may see and use."),
-    ] = None,
-    queue: Annotated[
-        list[str] | None,
-        typer.Option(help="The beginning of the names of queues that it may lease from and set."),
-    ] = None,
-    rate: Annotated[
-        float | None, typer.Option(help="Requests that it may make in a second.")
-    ] = None,
-    max_tasks: Annotated[
-        int | None,
-        typer.Option(help="Tasks that have not ended that there may be under its prefixes."),
-    ] = None,
-    max_unfinished_runs: Annotated[
-        int | None, typer.Option(help="Unfinished runs that there may be of those tasks.")
-    ] = None,
-    max_kv_bytes: Annotated[
-        int | None, typer.Option(help="Bytes that the kv values of those tasks may have.")
-    ] = None,
-    expires: _Expires = None,
+    name: Name,
+    scope: Scopes,
+    task_prefix: TaskPrefixes = None,
+    queue: QueuePrefixes = None,
+    rate: Rate = None,
+    max_tasks: MaxTasks = None,
+    max_unfinished_runs: MaxUnfinishedRuns = None,
+    max_kv_bytes: MaxKvBytes = None,
+    expires: Expires = None,
 ) -> None:
     """Make a key, and print it: it is not shown again."""
     given = {
         "name": name,
-        "scopes": _split(scope),
-        "tasks": _split(task_prefix),
-        "queues": _split(queue),
+        "scopes": split(scope),
+        "tasks": split(task_prefix),
+        "queues": split(queue),
         "rate": rate,
         "max_tasks": max_tasks,
         "max_unfinished_runs": max_unfinished_runs,
@@ -113,9 +104,7 @@ def create(
 
 @group.command("list")
 def show(
-    every: Annotated[
-        bool, typer.Option("--all", help="Those that have expired or were revoked as well.")
-    ] = False,
+    every: Every = False,
 ) -> None:
     """List the keys, without their secrets."""
     now = SystemClock().now()
@@ -129,7 +118,7 @@ def show(
 
 
 @group.command()
-def revoke(id: _Id) -> None:
+def revoke(id: Id) -> None:
     """Revoke a key for good. Within a second no replica accepts it, and what it keeps open has ended."""
     settings = settings_of()
     with _opened(settings) as database:
@@ -142,11 +131,11 @@ def revoke(id: _Id) -> None:
 
 @group.command()
 def rotate(
-    id: _Id,
+    id: Id,
     overlap: Annotated[
         str, typer.Option(help="How long the secret before is accepted as well.")
     ] = f"{DEFAULT_OVERLAP.days}d",
-    expires: _NewExpiry = None,
+    expires: NewExpiry = None,
 ) -> None:
     """Give a key another secret, and print the key: it is not shown again."""
     body = _checked(
@@ -218,10 +207,6 @@ def _row(each: StoredKey, now: datetime) -> tuple[str, ...]:
 
 def _names(prefixes: tuple[str, ...] | None) -> str:
     return "all" if prefixes is None else ",".join(f"{prefix}*" for prefix in prefixes)
-
-
-def _split(given: Sequence[str] | None) -> list[str] | None:
-    return None if not given else [part for each in given for part in each.split(",") if part]
 
 
 def _ahead(expires: str | None) -> str | None:

@@ -16,7 +16,7 @@ _LONG = 20
 def change_one_by_one(
     names: Sequence[str], change: Callable[[str], Any], *, done: str, noun: str, as_json: bool
 ) -> None:
-    """Call `change` for each; print what has become of it.
+    """Call `change` for each; print the results.
 
     Exits with the code of the failure if all failures have the same, else with that of a failed command.
     """

@@ -95,7 +95,7 @@ class AsyncBulk:
     def items(
         self, id: str, *, result: Texts = None, page_size: int | None = None
     ) -> AsyncPages[BulkItem]:
-        """List what has become of each run; `result`: `pending`, `done`, `changed`, `refused`."""
+        """List the result of each run; `result`: `pending`, `done`, `changed`, `refused`."""
         query = {"result": result, "page_size": page_size}
         return AsyncPages(self._transport, wire.path("bulk", id, "items"), query, BulkItem)
 

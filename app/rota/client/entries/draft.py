@@ -48,6 +48,54 @@ class KvDraft:
         return list(self._by_key)
 
 
+class KvWrites:
+    """The writes of a transaction, a run or an outcome: they commit together, or not at all."""
+
+    def __init__(self) -> None:
+        self._draft = KvDraft()
+
+    @property
+    def operations(self) -> list[Operation]:
+        """The writes so far."""
+        return self._draft.operations
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        """Write a value."""
+        self.set(key, value)
+
+    def __delitem__(self, key: str) -> None:
+        """Remove an entry, if there is one."""
+        self.delete(key)
+
+    def set(self, key: str, value: Any, *, ttl: Ttl = UNSET) -> None:
+        """Write any JSON, for `ttl` or for good."""
+        self._draft.add("set", key, value=value, ttl=ttl)
+
+    def set_once(self, key: str, value: Any, *, ttl: Ttl = UNSET) -> None:
+        """Write a value if there is no entry."""
+        self._draft.add("set_once", key, value=value, ttl=ttl)
+
+    def delete(self, key: str) -> None:
+        """Remove an entry, if there is one."""
+        self._draft.add("delete", key)
+
+    def increment(self, key: str, by: float = 1) -> None:
+        """Add to a number; no entry counts as 0. Without a read of it, that conflicts with no other writer."""
+        self._draft.add("increment", key, by=by)
+
+    def append(self, key: str, value: Any, *, max_length: int = UNSET) -> None:
+        """Append to a list, and keep its last `max_length` items; without a read of it, that conflicts with nobody."""
+        self._draft.add("append", key, value=value, max_length=max_length)
+
+    def max(self, key: str, value: float | str) -> None:
+        """Write a number or a text if it is greater; without a read of it, that conflicts with nobody."""
+        self._draft.add("max", key, value=value)
+
+    def expire(self, key: str, ttl: Ttl) -> None:
+        """Let an entry expire `ttl` after the commit; None: never."""
+        self._draft.add("expire", key, ttl=ttl)
+
+
 def _applied(operation: Operation, value: Any) -> Any:  # noqa: PLR0911  # one for each operation
     match operation["op"]:
         case "set":

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from rota.client.entries.draft import KvDraft, Operation, Ttl
+from rota.client.entries.draft import KvWrites
 from rota.client.errors import RotaError
 from rota.client.models.work import LeasedRun
 from rota.client.wire import UNSET
@@ -13,21 +13,16 @@ class KvTruncated(RotaError, LookupError):
     """The entry may exist, but the table was too large to be handed out: name its key in `kv` of the worker."""
 
 
-class WorkKv:
+class WorkKv(KvWrites):
     """The entries of the moment of the lease, and the writes so far, which commit with the success of the run.
 
     If somebody else has changed an entry meanwhile that is set or deleted here, the attempt is repeated.
     """
 
     def __init__(self, leased: LeasedRun) -> None:
+        super().__init__()
         self._stored = leased.kv
         self._is_truncated = leased.kv_truncated
-        self._draft = KvDraft()
-
-    @property
-    def operations(self) -> list[Operation]:
-        """The writes so far."""
-        return self._draft.operations
 
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a key, or `default`; raises KvTruncated if that was not handed out."""
@@ -51,39 +46,3 @@ class WorkKv:
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keys that were handed out, or written."""
         return iter(sorted(key for key in {*self._stored, *self._draft.written()} if key in self))
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        """Write a value."""
-        self.set(key, value)
-
-    def __delitem__(self, key: str) -> None:
-        """Remove an entry, if there is one."""
-        self.delete(key)
-
-    def set(self, key: str, value: Any, *, ttl: Ttl = UNSET) -> None:
-        """Write any JSON."""
-        self._draft.add("set", key, value=value, ttl=ttl)
-
-    def set_once(self, key: str, value: Any, *, ttl: Ttl = UNSET) -> None:
-        """Write a value if there is no entry."""
-        self._draft.add("set_once", key, value=value, ttl=ttl)
-
-    def delete(self, key: str) -> None:
-        """Remove an entry, if there is one."""
-        self._draft.add("delete", key)
-
-    def increment(self, key: str, by: float = 1) -> None:
-        """Add to a number; that conflicts with nobody."""
-        self._draft.add("increment", key, by=by)
-
-    def append(self, key: str, value: Any, *, max_length: int = UNSET) -> None:
-        """Append to a list, and keep its last `max_length` items; that conflicts with nobody."""
-        self._draft.add("append", key, value=value, max_length=max_length)
-
-    def max(self, key: str, value: float | str) -> None:
-        """Write a number or a text if it is greater; that conflicts with nobody."""
-        self._draft.add("max", key, value=value)
-
-    def expire(self, key: str, ttl: Ttl) -> None:
-        """Let an entry expire `ttl` after the commit; None: never."""
-        self._draft.add("expire", key, ttl=ttl)

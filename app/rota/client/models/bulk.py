@@ -28,7 +28,7 @@ class BulkResults(Model):
 
 
 class BulkItem(Model):
-    """What has become of one run."""
+    """The result of one run."""
 
     schema_name: ClassVar[str] = "BulkItemOut"
 

@@ -51,7 +51,7 @@ class NotRun(Model):
 
 
 class Pending(Model):
-    """Fire times that have come, and of which it is not known yet what becomes of them."""
+    """Fire times that have come, whose outcome is not known yet."""
 
     schema_name: ClassVar[str] = "PendingOut"
 

@@ -95,7 +95,7 @@ class Bulk:
     def items(
         self, id: str, *, result: Texts = None, page_size: int | None = None
     ) -> Pages[BulkItem]:
-        """List what has become of each run; `result`: `pending`, `done`, `changed`, `refused`."""
+        """List the result of each run; `result`: `pending`, `done`, `changed`, `refused`."""
         query = {"result": result, "page_size": page_size}
         return Pages(self._transport, wire.path("bulk", id, "items"), query, BulkItem)
 

@@ -29,6 +29,8 @@ from rota.store.task_rows import find_task
 
 #: Tasks that a status page shows.
 MOST_ON_A_PAGE = 100
+#: Tasks with a tag whose definitions are read for one, the earliest registered: anyone may ask, also without a key.
+MOST_TAGGED = 10_000
 # What the definition of a task with a public badge contains. Others may as well, so each is read before it counts.
 _PUBLIC = f'%"badge":"{BadgeAudience.PUBLIC}"%'
 _OVERDUE = (AlertKind.LATE, AlertKind.NO_PING, AlertKind.NO_SUCCESS)
@@ -48,13 +50,17 @@ def read_badge(connection: Connection, found: Task, metric: BadgeMetric, now: da
 
 
 def public_states(connection: Connection, tag: str, limit: NameLimit, now: datetime) -> list[Badge]:
-    """Return the badges of the tasks with a tag that make them public, by name: at most one more than a page has."""
+    """Return the badges of the tasks with a tag that make them public, by name: at most one more than a page has.
+
+    Of a tag with more than `MOST_TAGGED` tasks, those that were registered first count.
+    """
     public = islice(_public_tasks(connection, tag, limit), MOST_ON_A_PAGE + 1)
     return [state_badge(_state_of(connection, each, now), now) for each in public]
 
 
 def _public_tasks(connection: Connection, tag: str, limit: NameLimit) -> Iterator[Task]:
     tagged = select(task_tag.c.task_id).where(task_tag.c.tag == tag)
+    tagged = tagged.order_by(task_tag.c.task_id).limit(MOST_TAGGED)
     names = (
         select(task.c.name)
         .where(task.c.id.in_(tagged), task.c.deleted_at.is_(None), covers(limit, task.c.name))

@@ -7,7 +7,7 @@
   const dialog = document.getElementById("palette");
   const field = document.getElementById("palette-text");
   const list = document.getElementById("palette-list");
-  const said = document.getElementById("palette-said");
+  const status = document.getElementById("palette-status");
   const opener = document.getElementById("palette-open");
   let entries = [];
   let chosen = 0;
@@ -63,7 +63,7 @@
       return row;
     }));
     field.setAttribute("aria-expanded", String(found.length > 0));
-    said.textContent = found.length ? `${found.length} found` : "Nothing is called so";
+    status.textContent = found.length ? `${found.length} found` : "Nothing is called so";
     choose(0);
   }
 

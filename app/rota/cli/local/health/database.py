@@ -29,7 +29,7 @@ _NEW_ADMINISTRATOR = "rota key create --name admin --scope admin"
 
 
 def file(settings: Settings) -> Iterator[Finding]:
-    """Yield what is to be said of the file of SQLite, and its disk."""
+    """Yield the findings about the file of SQLite, and its disk."""
     try:
         url = parse_url(settings.database_url)
     except AppError:  # it is reported with what is in it
@@ -59,7 +59,7 @@ def _space(path: Path) -> Finding:
 
 
 def content(settings: Settings) -> Iterator[Finding]:
-    """Yield what is to be said of what is in the database."""
+    """Yield the findings about the content of the database."""
     try:
         if not exists(parse_url(settings.database_url)):
             message = f"There is no file yet for {settings.database_url}."

@@ -17,7 +17,7 @@ from rota.handlers.discovery import discover
 from rota.listening import listen
 from rota.settings import Settings
 
-#: What `rota init` writes, and `rota dev` loads without being told.
+#: What `rota init` writes, and `rota dev` loads without a setting.
 _USUAL = "handlers.py"
 _LIBRARIES = ("holidays", "icalendar")
 _PATIENCE = 2.0

@@ -18,7 +18,7 @@ _WHERE = "Correct the variable; docs/configuration.md has what it may be"
 
 
 def read() -> tuple[Settings | None, list[Finding]]:
-    """Return the settings, None if they are wrong, and what is to be said of them."""
+    """Return the settings, None if they are wrong, and the findings about them."""
     try:
         given = Settings()
     except ValidationError as error:

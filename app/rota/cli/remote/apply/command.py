@@ -6,7 +6,7 @@ import typer
 
 from rota.cli.exits import CommandFailed, ExitCode
 from rota.cli.output import Json, note, print_json, progress
-from rota.cli.remote.apply.execution import carry_out
+from rota.cli.remote.apply.execution import execute
 from rota.cli.remote.apply.planning import make_plan
 from rota.cli.remote.apply.rendering import as_json as plan_as_json
 from rota.cli.remote.apply.rendering import lines, problem_lines
@@ -77,7 +77,7 @@ def apply(
             return
         _confirm(plan, yes=yes)
         with progress("Tasks", len(plan.differences)) as advance:
-            failures = carry_out(service, plan, advance)
+            failures = execute(service, plan, advance)
     if as_json:
         print_json(plan_as_json(plan, failures, applied=True))
     else:
@@ -119,7 +119,7 @@ def _confirm(plan: Plan, *, yes: bool) -> None:
 
 
 def _end(plan: Plan, *, differs: bool) -> None:
-    """Exit with the code of a plan that is not carried out."""
+    """Exit with the code of a plan that is not executed."""
     codes = {step.code for step in plan.of(Kind.REFUSED)}
     if codes:
         note("Nothing is applied, since tasks are refused.")

@@ -7,7 +7,7 @@ from rota.cli.remote.apply.steps import Kind, Plan, Step
 from rota.cli.remote.service import Service, at, failure
 
 
-def carry_out(service: Service, plan: Plan, advance: Callable[[int], None]) -> dict[str, str]:
+def execute(service: Service, plan: Plan, advance: Callable[[int], None]) -> dict[str, str]:
     """Make the requests of a plan; return the problem of each task that failed. The others are done.
 
     Raises Unreachable: what was done until then stays, and the same command goes on with the rest.

@@ -134,7 +134,7 @@ def _offset(at: datetime) -> str:
 
 
 def as_json(plan: Plan, failures: Mapping[str, str], *, applied: bool) -> dict[str, Any]:
-    """Return a plan, or what has become of it, for programs; `failures` has the problem of each task that failed."""
+    """Return a plan, or its results, for programs; `failures` has the problem of each task that failed."""
     return {
         "applied": applied,
         **plan.counts(),

@@ -10,7 +10,7 @@ from rota.cli.remote.apply.wanted import WantedTask
 
 
 class Kind(StrEnum):
-    """What becomes of a task."""
+    """What a plan does to a task."""
 
     CREATED = "created"
     CHANGED = "changed"
@@ -26,7 +26,7 @@ DIFFERENCES = frozenset([Kind.CREATED, Kind.CHANGED, Kind.PRUNED])
 
 @dataclass(frozen=True)
 class Step:
-    """What becomes of one task. `etag` is the version that was looked at; `fire_times` is that of a dry run of the API.
+    """What a plan does to one task. `etag` is of the version that was compared; `fire_times` is of a dry run.
 
     `vanishing` has the next fire times of a task that is pruned. `problem` says why it is refused, `code` how the
     command ends then.

@@ -22,7 +22,7 @@ _Name = Annotated[str, typer.Argument(help="The name of the hold.", metavar="HOL
 
 
 class FireTimes(StrEnum):
-    """What becomes of the fire times within a hold."""
+    """What happens to the fire times within a hold."""
 
     SKIP = "skip"
     CATCH_UP = "catch_up"
@@ -52,7 +52,7 @@ def set_hold(
     ] = None,
     reason: Annotated[str | None, typer.Option(help="Why; it is shown with the tasks.")] = None,
     fire_times: Annotated[
-        FireTimes, typer.Option(help="What becomes of the fire times within it.")
+        FireTimes, typer.Option(help="What happens to the fire times within it.")
     ] = FireTimes.SKIP,
     timezone: Annotated[
         str | None,

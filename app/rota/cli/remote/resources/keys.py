@@ -7,6 +7,21 @@ from typing import Annotated, Any
 import typer
 
 from rota.cli.exits import CommandFailed
+from rota.cli.key_options import (
+    Every,
+    Expires,
+    Id,
+    MaxKvBytes,
+    MaxTasks,
+    MaxUnfinishedRuns,
+    Name,
+    NewExpiry,
+    QueuePrefixes,
+    Rate,
+    Scopes,
+    TaskPrefixes,
+    split,
+)
 from rota.cli.output import Json, note, print_fields, print_json, print_table
 from rota.cli.registry import group_of_commands
 from rota.cli.remote.arguments import given, local_now
@@ -15,58 +30,29 @@ from rota.cli.remote.text.times import local, parse_span, relative, wire
 
 group = group_of_commands("API keys, of a service that runs.")
 
-_Id = Annotated[
-    str,
-    typer.Argument(help="The id of the key: what is between its two underscores.", metavar="ID"),
-]
-_Expires = Annotated[
-    str | None,
-    typer.Option(
-        "--expires",
-        help="After how long it expires, such as 90d, or when, such as 2027-05-25T08:00:00Z.",
-    ),
-]
 _COLUMNS = ("id", "name", "status", "scopes", "tasks", "queues", "rate", "expires", "last used")
 
 
 @group.command()
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Option(help="Who uses it, or what for.")],
-    scope: Annotated[
-        list[str],
-        typer.Option(help="What it may do, such as tasks:read or admin; several are possible."),
-    ],
-    task_prefix: Annotated[
-        list[str] | None,
-        typer.Option(help="The beginning of the names of tasks that it may see and use."),
-    ] = None,
-    queue: Annotated[
-        list[str] | None,
-        typer.Option(help="The beginning of the names of queues that it may lease from and set."),
-    ] = None,
-    rate: Annotated[
-        float | None, typer.Option(help="Requests that it may make in a second.")
-    ] = None,
-    max_tasks: Annotated[
-        int | None,
-        typer.Option(help="Tasks that have not ended that there may be under its prefixes."),
-    ] = None,
-    max_unfinished_runs: Annotated[
-        int | None, typer.Option(help="Unfinished runs that there may be of those tasks.")
-    ] = None,
-    max_kv_bytes: Annotated[
-        int | None, typer.Option(help="Bytes that the kv values of those tasks may have together.")
-    ] = None,
-    expires: _Expires = None,
+    name: Name,
+    scope: Scopes,
+    task_prefix: TaskPrefixes = None,
+    queue: QueuePrefixes = None,
+    rate: Rate = None,
+    max_tasks: MaxTasks = None,
+    max_unfinished_runs: MaxUnfinishedRuns = None,
+    max_kv_bytes: MaxKvBytes = None,
+    expires: Expires = None,
     as_json: Json = False,
 ) -> None:
     """Make a key, and print it: it is not shown again."""
     body = given(
         name=name,
-        scopes=_split(scope),
-        tasks=_split(task_prefix),
-        queues=_split(queue),
+        scopes=split(scope),
+        tasks=split(task_prefix),
+        queues=split(queue),
         rate=rate,
         max_tasks=max_tasks,
         max_unfinished_runs=max_unfinished_runs,
@@ -81,9 +67,7 @@ def create(
 @group.command("list")
 def list_keys(
     context: typer.Context,
-    every: Annotated[
-        bool, typer.Option("--all", help="Those that have expired or were revoked as well.")
-    ] = False,
+    every: Every = False,
     as_json: Json = False,
 ) -> None:
     """List the keys, without their secrets."""
@@ -110,11 +94,11 @@ def show_own(context: typer.Context, as_json: Json = False) -> None:
 @group.command()
 def rotate(
     context: typer.Context,
-    id: _Id,
+    id: Id,
     overlap: Annotated[
         str | None, typer.Option(help="How long the secret before is accepted as well.")
     ] = None,
-    expires: _Expires = None,
+    expires: NewExpiry = None,
     as_json: Json = False,
 ) -> None:
     """Give a key another secret, and print the key: it is not shown again."""
@@ -125,7 +109,7 @@ def rotate(
 
 
 @group.command()
-def revoke(context: typer.Context, id: _Id) -> None:
+def revoke(context: typer.Context, id: Id) -> None:
     """Revoke a key for good. Within a second no replica accepts it, and what it keeps open has ended."""
     with connected(context) as service:
         service.call("DELETE", at("keys", id))
@@ -157,10 +141,6 @@ def _row(key: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
 
 def _joined(value: Any) -> object:
     return ",".join(value) if isinstance(value, list) else value
-
-
-def _split(values: list[str] | None) -> list[str] | None:
-    return None if values is None else [part for each in values for part in each.split(",") if part]
 
 
 def _instant(text: str | None) -> str | None:

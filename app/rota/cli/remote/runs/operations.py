@@ -1,4 +1,4 @@
-"""`rota run bulk`: what has become of each run of a bulk operation."""
+"""`rota run bulk`: the result of each run of a bulk operation."""
 
 from typing import Annotated
 

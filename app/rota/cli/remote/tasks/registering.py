@@ -90,7 +90,7 @@ def groups(tasks: Iterable[Line]) -> Iterator[list[Line]]:
 
 
 class Registering:
-    """Registers groups of tasks, and counts what has become of them."""
+    """Registers groups of tasks, and counts the results."""
 
     def __init__(self, service: Service, on_conflict: str) -> None:
         self._service = service

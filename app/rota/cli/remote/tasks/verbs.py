@@ -23,7 +23,7 @@ _DONE = {"pause": "paused", "resume": "resumed", "cancel": "cancelled", "delete"
 
 
 class CatchUp(StrEnum):
-    """What becomes of the fire times of a pause."""
+    """What happens to the fire times of a pause."""
 
     NONE = "none"
     ONCE = "once"

@@ -5,7 +5,7 @@
 from types import TracebackType
 from typing import Any, Self
 
-from rota.client.entries.draft import KvDraft, Operation, Ttl, operation
+from rota.client.entries.draft import KvWrites, Operation, operation
 from rota.client.entries.values import value_of
 from rota.client.models.kv import KvEntry
 from rota.client.sync.kv.face import ValueFace
@@ -13,7 +13,7 @@ from rota.client.sync.kv.table import Kv
 from rota.client.wire import UNSET
 
 
-class KvTransaction(ValueFace):
+class KvTransaction(KvWrites, ValueFace):
     """Reads entries and collects writes; they are sent at the end of the `with`, unless it ends with an exception.
 
     All reads are of the moment of the first one. Each entry that was read is checked in the commit: if somebody else
@@ -23,9 +23,9 @@ class KvTransaction(ValueFace):
     __iter__ = None  # what is read is checked, and the keys that there are cannot be
 
     def __init__(self, table: Kv) -> None:
+        super().__init__()
         self._table = table
         self._read: dict[str, KvEntry | None] = {}
-        self._draft = KvDraft()
         self._revision: int | None = None
         #: The named entries after the commit.
         self.entries: list[KvEntry] = []
@@ -41,42 +41,6 @@ class KvTransaction(ValueFace):
     def contains(self, key: str) -> bool:
         """Return whether there is an entry, after the writes so far."""
         return self.get(key, UNSET) is not UNSET
-
-    def __setitem__(self, key: str, value: Any) -> None:
-        """Write a value."""
-        self.set(key, value)
-
-    def __delitem__(self, key: str) -> None:
-        """Remove an entry, if there is one."""
-        self.delete(key)
-
-    def set(self, key: str, value: Any, *, ttl: Ttl = UNSET) -> None:
-        """Write any JSON."""
-        self._draft.add("set", key, value=value, ttl=ttl)
-
-    def set_once(self, key: str, value: Any, *, ttl: Ttl = UNSET) -> None:
-        """Write a value if there is no entry."""
-        self._draft.add("set_once", key, value=value, ttl=ttl)
-
-    def delete(self, key: str) -> None:
-        """Remove an entry, if there is one."""
-        self._draft.add("delete", key)
-
-    def increment(self, key: str, by: float = 1) -> None:
-        """Add to a number; without a read of it, that conflicts with nobody."""
-        self._draft.add("increment", key, by=by)
-
-    def append(self, key: str, value: Any, *, max_length: int = UNSET) -> None:
-        """Append to a list, and keep its last `max_length` items; without a read of it, that conflicts with nobody."""
-        self._draft.add("append", key, value=value, max_length=max_length)
-
-    def max(self, key: str, value: float | str) -> None:
-        """Write a number or a text if it is greater; without a read of it, that conflicts with nobody."""
-        self._draft.add("max", key, value=value)
-
-    def expire(self, key: str, ttl: Ttl) -> None:
-        """Let an entry expire `ttl` after the commit; None: never."""
-        self._draft.add("expire", key, ttl=ttl)
 
     def __enter__(self) -> Self:
         return self

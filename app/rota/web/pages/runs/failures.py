@@ -75,9 +75,9 @@ async def _texts(page: Page, groups: Sequence[Mapping[str, Any]]) -> list[str | 
     """Return what the errors of each group contain, where their type does not tell it from other groups."""
     first = {(each["type"], each["message"]): each for each in groups if each["type"] is not None}
     types = Counter(kind for kind, _ in first)
-    told = {error: each for error, each in first.items() if types[error[0]] > 1}
-    texts = await asyncio.gather(*(_text(page, each) for each in told.values()))
-    by_error = dict(zip(told, texts, strict=True))
+    ambiguous = {error: each for error, each in first.items() if types[error[0]] > 1}
+    texts = await asyncio.gather(*(_text(page, each) for each in ambiguous.values()))
+    by_error = dict(zip(ambiguous, texts, strict=True))
     return [by_error.get((each["type"], each["message"])) for each in groups]
 
 
