@@ -105,6 +105,8 @@ def load_message(head: str | None) -> str:
     found = None if head is None else _MESSAGE.match(head)
     if found is None:
         return ""
+    if "\\" not in found[1] and found[1].isprintable():
+        return found[1]
     try:
         return str(json_text.loads(f'"{found[1]}"'))
     except Invalid:

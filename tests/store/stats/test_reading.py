@@ -21,7 +21,7 @@ from rota.store.stats.badges import read_badge
 from rota.store.stats.chosen import ChosenTasks, begun_within
 from rota.store.stats.overall import tallies_of_all
 from rota.store.stats.reading import last_failure, read_report
-from rota.store.stats.tallies import durations, tallies
+from rota.store.stats.tallies import count_runs, tallies
 from rota.store.tasks.retention import RemoveRuns
 from tests.support.factories import BROKEN, DAY, HOUR, MINUTE, NOON, World, once
 from tests.support.holds import end_hold, set_hold
@@ -81,7 +81,7 @@ def test_quantiles_are_those_of_the_sorted_durations_by_nearest_rank(
     run_for(world, [each / 1_000 for each in milliseconds])
 
     with world.database.read() as connection:
-        found = durations(connection, [tables.run.c.task_id == world.task().id])
+        found = count_runs(connection, [tables.run.c.task_id == world.task().id]).duration
     world.delete()
 
     ranked = sorted(milliseconds)

@@ -145,6 +145,8 @@ class RunRow(Row, table=True):
         ),
         Index("ix_run_chain", "chain_id", **partial("chain_id IS NOT NULL")),
         Index("ix_run_backfill", "backfill_id", **partial("backfill_id IS NOT NULL")),
+        # The latest failures, which are grouped by their errors.
+        Index("ix_run_failure", "finished_at", **partial("status = 'failed'")),
         # For statistics: spans that reach over the edge of a window, and the last failure. Few runs are either.
         Index(
             "ix_run_span",

@@ -30,7 +30,7 @@ from rota.store.task_rows import to_task
 
 #: Of the tasks that are not among the first: so many places among them, and so many tasks at each.
 _PLACES: Final = 40
-_AT_EACH: Final = 10
+_AT_EACH: Final = 5
 # Without the inputs, which may be large, and the last runs.
 _TASK = select(
     *(column for column in task.c if column.name != "input"),

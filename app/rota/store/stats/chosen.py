@@ -46,12 +46,19 @@ class ChosenTasks:
         return task_id.in_(select(task.c.id).where(*self.conditions()))
 
 
-def begun_within(tasks: ChosenTasks, window: Window) -> tuple[ColumnElement[bool], ...]:
-    """Return the conditions of runs whose fire time is in the window; the last one of a span is too."""
+def fired_within(tasks: ChosenTasks, window: Window) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of runs whose fire time is in the window, which an index finds alone."""
     return (
         tasks.has(run.c.task_id),
         run.c.scheduled_for >= window.begins_at,
         run.c.scheduled_for < window.ends_at,
+    )
+
+
+def begun_within(tasks: ChosenTasks, window: Window) -> tuple[ColumnElement[bool], ...]:
+    """Return the conditions of runs whose fire time is in the window; the last one of a span is too."""
+    return (
+        *fired_within(tasks, window),
         or_(run.c.scheduled_until.is_(None), ~over_the_end(window)),
     )
 

@@ -1,11 +1,10 @@
 """Statistics of the runs of a window, read in one snapshot."""
 
 from collections import Counter
-from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, func, select
+from sqlalchemy import Connection, func, select
 
 from rota.db.tables import removed_runs, run, task
 from rota.db.types import spelled_out
@@ -24,16 +23,16 @@ from rota.domain.stats.fire_counts import (
     estimated,
     in_window,
 )
-from rota.domain.stats.report import Quantiles, Report, Tally, Waits
+from rota.domain.stats.report import Report, Tally, Waits
 from rota.domain.stats.window import Window
 from rota.domain.step_budget import limited_to
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.definitions import read_definition
 from rota.store.holds.reading import holds_that_matter
 from rota.store.stats import samples
-from rota.store.stats.chosen import ChosenTasks, begun_within, over_the_edge
+from rota.store.stats.chosen import ChosenTasks, begun_within, fired_within, over_the_edge
 from rota.store.stats.overall import tallies_of_all
-from rota.store.stats.tallies import durations, lateness, tallies
+from rota.store.stats.tallies import Counted, count_runs, tallies
 
 #: How many steps the counting of fire times that have no run of their own takes, and for how many tasks and spans.
 MOST_STEPS = 100_000
@@ -69,9 +68,7 @@ def read_report(
     connection: Connection, tasks: ChosenTasks, window: Window, now: datetime
 ) -> Report:
     """Return the statistics of tasks; what takes too long to count is estimated (`exact` is false then)."""
-    within = begun_within(tasks, window)
-    counted = tallies_of_all(connection, window) if tasks.are_all else tallies(connection, within)
-    duration, late = _quantiles(connection, within, window, counted)
+    counted, duration, late = _count(connection, tasks, window)
     with limited_to(MOST_STEPS):
         spans, spans_exact = _over_the_edge(connection, tasks, window)
         waiting, waiting_exact = _waiting(connection, tasks, window, now)
@@ -86,17 +83,15 @@ def read_report(
     )
 
 
-def _quantiles(
-    connection: Connection,
-    within: Sequence[ColumnElement[bool]],
-    window: Window,
-    counted: Sequence[Tally],
-) -> tuple[Quantiles, Quantiles]:
-    """Return those of the durations and of the lateness: of a sample, where very many runs have begun."""
-    began = sum(each.number for each in counted if each.began)
-    if began > samples.MOST_READ:
-        return samples.sample(connection, within, window, began)
-    return durations(connection, within), lateness(connection, within)
+def _count(connection: Connection, tasks: ChosenTasks, window: Window) -> Counted:
+    """Return what the runs are; where very many have begun, their times are those of a sample."""
+    within = begun_within(tasks, window)
+    if samples.are_many(connection, fired_within(tasks, window)):
+        found = tallies_of_all(connection, window) if tasks.are_all else tallies(connection, within)
+        began = sum(each.number for each in found if each.began)
+        if began > samples.MOST_READ:
+            return Counted(found, *samples.sample(connection, within, window, began))
+    return count_runs(connection, within)
 
 
 def last_failure(connection: Connection, task_id: Id) -> datetime | None:

@@ -34,6 +34,13 @@ class Sample(NamedTuple):
     lateness: Quantiles
 
 
+def are_many(connection: Connection, which: Sequence[ColumnElement[bool]]) -> bool:
+    """Return whether more than MOST_READ runs meet the conditions `which`."""
+    first = select(run.c.task_id).where(*which).limit(MOST_READ + 1).subquery()
+    found: int = connection.execute(select(func.count()).select_from(first)).scalar_one()
+    return found > MOST_READ
+
+
 def sample(
     connection: Connection, which: Sequence[ColumnElement[bool]], window: Window, runs: int
 ) -> Sample:

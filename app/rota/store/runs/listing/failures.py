@@ -3,10 +3,10 @@
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, func, select
 
-from rota.db.planning import implied
 from rota.db.tables import run, task
+from rota.db.types import spelled_out
 from rota.domain.runs.error_groups import Failure
 from rota.domain.runs.status import RunStatus
 from rota.store.json_columns import load_message
@@ -29,7 +29,8 @@ def latest_failures(
     connection: Connection, wanted: RunFilter, most: int = MOST_GROUPED
 ) -> Failures:
     """Return failed runs that meet the other conditions of a filter, the latest first."""
-    failed = replace(wanted, status=(RunStatus.FAILED,))
+    # Spelled out, as in the index of failures: that of the unsuccessful runs has another order.
+    others = replace(wanted, status=())
     latest = (
         select(
             run.c.id,
@@ -40,8 +41,8 @@ def latest_failures(
             func.substr(run.c.error, 1, _HEAD).label("head"),
         )
         .join(task, task.c.id == run.c.task_id)
-        .where(task.c.deleted_at.is_(None), implied(text("run.status = 'failed'")))
-        .where(*matching_runs(failed))
+        .where(task.c.deleted_at.is_(None), run.c.status == spelled_out(RunStatus.FAILED))
+        .where(*matching_runs(others))
         .order_by(run.c.finished_at.desc())
         .limit(most + 1)
     )
@@ -50,11 +51,5 @@ def latest_failures(
 
 
 def _to_failure(row: Any) -> Failure:
-    return Failure(
-        run_id=row.id,
-        task=row.name,
-        reason=row.reason,
-        type=row.error_type or "",
-        message=load_message(row.head),
-        finished_at=row.finished_at,
-    )
+    run_id, name, reason, finished_at, error_type, head = row
+    return Failure(run_id, name, reason, error_type or "", load_message(head), finished_at)
