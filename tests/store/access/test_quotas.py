@@ -322,3 +322,18 @@ def test_of_two_keys_with_the_same_prefixes_one_takes_the_last_place(pair: Pair)
     answer = pair.second_after(tasks(registering("a-3"), one), tasks(registering("a-4"), another))
 
     assert isinstance(answer.exception(), QuotaExceeded)
+
+
+@on_postgres
+@pytest.mark.parametrize(("first", "second"), [("a-", "a"), ("a", "a-"), ("", "a-"), ("a-", "")])
+def test_of_two_keys_whose_prefixes_overlap_one_takes_the_last_place(
+    pair: Pair, first: str, second: str
+) -> None:
+    one, another = (
+        replace(US, label=f"key:{each}", tasks=NameLimit((each,)), max_tasks=3)
+        for each in (first, second)
+    )
+
+    answer = pair.second_after(tasks(registering("a-3"), one), tasks(registering("a-4"), another))
+
+    assert isinstance(answer.exception(), QuotaExceeded)

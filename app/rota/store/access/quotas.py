@@ -1,9 +1,10 @@
 """Quotas of keys, held by the transaction of each write that could exceed them.
 
 Tasks are counted before and after the write, so that every kind of write is judged by what it does: an update adds no
-task, a registration over a cancelled task does. On PostgreSQL such writes of keys with the same prefixes are
-made one after the other, by an advisory lock of the transaction, so that two replicas cannot both take the last place.
-On SQLite there is one writer.
+task, a registration over a cancelled task does. On PostgreSQL such writes are made one after the other, by an advisory
+lock of the transaction, so that two replicas cannot both take the last place. It is one lock for all quotas: prefixes
+of keys overlap, and of several locks a transaction of many writes would take them in an order of its own. On SQLite
+there is one writer.
 """
 
 from dataclasses import dataclass
@@ -16,11 +17,10 @@ from rota.db.tables import backfill, run, task
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
 from rota.domain.access.quotas import Counted, Quota, quota_of
-from rota.domain.primitives import json_text
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.task_names import covers
 
-_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))")
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('rota:quotas', 0))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,7 @@ class Within(Command[R], Generic[R]):
     adds: int | None = None
 
     def apply(self, tx: Transaction) -> R:
-        _wait_for_others(tx, self.quota)
+        _wait_for_others(tx)
         before = count(tx.connection, self.quota) if self.adds is None else None
         result = self.command.apply(tx)
         after = count(tx.connection, self.quota)
@@ -58,15 +58,14 @@ def within_registration(client: Principal, command: Command[R], *, seeds: bool) 
 
 
 def used(tx: Transaction, quota: Quota) -> int:
-    """Return how many there are; until the commit no other write within the quotas of these prefixes adds any."""
-    _wait_for_others(tx, quota)
+    """Return how many there are; until the commit no other write within a quota adds any."""
+    _wait_for_others(tx)
     return count(tx.connection, quota)
 
 
-def _wait_for_others(tx: Transaction, quota: Quota) -> None:
+def _wait_for_others(tx: Transaction) -> None:
     if not tx.is_sqlite:
-        prefixes = json_text.dumps(sorted(quota.tasks.prefixes or ("",)))
-        tx.connection.execute(_ONE_AT_A_TIME, {"name": f"rota:{quota.counted}:{prefixes}"})
+        tx.connection.execute(_ONE_AT_A_TIME)
 
 
 def count(connection: Connection, quota: Quota) -> int:
