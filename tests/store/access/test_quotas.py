@@ -179,6 +179,26 @@ def test_a_bulk_run_refuses_the_tasks_beyond_it(world: World) -> None:
     assert all_runs(world) == 3
 
 
+def test_a_task_of_a_bulk_run_is_refused_for_its_own_reason_also_beyond_the_quota(
+    world: World,
+) -> None:
+    for name in ("a-1", "a-2", "a-ended"):
+        world.register(name, **MANUAL)
+    world.register("a-busy", schedule={"type": "manual"}, overlap_policy="skip")
+    world.run_now("a-busy")
+    world.cancel("a-ended")
+    verb = RunEach(quota=quota_of(replace(US, max_unfinished_runs=1), Counted.UNFINISHED_RUNS))
+    everything = TaskFilter(limit=OURS, status=(TaskStatus.ACTIVE, TaskStatus.CANCELLED))
+    done = world.do(DoEach(verb=verb, wanted=everything))
+
+    assert {each.task: each.slug for each in done.refused} == {
+        "a-1": "quota-exceeded",
+        "a-2": "quota-exceeded",
+        "a-busy": "overlap",
+        "a-ended": "wrong-status",
+    }
+
+
 def test_a_backfill_counts_with_all_runs_that_it_has_yet_to_make(world: World) -> None:
     world.register("a-1")
     world.clock.advance(HOUR)

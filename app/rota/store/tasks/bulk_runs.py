@@ -81,15 +81,15 @@ class _Runs:
 
     def add(self, task: Task) -> None:
         """Make the run of a task, unless it is refused."""
+        busy = skipped_for(task.definition.overlap_policy, self.lines.get(task.id, Line()))
         try:
-            if self.verb.quota is not None:
-                self.verb.quota.check(self.used, self.used + 1)
             check_not_cancelled(task)
             made = self._new(task)
+            if busy is None and self.verb.quota is not None:
+                self.verb.quota.check(self.used, self.used + 1)
         except AppError as error:
             self._refused.append(Refused.of(task.name, error))
             return
-        busy = skipped_for(task.definition.overlap_policy, self.lines.get(task.id, Line()))
         if busy is not None:
             self._busy[task.name] = busy
             return
