@@ -70,6 +70,24 @@ def test_decorators_above_the_mark_count(tmp_path: Path) -> None:
     assert discover(["handlers.py"])["hi"].function(None) == "hello!"
 
 
+@pytest.mark.parametrize("decorator", ["@handler", "@handler()", '@handler(timeout="5s")'])
+def test_a_handler_without_a_name_has_the_name_of_its_function(
+    tmp_path: Path, decorator: str
+) -> None:
+    source = f"from rota import handler\n\n{decorator}\ndef send_mail(ctx):\n    return 'sent'\n"
+    (tmp_path / "handlers.py").write_text(source)
+
+    assert discover(["handlers.py"])["send_mail"].function(None) == "sent"
+
+
+def test_a_function_whose_name_no_task_could_write_needs_a_name(tmp_path: Path) -> None:
+    source = "from rota import handler\n\n@handler\ndef _hidden(ctx): ...\n"
+    (tmp_path / "handlers.py").write_text(source)
+
+    with pytest.raises(Invalid, match="'_hidden' is no name for a handler: it must match"):
+        discover(["handlers.py"])
+
+
 def test_a_module_in_the_working_directory_is_found(tmp_path: Path) -> None:
     package = tmp_path / "rota_test_shop"
     package.mkdir()

@@ -129,4 +129,4 @@ def test_a_failed_lookup_names_the_existing_handlers() -> None:
 
 def test_an_unknown_isolation_is_refused() -> None:
     with pytest.raises(ValueError, match="proces"):
-        handler("q", isolation="proces")  # type: ignore[arg-type]
+        handler("q", isolation="proces")  # type: ignore[call-overload]

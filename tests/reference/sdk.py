@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from enum import Enum
 from functools import cached_property
 from importlib import import_module
-from typing import Any
+from typing import Any, get_overloads
 
 _SET = re.compile(r"^((?: +#: .*\n)*) +self\.([a-z]\w*) = ", re.MULTILINE)
 _FIELD = re.compile(r"^((?: {4}#: .*\n)*) {4}([a-z]\w*): ([^=\n]+?)(?: = .*)?$", re.MULTILINE)
@@ -22,7 +22,8 @@ def members_of(module: str, *names: str) -> str:
 
 def _section(name: str, thing: Any, things: Sequence[Any]) -> str:
     if not inspect.isclass(thing):
-        return f"## `{name}`\n\n`{name}{_signature(thing)}`\n\n{_document(thing)}\n"
+        ways = (f"`{name}{_signature(each)}`" for each in get_overloads(thing) or [thing])
+        return "\n\n".join([f"## `{name}`", *ways, f"{_document(thing)}\n"])
     lines = list(_members(thing, things))
     listed = "\n" + "".join(f"- {line}\n" for line in lines) if lines else ""
     made = _parameters(thing)

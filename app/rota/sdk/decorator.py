@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, overload
 
 from rota.domain.primitives.durations import parse_duration
 
@@ -26,15 +26,32 @@ class Handler:
     migrate: Callable[..., Any] | None = None
 
 
+@overload
+def handler(name: F, /) -> F: ...
+
+
+@overload
 def handler(
-    name: str,
+    name: str | None = None,
     *,
     timeout: float | str | timedelta | None = None,
     isolation: Isolation = "none",
     kv_version: int = 0,
     migrate: Callable[..., Any] | None = None,
-) -> Callable[[F], F]:
-    """Make a function a handler that tasks can name.
+) -> Callable[[F], F]: ...
+
+
+def handler(
+    name: str | F | None = None,
+    *,
+    timeout: float | str | timedelta | None = None,
+    isolation: Isolation = "none",
+    kv_version: int = 0,
+    migrate: Callable[..., Any] | None = None,
+) -> F | Callable[[F], F]:
+    """Make a function a handler that tasks can name: by `name`, or else by the name of the function.
+
+    Without arguments it needs no parentheses: `@handler`.
 
     The function takes a context and, optionally, the run's input: if that is annotated with a pydantic model (or any
     type that pydantic supports), the input is validated when a task is registered, and passed as that type. `timeout`
@@ -54,7 +71,7 @@ def handler(
 
     def mark(function: F) -> F:
         spec = Handler(
-            name=name,
+            name=name if isinstance(name, str) else function.__name__,
             function=function,
             timeout=None if timeout is None else parse_duration(timeout),
             isolation=isolation,
@@ -65,7 +82,7 @@ def handler(
         setattr(function, _MARK, spec)
         return function
 
-    return mark
+    return mark(name) if callable(name) else mark
 
 
 def handler_of(value: object) -> Handler | None:
