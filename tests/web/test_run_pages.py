@@ -279,6 +279,8 @@ def test_a_run_shows_the_runs_around_it(api: Api, browser: Browser) -> None:
 
     assert f'href="/ui/runs/{first["id"]}"' in page
     assert f"/ui/runs?chain_id={first['id']}" in page
+    assert 'aria-label="greeting, succeeded, this run"' in page
+    assert '<path class="link rerun"' in page
 
 
 def test_a_rerun_takes_other_input_and_keeps_what_was_typed(api: Api, browser: Browser) -> None:

@@ -7,14 +7,15 @@ from typing import Any, Final
 from starlette.responses import Response
 
 from rota.web.api_client import ApiProblemError
+from rota.web.charts.of_lineage import Lineage, graph
 from rota.web.charts.of_run import MOST_DRAWN, Span, begin_of, chart, end_of, phase_bar, spans_of
 from rota.web.entries.diffs import diff_of
 from rota.web.page import Page, Views, see_other
 
 _LOG_LINES: Final = 200
 _MOST_CHANGES: Final = 50
-#: Runs around it that are listed; the list of its chain has all.
-_MOST_AROUND: Final = 20
+#: Runs around it that are drawn and listed: the nearest ones. The list of its chain has all.
+_MOST_AROUND: Final = 40
 
 
 async def show(page: Page) -> Response:
@@ -26,7 +27,8 @@ async def show(page: Page) -> Response:
         page.api.find("runs", id, "logs", limit=_LOG_LINES, cursor=first_line),
         _or_none(page, "runs", id, "kv", limit=_MOST_CHANGES),
     )
-    explained, around = await asyncio.gather(_explained(page, run), _around(page, run))
+    explained, lineage = await asyncio.gather(_explained(page, run), _lineage(page, run))
+    around = lineage.around(run["id"], _MOST_AROUND)
     spans = spans_of(run, now)
     lines = _log(run, log, is_first=first_line is None)
     return page.show(
@@ -43,8 +45,9 @@ async def show(page: Page) -> Response:
         **lines,
         changes=[diff_of(each) for each in changes["items"]] if changes else [],
         more_changes=bool(changes and changes["next_cursor"]),
-        around=around[:_MOST_AROUND],
-        more_around=len(around) > _MOST_AROUND,
+        around=around,
+        graph=graph(around, run["id"]),
+        more_around=len(around.runs) < len(lineage.runs),
     )
 
 
@@ -89,15 +92,12 @@ async def _explained(page: Page, run: Mapping[str, Any]) -> str | None:
     return None
 
 
-async def _around(page: Page, run: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
-    """Return the runs that are linked with it, each with how; itself among them. Nothing if it is alone."""
+async def _lineage(page: Page, run: Mapping[str, Any]) -> Lineage:
+    """Return the runs that are linked with it, itself among them. Nothing if it is alone."""
     if not run["fed_by"] and not run["fed"]:
-        return []
-    graph = await _or_none(page, "runs", run["id"], "lineage")
-    if graph is None:
-        return []
-    kinds = {each["run"]: each["kind"] for each in graph["links"]}
-    return [{**each, "kind": kinds.get(each["id"])} for each in graph["runs"]]
+        return Lineage([], [])
+    found = await _or_none(page, "runs", run["id"], "lineage")
+    return Lineage(found["runs"], found["links"]) if found else Lineage([], [])
 
 
 async def _or_none(page: Page, *path: str, **parameters: Any) -> Any:
