@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rota.domain.primitives.instants import format_instant
-from rota.web.charts.strip import MARK, Scale, draw_due, draw_runs
+from rota.web.charts.strip import Scale, draw_due, draw_runs
 from tests.support.factories import HOUR, NOON
 
 SCALE = Scale(NOON - HOUR, NOON + HOUR)
@@ -38,10 +38,10 @@ def titles(svg: str) -> list[str]:
 def test_runs_apart_from_each_other_have_a_mark_each() -> None:
     svg = drawn(run(0), run(600, "failed"))
 
-    assert re.findall('href="([^"]*)"', svg) == ["/ui/runs/run-0", "/ui/runs/run-600"]
+    assert re.findall('href="([^"]*)"', svg) == ["/ui/runs/run-600", "/ui/runs/run-0"]
     assert re.findall('<text class="([a-z]*)" x="([0-9.]*)%"', svg) == [
-        ("good", "0.0"),
         ("bad", "8.33"),
+        ("good", "0.0"),
     ]
     assert "several" not in svg
 
@@ -90,9 +90,11 @@ def test_runs_of_each_second_of_the_hour_are_a_bounded_number_of_marks_that_do_n
 ):
     svg = drawn(*(run(number) for number in range(3_600)))
 
-    places = [float(x) for x in re.findall('several" x="([0-9.]*)%', svg)]
-    assert len(places) <= 26
-    assert all(after - before >= MARK for before, after in pairwise(places))
+    found = re.findall('several" x="([0-9.]*)%" y="[0-9]*" width="([0-9.]*)%', svg)
+    segments = sorted((float(x), float(x) + float(width)) for x, width in found)
+    assert 20 < len(segments) <= 26
+    assert segments[-1][1] <= 50
+    assert all(one[1] < following[0] for one, following in pairwise(segments))
     assert svg.count("<rect") <= 52
 
 

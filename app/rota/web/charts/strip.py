@@ -19,6 +19,8 @@ T = TypeVar("T")
 MARK: Final = 2.0
 #: A part of it stays free, so that neighbours can be told apart.
 _SEGMENT: Final = MARK * 0.8
+#: That of runs at the very beginning of the axis.
+_NARROWEST: Final = 0.4
 #: What stands for several, the worst first.
 _WORST: Final = ("bad", "wait", "busy", "mute", "good")
 
@@ -38,9 +40,10 @@ class Scale:
 
 def draw_runs(runs: Sequence[Run], y: int, scale: Scale) -> Markup:
     """Return the marks of runs of one task: their outcome, and how long they took."""
-    groups = _together(runs, lambda run: scale.at(_began(run)))
+    # From the right, so that a mark of several ends where the last of them began, and not in the future.
+    groups = _together(runs, lambda run: -scale.at(_began(run)))
     return Markup("").join(
-        _run(group[0], x, y, scale) if len(group) == 1 else _segment(group, x, y, scale)
+        _run(group[0], -x, y, scale) if len(group) == 1 else _segment(group, -x, y, scale)
         for x, group in groups
     )
 
@@ -52,7 +55,7 @@ def draw_due(times: Sequence[str], y: int, scale: Scale) -> Markup:
 
 
 def _together(items: Sequence[T], at: Callable[[T], float]) -> Iterator[tuple[float, list[T]]]:
-    """Yield what is less than a mark away from the first of it, with where that is, from left to right."""
+    """Yield what is less than a mark away from the first of it, with where that is, in order."""
     group: list[T] = []
     first = 0.0
     for x, item in sorted(((at(each), each) for each in items), key=lambda pair: pair[0]):
@@ -86,10 +89,12 @@ def _segment(runs: Sequence[Run], x: float, y: int, scale: Scale) -> Markup:
     due = sorted(run["scheduled_for"] for run in runs)
     title = f"{runs[0]['task']}: {plural(len(runs), 'run')} from {due[0]} to {due[-1]}: {outcomes}"
     height = 16 if kind == "bad" else 10
-    shape = _rect(f"{kind} several", x, y + 11 - height // 2, _SEGMENT, height)
+    left = round(max(x - _SEGMENT, 0), 2)
+    width = round(max(x - left, _NARROWEST), 2)
+    shape = _rect(f"{kind} several", left, y + 11 - height // 2, width, height)
     until = format_instant(parse_instant(due[-1]) + timedelta(seconds=1))
     query = {"task": runs[0]["task"], "scheduled_from": due[0], "scheduled_to": until}
-    took = _took(runs, kind, x, y, scale)
+    took = _took(runs, kind, scale.at(min(map(_began, runs))), y, scale)
     return _linked(f"/ui/runs?{urlencode(query)}", title, took + shape)
 
 

@@ -1,13 +1,11 @@
 """From a JSON Schema to the fields of a form: that of a registration, and those of handlers."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from markupsafe import Markup, escape
-
 from rota.domain.primitives import json_text
+from rota.web.formats import prose
 from rota.web.task_forms.fields import AS_JSON, Field, Kind
 from rota.web.task_forms.texts import as_typed, text_of
 
@@ -173,16 +171,6 @@ class FormMaker:
         for token in reference.removeprefix("#").split("/")[1:]:
             found = found[json_text.unescape(token)]
         return found  # type: ignore[no-any-return]
-
-
-def prose(text: str) -> Markup:
-    """Return a text with what stands in backticks as code."""
-    return Markup("").join(_parts(" ".join(text.split())))
-
-
-def _parts(text: str) -> Iterator[Markup]:
-    for index, part in enumerate(re.split(r"`([^`]*)`", text)):
-        yield Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
 
 
 def _example(meant: Schema) -> str:

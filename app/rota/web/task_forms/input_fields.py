@@ -8,8 +8,9 @@ from dataclasses import replace
 from typing import Any, Final
 
 from rota.domain.primitives import json_text
+from rota.web.formats import prose
 from rota.web.task_forms.fields import AS_JSON, BY_FIELDS, Field, Kind
-from rota.web.task_forms.from_schema import MOST_MEMBERS, FormMaker, Schema, prose
+from rota.web.task_forms.from_schema import MOST_MEMBERS, FormMaker, Schema
 
 _PATH: Final = "/input"
 _WORDS: Final = {BY_FIELDS: "by its fields", AS_JSON: "as JSON"}

@@ -6,9 +6,10 @@ from functools import cache
 from typing import Any, Final
 from zoneinfo import available_timezones
 
+from rota.web.formats import prose
 from rota.web.page import Page
 from rota.web.task_forms.fields import Field, Kind
-from rota.web.task_forms.from_schema import FormMaker, prose
+from rota.web.task_forms.from_schema import FormMaker
 from rota.web.task_forms.input_fields import input_field
 
 _MODEL: Final = "TaskIn"
