@@ -55,3 +55,21 @@ def test_many_changes_are_read_some_at_a_time(
     world.do(delete_entry("t", "k2"))
 
     assert [each.key for each in changes(world, 0)] == keys
+    assert [each.present for each in changes(world, 0)] == [1, 2, None, 4, 5]
+
+
+def test_changes_that_are_far_apart_are_found_among_what_has_not_changed(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(changed_since, "_TOGETHER", 2)
+    world.register()
+    keys = [f"k{number:02}" for number in range(20)]
+    for key in keys:
+        world.set(key, 1)
+    for key in (*keys[::7], keys[1]):
+        world.set(key, 2)
+
+    found = changes(world, 20)
+
+    assert [each.key for each in found] == ["k00", "k01", "k07", "k14"]
+    assert [each.version.version for each in found] == [1, 2, 8, 15]
