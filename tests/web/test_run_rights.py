@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from tests.api.handlers import close_gate, wait_entered
 from tests.api.keys.clients import ADMIN, bearer, made
 from tests.api.service import Api, serving
+from tests.support.factories import eventually
 from tests.web.browser import Browser
 
 
@@ -56,3 +58,30 @@ def test_what_a_key_may_not_do_is_said(api: Api) -> None:
         answer = browser.send(path, {"verb": "rerun", "status": "failed"})
         assert answer.status_code == 403
         assert "does not have the scope runs:write" in answer.text
+
+
+def test_an_operation_that_ended_with_its_key_says_so(api: Api) -> None:
+    api.task("ours-held", handler="hold", overlap_policy="allow")
+    for _ in range(2):
+        cancel_running(api, "ours-held", api.run("ours-held")["id"])
+    key = made(api, "runs:read", "runs:write", name="CI")
+    asked = {"selector": {"task": ["ours-held"]}, "max_concurrent": 1}
+    bulk = api.post("/v1/runs/rerun", json=asked, headers=bearer(key["key"])).json()["id"]
+
+    assert eventually(lambda: api.items("/v1/runs?task=ours-held&trigger=rerun"))
+    api.delete(f"/v1/keys/{key['id']}")
+    [again] = api.items("/v1/runs?task=ours-held&trigger=rerun")
+    cancel_running(api, "ours-held", again["id"])
+
+    assert eventually(lambda: api.read(f"/v1/bulk/{bulk}")["status"] == "cancelled")
+    reason = f"The key {key['id']} (CI) was revoked."
+    browser = signed_in(api, name="reader", scopes=["runs:read"])
+    assert f"Nobody asked for that: {reason}" in browser.page(f"/ui/runs/bulk/{bulk}").text
+    assert reason in browser.page("/ui/runs/bulk").text
+
+
+def cancel_running(api: Api, task: str, id: str) -> None:
+    wait_entered(task)
+    api.post(f"/v1/runs/{id}/cancel")
+    assert eventually(lambda: api.read(f"/v1/runs/{id}")["finished_at"] is not None)
+    close_gate(task)

@@ -195,31 +195,41 @@ def test_run_now_has_a_field_per_member_with_the_last_input(api: Api, browser: B
     page = browser.page("/ui/tasks/b-1/run")
 
     form = page.typed()
-    assert (form["input.name"], form["input.times"]) == ("Grace", "2")
-    answer = browser.send("/ui/tasks/b-1/run", form | {"input.times": "3"})
+    assert (form["/input#fields/name"], form["/input#fields/times"]) == ("Grace", "2")
+    answer = browser.send("/ui/tasks/b-1/run", form | {"/input#fields/times": "3"})
     run = api.read("/v1" + answer.headers["location"].removeprefix("/ui"))
     assert run["input"] == {"name": "Grace", "times": 3}
-    assert browser.page("/ui/tasks/b-1/run?from=own").typed()["input.name"] == "Ada"
+    assert browser.page("/ui/tasks/b-1/run?from=own").typed()["/input#fields/name"] == "Ada"
 
 
 @pytest.mark.parametrize("times", ["10", "many"])
 def test_a_wrong_input_is_said_at_its_field_and_stays(browser: Browser, times: str) -> None:
     form = browser.page("/ui/tasks/b-1/run").typed()
 
-    answer = browser.send("/ui/tasks/b-1/run", form | {"input.times": times})
+    answer = browser.send("/ui/tasks/b-1/run", form | {"/input#fields/times": times})
 
     assert answer.status_code == 422
     fields = {each.get("name"): each for each in Elements(answer.text).all("input")}
-    assert fields["input.times"]["value"] == times
-    assert fields["input.times"]["aria-invalid"] == "true"
-    assert "aria-invalid" not in fields["input.name"]
+    assert fields["/input#fields/times"]["value"] == times
+    assert fields["/input#fields/times"]["aria-invalid"] == "true"
+    assert "aria-invalid" not in fields["/input#fields/name"]
 
 
 def test_an_input_as_json_is_kept_exactly_when_it_is_refused(browser: Browser) -> None:
-    answer = browser.send("/ui/tasks/b-1/run", {"with": "json", "input": '{"name": 1e400}'})
+    answer = browser.send("/ui/tasks/b-1/run", {"with": "json", "/input#json": '{"name": 1e400}'})
 
     assert answer.status_code == 422
     assert "1e400" in answer.text
+
+
+def test_an_input_that_was_emptied_does_not_become_that_of_the_task(
+    api: Api, browser: Browser
+) -> None:
+    answer = browser.send("/ui/tasks/b-1/run", {"with": "json", "/input#json": " "})
+
+    assert answer.status_code == 422
+    assert "give a value" in answer.text
+    assert api.items("/v1/tasks/b-1/runs") == []
 
 
 def test_a_session_that_may_only_read_tasks_sees_no_runs(

@@ -1,10 +1,12 @@
 """How pages write times, durations, JSON and statuses."""
 
 import json
+import re
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from rota.domain.primitives import english, json_text
 from rota.domain.primitives.instants import parse_instant
@@ -43,8 +45,13 @@ def instant(text: str | None) -> Markup:
     if text is None:
         return Markup('<span class="none">—</span>')
     at = parse_instant(text)
-    shown = at.strftime("%Y-%m-%d %H:%M:%S UTC")
+    # Where it has to be on two lines, it breaks between the date and the time.
+    shown = at.strftime("%Y-%m-%d %H:%M:%S\u00a0UTC")
     return Markup('<time datetime="{}" title="{}">{}</time>').format(text, text, shown)
+
+
+#: The zone of the times below a heading, which the script replaces by that of the viewer.
+IN_ZONE: Final = Markup("<small data-zone>UTC</small>")
 
 
 def ago(text: str | None, now: datetime) -> Markup:
@@ -86,6 +93,16 @@ def short(value: Any, most: int = _MOST_SHOWN) -> str:
     """Return the beginning of a text or of some JSON."""
     text = value if isinstance(value, str) else json_text.dumps(value)
     return text if len(text) <= most else f"{text[:most]}…"
+
+
+def prose(text: str) -> Markup:
+    """Return a text with what stands in backticks as code."""
+    return Markup("").join(_parts(" ".join(text.split())))
+
+
+def _parts(text: str) -> Iterator[Markup]:
+    for index, part in enumerate(re.split(r"`([^`]*)`", text)):
+        yield Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
 
 
 def plural(count: int, noun: str) -> str:

@@ -30,3 +30,10 @@ CHORDS: Final = {
     "l": ("/ui/load", "Load"),
     "a": ("/ui/audit", "Audit"),
 }
+
+
+def current_page(path: str) -> str | None:
+    """Return the URL of the page in the navigation that a page is or belongs to: the one that says most of its path."""
+    urls = (url for url, _ in (*PAGES, *MORE))
+    found = [url for url in urls if path == url or (url != "/ui" and path.startswith(f"{url}/"))]
+    return max(found, key=len, default=None)

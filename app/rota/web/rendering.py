@@ -10,7 +10,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rota.web import formats
 from rota.web.charts.sparkline import sparkline
-from rota.web.navigation import CHORDS, MORE, PAGES
+from rota.web.navigation import CHORDS, MORE, PAGES, current_page
+from rota.web.task_times import with_times
 
 _FILTERS: Final = {
     "instant": formats.instant,
@@ -21,6 +22,8 @@ _FILTERS: Final = {
     "tone": formats.tone,
     "mark": formats.mark,
     "plural": formats.plural,
+    "prose": formats.prose,
+    "with_times": with_times,
 }
 
 
@@ -39,9 +42,11 @@ def environment() -> Environment:
         version=version("rota"),
         serving_replica=f"{socket.gethostname()}:{os.getpid()}",
         sparkline=sparkline,
+        in_zone=formats.IN_ZONE,
         main_pages=PAGES,
         more_pages=MORE,
         page_chords=CHORDS,
+        current_page=current_page,
     )
     return made
 

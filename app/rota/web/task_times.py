@@ -36,7 +36,8 @@ def next_times(times: Sequence[str], timezone: str) -> list[NextTime]:
 
 def _local(time: str, place: Any) -> str:
     at = parse_instant(time).astimezone(place)
-    return f"{at:%a %Y-%m-%d %H:%M:%S} {at.isoformat()[-6:]}"
+    # Where it has to be on two lines, it breaks between the date and the time.
+    return f"{at:%a\u00a0%Y-%m-%d %H:%M:%S}\u00a0{at.isoformat()[-6:]}"
 
 
 def with_times(sentence: str) -> Markup:

@@ -3,14 +3,13 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Subquery, func, or_, select, union_all
+from sqlalchemy import Connection, Subquery, func, select, union_all
 
 from rota.db.tables import kv, kv_history
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.names import VERSION_KEY
 from rota.domain.runs.model import Run
 from rota.store.kv.history.reading import Version, list_versions
-from rota.store.kv.history.rows import TABLE, is_mark
+from rota.store.kv.history.rows import TABLE, is_mark, of_history
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def _written(owner: Id, run: Id) -> Subquery:
         select(table.c.key, table.c.version).where(
             table.c.task_id == owner,
             table.c.updated_by.like(f"run:{run}%"),
-            or_(func.substr(table.c.key, 1, 1) != "_", table.c.key == VERSION_KEY),
+            of_history(table),
         )
         for table in (kv, kv_history)
     )

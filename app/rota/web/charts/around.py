@@ -30,7 +30,7 @@ def gauge(running: int, limit: int | None) -> Markup:
 
 
 def heat_map(hours: Sequence[Mapping[str, Any]]) -> Markup:
-    """Return what is due by day and hour (UTC): the darker, the more; each cell has its number as its title."""
+    """Return what is due by day and hour (UTC): the stronger the colour, the more; numbers are titles."""
     days = _by_day(hours)
     most = max((each["runs"] for each in hours), default=0)
     rows = Markup("").join(

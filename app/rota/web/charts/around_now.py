@@ -7,9 +7,9 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from rota.domain.primitives.instants import format_instant, parse_instant
+from rota.domain.primitives.instants import format_instant
 from rota.web.charts.around import axis
-from rota.web.formats import duration, mark, tone
+from rota.web.charts.strip import Scale, draw_due, draw_runs
 
 _ROW, _AXIS = 22, 20
 _MOST_ROWS: Final = 12
@@ -56,8 +56,11 @@ def lines_of(
 
 def timeline(lines: Sequence[Line], start: datetime, now: datetime, end: datetime) -> Markup:
     """Return the marks; a table says the same to those who do not see them."""
-    scale = _Scale(start, end)
-    marks = Markup("").join(_line(index, line, scale) for index, line in enumerate(lines))
+    scale = Scale(start, end)
+    marks = Markup("").join(
+        draw_runs(line.runs, index * _ROW, scale) + draw_due(line.due, index * _ROW, scale)
+        for index, line in enumerate(lines)
+    )
     height = len(lines) * _ROW
     rule = Markup('<line class="now" x1="{0}%" x2="{0}%" y1="0" y2="{1}"/>').format(
         scale.at(now), height
@@ -65,54 +68,6 @@ def timeline(lines: Sequence[Line], start: datetime, now: datetime, end: datetim
     return Markup(
         '<svg class="strip" width="100%" height="{}" aria-hidden="true">{}{}{}</svg>'
     ).format(height + _AXIS, rule, marks, _labels(start, end, height))
-
-
-@dataclass(frozen=True, slots=True)
-class _Scale:
-    start: datetime
-    end: datetime
-
-    def at(self, time: datetime) -> float:
-        """Return where a time is, in percent."""
-        share = (time - self.start) / (self.end - self.start)
-        return round(min(max(share, 0.0), 1.0) * 100, 2)
-
-    def width(self, seconds: float) -> float:
-        """Return how wide a duration is, in percent."""
-        return round(min(seconds / (self.end - self.start).total_seconds(), 1.0) * 100, 2)
-
-
-def _line(index: int, line: Line, scale: _Scale) -> Markup:
-    y = index * _ROW
-    ended = (_run(run, y, scale) for run in reversed(line.runs))
-    due = (_due(at, y, scale) for at in line.due)
-    return Markup("").join([*ended, *due])
-
-
-def _run(run: Mapping[str, Any], y: int, scale: _Scale) -> Markup:
-    x = scale.at(parse_instant(run["started_at"] or run["scheduled_for"]))
-    kind = tone(run["status"])
-    title = f"{run['task']}: {run['status']} at {run['scheduled_for']}, {duration(run['duration'])}"
-    return Markup(
-        '<a href="/ui/runs/{id}" tabindex="-1"><rect class="{kind} took" x="{x}%" y="{top}" width="{width}%" '
-        'height="6"/><text class="{kind}" x="{x}%" y="{base}" text-anchor="middle">{mark}'
-        "<title>{title}</title></text></a>"
-    ).format(
-        id=run["id"],
-        kind=kind,
-        x=x,
-        top=y + 8,
-        width=scale.width(run["duration"] or 0),
-        base=y + 16,
-        mark=mark(run["status"]),
-        title=title,
-    )
-
-
-def _due(at: str, y: int, scale: _Scale) -> Markup:
-    return Markup(
-        '<circle class="due" cx="{}%" cy="{}" r="4"><title>due {}</title></circle>'
-    ).format(scale.at(parse_instant(at)), y + 11, at)
 
 
 def _labels(start: datetime, end: datetime, height: int) -> Markup:

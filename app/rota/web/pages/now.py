@@ -71,6 +71,7 @@ async def show(page: Page) -> Response:
         lines=lines,
         beyond=beyond,
         cut_at=_cut_at(coming),
+        runs_since=latest[-1]["scheduled_for"] if runs and runs["next_cursor"] else None,
         runs=latest,
         wrong=wrong,
         is_fine=not any(wrong.values()),

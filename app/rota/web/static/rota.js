@@ -3,16 +3,29 @@
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const named = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" });
+
+// A time on two lines breaks between the date and the time of day.
+function written(at) {
+  const parts = exact.formatToParts(at);
+  const begin = parts.findIndex((part) => ["hour", "dayPeriod"].includes(part.type)) - 1;
+  return parts.map((part, index) => index === begin ? part.value : part.value.replaceAll(" ", "\u00a0")).join("");
+}
+
+function zoneAt(at) {
+  return named.formatToParts(at).find((part) => part.type === "timeZoneName").value;
+}
 
 function writeTimes(root) {
   for (const time of root.querySelectorAll("time[datetime]")) {
     const at = new Date(time.dateTime);
     if (Number.isNaN(at.getTime())) continue;
-    time.title = `${exact.format(at)} ${zone} (${time.dateTime})`;
-    if (!("relative" in time.dataset)) time.textContent = exact.format(at);
+    time.title = `${written(at)} ${zone} (${time.dateTime})`;
+    if ("relative" in time.dataset) continue;
+    // In a table the heading of the column names the zone.
+    time.textContent = time.closest("td") ? written(at) : `${written(at)}\u00a0${zoneAt(at)}`;
   }
-  const place = document.getElementById("zone");
-  if (place) place.textContent = zone;
+  for (const place of document.querySelectorAll("#zone, [data-zone]")) place.textContent = zone;
 }
 
 let live = true;

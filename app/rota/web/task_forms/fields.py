@@ -8,9 +8,13 @@ from typing import Final
 
 from markupsafe import Markup
 
+from rota.domain.primitives import json_text
+
 _CHOSEN: Final = re.compile(r"#[^/]*")
 #: The form of a choice that is typed as JSON.
 AS_JSON: Final = "json"
+#: The form of an input that has a field for each member.
+BY_FIELDS: Final = "fields"
 
 
 class Kind(StrEnum):
@@ -23,6 +27,8 @@ class Kind(StrEnum):
     DURATION = "duration"
     BOOLEAN = "boolean"
     SELECT = "select"
+    #: One of several values that are not all texts: each is JSON.
+    SELECT_JSON = "select_json"
     #: One value, or several with commas between them.
     VALUES = "values"
     #: A value in each line.
@@ -30,6 +36,8 @@ class Kind(StrEnum):
     #: `name: value` in each line.
     PAIRS = "pairs"
     JSON = "json"
+    #: The members of an object that no other field is for, as one of JSON.
+    REST = "rest"
     GROUP = "group"
     #: One of several forms; the field of the same name chooses.
     CHOICE = "choice"
@@ -43,9 +51,13 @@ class Field:
     label: str
     kind: Kind
     hint: Markup = field(default_factory=Markup)
+    #: What its schema allows, in a few words.
+    limits: str = ""
     example: str = ""
     default: str = ""
     required: bool = False
+    #: It may be null, which an empty field means if it is required.
+    nullable: bool = False
     #: What can be chosen, with what is shown for it.
     options: tuple[tuple[str, str], ...] = ()
     fields: tuple["Field", ...] = ()
@@ -73,6 +85,11 @@ class Field:
         """The id of the list of values that a text is completed from."""
         return "zones" if self.path.endswith("/timezone") else None
 
+    @property
+    def as_json(self) -> str:
+        """The name of what says that a value of another shape is typed here, as JSON."""
+        return f"{self.path}#as-{AS_JSON}"
+
     def chosen(self, typed: Mapping[str, str]) -> str:
         """Return which form of a choice was chosen; else the first, or that for JSON if some was typed."""
         names = [name for name, _ in self.options]
@@ -87,6 +104,11 @@ class Field:
         yield self
         for each in (*self.fields, *(form for _, form in self.forms)):
             yield from each.all()
+
+
+def name_of(field: Field) -> str:
+    """Return the name of the member that a field is for."""
+    return json_text.unescape(pointer_of(field.path.rpartition("/")[2]))
 
 
 def pointer_of(path: str) -> str:

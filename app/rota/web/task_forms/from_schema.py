@@ -1,13 +1,11 @@
-"""From a JSON schema to the fields of a form."""
+"""From a JSON Schema to the fields of a form: that of a registration, and those of handlers."""
 
-import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from markupsafe import Markup, escape
-
 from rota.domain.primitives import json_text
+from rota.web.formats import prose
 from rota.web.task_forms.fields import AS_JSON, Field, Kind
 from rota.web.task_forms.texts import as_typed, text_of
 
@@ -19,6 +17,7 @@ _LINE_OF_TEXT: Final = 4_000
 _WORDS: Final = {"any_of": "any of several", "json": "as JSON"}
 #: Members that are deeper, or of larger objects, are typed as JSON: a schema can have itself in it.
 _MOST_DEEP: Final = 3
+_MOST_HOPS: Final = 10
 MOST_MEMBERS: Final = 100
 _LABELS: Final = {
     "timezone": "Time zone",
@@ -30,19 +29,19 @@ _LABELS: Final = {
 
 
 class FormMaker:
-    """Makes fields from the schemas of a document."""
+    """Makes fields from the schemas of a document, as our own models write them."""
 
-    def __init__(self, schemas: Mapping[str, Schema]) -> None:
-        """`schemas`: what references name, by the last part of each."""
-        self._schemas = schemas
+    def __init__(self, document: Schema) -> None:
+        """`document`: what references point into."""
+        self._document = document
 
-    def fields_of(self, path: str, schema: Schema) -> tuple[Field, ...]:
-        """Return the fields of an object, but those that name its form."""
+    def fields_of(self, path: str, schema: Schema, tag: str | None = None) -> tuple[Field, ...]:
+        """Return the fields of an object, but for the member that names its form (`tag`)."""
         needed = frozenset(schema.get("required", ()))
         return tuple(
             self.field(f"{path}/{json_text.escape(name)}", name, member, required=name in needed)
             for name, member in schema.get("properties", {}).items()
-            if "const" not in member
+            if name != tag
         )
 
     def field(self, path: str, name: str, schema: Schema, *, required: bool = False) -> Field:
@@ -51,7 +50,7 @@ class FormMaker:
         default = meant.get("default")
         made = Field(
             path=path,
-            label=_LABELS.get(name, name.replace("_", " ").capitalize()),
+            label=self.label(name),
             kind=Kind.JSON,
             hint=prose(meant.get("description", "")),
             example=_example(meant),
@@ -66,18 +65,26 @@ class FormMaker:
         default = text_of(made.kind, default)
         return replace(made, default=default, options=_with_default(made.options, default))
 
+    def label(self, name: str) -> str:
+        """Return what a member is called."""
+        return _LABELS.get(name, name.replace("_", " ").capitalize())
+
+    def is_long(self, schema: Schema) -> bool:
+        """Return whether a text is typed on several lines."""
+        return bool(_LONG_TEXT < schema.get("maxLength", 0) < _LINE_OF_TEXT)
+
     def _with_kind(self, made: Field, meant: Schema) -> Field:
         if "oneOf" in meant and "discriminator" in meant:
             return self._choice(made, meant)
         if "anyOf" in meant:
-            return self._any_of(made, [self._resolved(each) for each in meant["anyOf"]])
-        if "enum" in meant:
-            return _select(made, meant["enum"])
+            return self._any_of(made, [self.resolved(each) for each in meant["anyOf"]])
+        if "enum" in meant or "const" in meant:
+            return _select(made, meant["enum"] if "enum" in meant else [meant["const"]])
         if meant.get("type") == "object":
             return self._object(made, meant)
         if meant.get("type") == "array":
             return replace(made, kind=_kind_of_list(self._meant(meant.get("items", {}))))
-        return _scalar(made, meant)
+        return self._scalar(made, meant)
 
     def _object(self, made: Field, meant: Schema) -> Field:
         if "properties" in meant:
@@ -92,25 +99,25 @@ class FormMaker:
 
     def _choice(self, made: Field, meant: Schema) -> Field:
         mapping: Mapping[str, str] = meant["discriminator"]["mapping"]
+        tag = meant["discriminator"]["propertyName"]
         forms = [
-            (name, self._form(made, name, self._resolved({"$ref": reference})))
+            (name, self._form(made, name, self.resolved({"$ref": reference}), tag))
             for name, reference in mapping.items()
         ]
         if made.required:
             forms.append((AS_JSON, replace(made, path=f"{made.path}#{AS_JSON}", kind=Kind.JSON)))
         none = () if made.required else (("", "none"),)
         options = (*none, *((name, _WORDS.get(name, name)) for name, _ in forms))
-        tag = meant["discriminator"]["propertyName"]
         return replace(made, kind=Kind.CHOICE, options=options, forms=tuple(forms), tag=tag)
 
-    def _form(self, made: Field, name: str, schema: Schema) -> Field:
+    def _form(self, made: Field, name: str, schema: Schema, tag: str | None = None) -> Field:
         path = f"{made.path}#{name}"
         return Field(
             path=path,
             label=_WORDS.get(name, name).capitalize(),
             kind=Kind.GROUP,
             hint=prose(schema.get("description", "")),
-            fields=self.fields_of(path, schema),
+            fields=self.fields_of(path, schema, tag),
         )
 
     def _any_of(self, made: Field, others: list[Schema]) -> Field:
@@ -129,9 +136,19 @@ class FormMaker:
             return replace(made, kind=Kind.NUMBER)
         return made
 
+    def _scalar(self, made: Field, meant: Schema) -> Field:
+        kind = meant.get("type")
+        if kind == "string":
+            long = self.is_long(meant) and "url" not in made.path
+            may_be_empty = not meant.get("minLength")
+            return replace(made, kind=Kind.LONG if long else Kind.TEXT, may_be_empty=may_be_empty)
+        if kind == "boolean":
+            return replace(made, kind=Kind.BOOLEAN)
+        return replace(made, kind=Kind.NUMBER) if kind in _SCALARS else made
+
     def _meant(self, schema: Schema) -> Schema:
         """Return a schema without references at its top, and without null: an empty field stands for that."""
-        found = self._resolved(schema)
+        found = _without_null(self.resolved(schema))
         options = [each for each in found.get("anyOf", ()) if each.get("type") != "null"]
         if "anyOf" not in found or len(options) == len(found["anyOf"]):
             return found
@@ -140,21 +157,20 @@ class FormMaker:
             return {**own, "anyOf": options}
         return {**self._meant(options[0]), **own}
 
-    def _resolved(self, schema: Schema) -> Schema:
-        if "$ref" not in schema:
-            return schema
-        own = {name: value for name, value in schema.items() if name != "$ref"}
-        return {**self._schemas[schema["$ref"].rpartition("/")[2]], **own}
+    def resolved(self, schema: Schema) -> Schema:
+        """Return a schema without references at its top; raises KeyError for one that leads nowhere."""
+        for _ in range(_MOST_HOPS):
+            if "$ref" not in schema:
+                return schema
+            own = {name: value for name, value in schema.items() if name != "$ref"}
+            schema = {**self._at(schema["$ref"]), **own}
+        raise KeyError("references lead in a circle")
 
-
-def prose(text: str) -> Markup:
-    """Return a text with what stands in backticks as code."""
-    return Markup("").join(_parts(" ".join(text.split())))
-
-
-def _parts(text: str) -> Iterator[Markup]:
-    for index, part in enumerate(re.split(r"`([^`]*)`", text)):
-        yield Markup("<code>{}</code>").format(part) if index % 2 else escape(part)
+    def _at(self, reference: str) -> Schema:
+        found: Any = self._document
+        for token in reference.removeprefix("#").split("/")[1:]:
+            found = found[json_text.unescape(token)]
+        return found  # type: ignore[no-any-return]
 
 
 def _example(meant: Schema) -> str:
@@ -162,20 +178,16 @@ def _example(meant: Schema) -> str:
     return as_typed(examples[0]) if examples else ""
 
 
-def _scalar(made: Field, meant: Schema) -> Field:
-    kind = meant.get("type")
-    if kind == "string":
-        long = _LONG_TEXT < meant.get("maxLength", 0) < _LINE_OF_TEXT and "url" not in made.path
-        may_be_empty = not meant.get("minLength")
-        return replace(made, kind=Kind.LONG if long else Kind.TEXT, may_be_empty=may_be_empty)
-    if kind == "boolean":
-        return replace(made, kind=Kind.BOOLEAN)
-    return replace(made, kind=Kind.NUMBER) if kind in _SCALARS else made
+def _without_null(schema: Schema) -> Schema:
+    kinds = schema.get("type")
+    others = [each for each in kinds if each != "null"] if isinstance(kinds, list) else []
+    return {**schema, "type": others[0]} if len(others) == 1 else schema
 
 
 def _select(made: Field, values: list[Any]) -> Field:
-    options = tuple((as_typed(value), as_typed(value)) for value in values)
-    return replace(made, kind=Kind.SELECT, example="", options=(("", "—"), *options))
+    kind = Kind.SELECT if all(isinstance(each, str) for each in values) else Kind.SELECT_JSON
+    options = tuple((text_of(kind, value), text_of(kind, value)) for value in values)
+    return replace(made, kind=kind, example="", options=(("", "—"), *options))
 
 
 def _with_default(

@@ -36,6 +36,8 @@ class Shown:
     """A field with what was typed into it, and what is wrong with that."""
 
     field: Field
+    #: How it is typed: as the field says, or as JSON if its value has another shape.
+    kind: Kind
     value: str
     faults: tuple[str, ...]
     front: tuple["Shown", ...] = ()
@@ -91,6 +93,14 @@ def lay_out(
     return sections, others
 
 
+def lay_out_one(
+    field: Field, typed: Mapping[str, str], faults: Iterable[Fault]
+) -> tuple[Shown, list[Fault]]:
+    """Return a field as it is shown, and the faults that neither it nor one in it is for."""
+    placed, others = _placed([field], typed, faults)
+    return _shown(field, typed, placed), others
+
+
 def _placed(
     fields: Sequence[Field], typed: Mapping[str, str], faults: Iterable[Fault]
 ) -> tuple[dict[str, list[str]], list[Fault]]:
@@ -130,12 +140,20 @@ def _shown(field: Field, typed: Mapping[str, str], placed: Mapping[str, list[str
     value = field.chosen(typed) if field.kind is Kind.CHOICE else typed.get(field.path, "")
     return Shown(
         field=field,
+        kind=_kind(field, value, typed),
         value=value,
         faults=tuple(placed.get(field.path, ())),
         front=tuple(front),
         folded=tuple(each for each in below if each not in front),
         forms=tuple((name, _shown(form, typed, placed)) for name, form in field.forms),
     )
+
+
+def _kind(field: Field, value: str, typed: Mapping[str, str]) -> Kind:
+    if typed.get(field.as_json):
+        return Kind.JSON
+    # A browser leaves the ends of lines out of a field with one line.
+    return Kind.LONG if field.kind is Kind.TEXT and "\n" in value else field.kind
 
 
 def _name(field: Field) -> str:

@@ -8,9 +8,9 @@ from starlette.responses import Response
 
 from rota.errors import Fault
 from rota.web.api_client import ApiProblemError
+from rota.web.formats import prose
 from rota.web.page import Page
 from rota.web.task_forms.fields import Field
-from rota.web.task_forms.from_schema import prose
 from rota.web.task_forms.layout import lay_out
 from rota.web.task_forms.patches import can_be_patched, patch_between
 from rota.web.task_forms.registration import (

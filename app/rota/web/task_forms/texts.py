@@ -19,8 +19,6 @@ def as_typed(value: Any) -> str:
 def text_of(kind: Kind, value: Any) -> str:
     """Return what is typed for a value."""
     match kind:
-        case Kind.JSON:
-            return pretty(value)
         case Kind.DURATION:
             return _duration(value)
         case Kind.VALUES:
@@ -29,7 +27,9 @@ def text_of(kind: Kind, value: Any) -> str:
             return "\n".join(map(as_typed, value)) or "[]"
         case Kind.PAIRS:
             return "\n".join(f"{name}: {as_typed(each)}" for name, each in value.items())
-    return as_typed(value)
+    if kind in {Kind.JSON, Kind.REST}:
+        return pretty(value)
+    return json_text.dumps(value) if kind is Kind.SELECT_JSON else as_typed(value)
 
 
 def _duration(value: Any) -> str:

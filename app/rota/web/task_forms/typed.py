@@ -1,12 +1,12 @@
 """Between what is typed into a form and JSON, in both directions."""
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rota.domain.primitives import json_text
 from rota.errors import AppError, Fault
-from rota.web.task_forms.fields import AS_JSON, Field, Kind, pointer_of
+from rota.web.task_forms.fields import AS_JSON, BY_FIELDS, Field, Kind, name_of
 from rota.web.task_forms.texts import pretty, text_of
 
 Typed = Mapping[str, str]
@@ -25,18 +25,30 @@ class Reader:
 
     def members(self, fields: Iterable[Field]) -> dict[str, Any]:
         """Return an object; fields that are empty are left out."""
-        read = {_name_of(each): self._value(each) for each in fields}
-        return {name: value for name, value in read.items() if value is not _MISSING}
+        read: dict[str, Any] = {}
+        for each in fields:
+            value = self._value(each)
+            if each.kind is Kind.REST and isinstance(value, dict):
+                read = value | read
+            elif value is not _MISSING:
+                read[name_of(each)] = value
+        return read
 
     def _value(self, field: Field) -> Any:
+        if self._typed.get(field.as_json):
+            return self._json(field, self._typed.get(field.path, ""))
         if field.kind is Kind.GROUP:
             return self._group(field)
         if field.kind is Kind.CHOICE:
             return self._chosen(field)
-        text = self._typed.get(field.path, "")
+        return self._simple(field, self._typed.get(field.path, ""))
+
+    def _simple(self, field: Field, text: str) -> Any:
         if not text.strip():
-            return _MISSING
-        if field.kind is Kind.JSON:
+            return None if field.required and field.nullable else _MISSING
+        if field.kind is Kind.REST:
+            return self._rest(field, text)
+        if field.kind in {Kind.JSON, Kind.SELECT_JSON}:
             return self._json(field, text)
         return _of_text(field, text)
 
@@ -52,14 +64,23 @@ class Reader:
         if form.kind is not Kind.GROUP:
             return self._value(form)
         members = {
-            _name_of(each): ""
+            name_of(each): ""
             for each in form.fields
             if field.tag and each.required and each.may_be_empty and each.kind is Kind.TEXT
         }
         members |= self.members(form.fields)
         return members if field.tag is None else {field.tag: chosen, **members}
 
+    def _rest(self, field: Field, text: str) -> Any:
+        value = self._json(field, text)
+        if value is _MISSING or isinstance(value, dict):
+            return value
+        self.faults.append(Fault(field.pointer, "give an object"))
+        return _MISSING
+
     def _json(self, field: Field, text: str) -> Any:
+        if not text.strip():
+            return _MISSING
         try:
             return json_text.loads(text)
         except AppError as error:
@@ -107,11 +128,16 @@ def _guessed(text: str) -> Any:
     return text
 
 
-def fill(fields: Iterable[Field], members: Mapping[str, Any]) -> dict[str, str]:
+def fill(fields: Sequence[Field], members: Mapping[str, Any]) -> dict[str, str]:
     """Return what would be typed for the members of an object."""
     typed: dict[str, str] = {}
+    names = {name_of(each) for each in fields if each.kind is not Kind.REST}
     for each in fields:
-        value = members.get(_name_of(each))
+        if each.kind is Kind.REST:
+            others = {name: value for name, value in members.items() if name not in names}
+            typed |= {each.path: pretty(others)} if others else {}
+            continue
+        value = members.get(name_of(each))
         if value is not None and not (each.is_empty_without and value in ([], {})):
             typed |= _filled(each, value)
     return typed
@@ -132,13 +158,29 @@ def _filled_choice(field: Field, value: Any) -> dict[str, str]:
         return {field.path: str(value)}
     if form.kind is not Kind.GROUP:
         return {field.path: chosen, form.path: pretty(value)}
-    typed = {field.path: chosen, **fill(form.fields, value)}
     if field.tag is None and AS_JSON in dict(field.forms):
-        # The schema of a handler can be of any shape: what its fields would change is shown as JSON.
-        reader = Reader(typed)
-        if reader.members([field]) != {_name_of(field): value} or reader.faults:
-            return {field.path: AS_JSON, f"{field.path}#{AS_JSON}": pretty(value)}
-    return typed
+        return _filled_input(field, form, value)
+    return {field.path: chosen, **fill(form.fields, value)}
+
+
+def _filled_input(field: Field, form: Field, value: Mapping[str, Any]) -> dict[str, str]:
+    """Return what is typed for an input: what its fields would change is JSON, as the schema can be of any shape."""
+    typed = {field.path: BY_FIELDS, **fill(form.fields, value)}
+    for each in form.fields:
+        if each.kind is not Kind.REST and not _is_kept(each, typed, value):
+            typed |= {each.path: pretty(value[name_of(each)]), each.as_json: "yes"}
+    reader = Reader(typed)
+    if json_text.equal(reader.members([field]), {name_of(field): value}) and not reader.faults:
+        return typed
+    return {field.path: AS_JSON, f"{field.path}#{AS_JSON}": pretty(value)}
+
+
+def _is_kept(field: Field, typed: Typed, value: Mapping[str, Any]) -> bool:
+    """Return whether what was typed for a member is what the member is."""
+    name, reader = name_of(field), Reader(typed)
+    if name not in value:
+        return True
+    return json_text.equal(reader.members([field]), {name: value[name]}) and not reader.faults
 
 
 def _form_for(field: Field, value: Any) -> str:
@@ -146,11 +188,8 @@ def _form_for(field: Field, value: Any) -> str:
     for name, form in field.forms:
         if not isinstance(value, Mapping) or form.kind is not Kind.GROUP:
             continue
-        members = {_name_of(each) for each in form.fields} | {field.tag}
-        if value.get(field.tag, name) == name and members >= value.keys():
+        members = {name_of(each) for each in form.fields} | {field.tag}
+        takes_more = any(each.kind is Kind.REST for each in form.fields)
+        if value.get(field.tag, name) == name and (takes_more or members >= value.keys()):
             return name
     return AS_JSON if AS_JSON in dict(field.forms) else ""
-
-
-def _name_of(field: Field) -> str:
-    return json_text.unescape(pointer_of(field.path.rpartition("/")[2]))

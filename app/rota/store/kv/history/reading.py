@@ -11,11 +11,10 @@ from sqlalchemy import Connection, Select, and_, case, func, literal, null, or_,
 from rota.db.tables import kv, kv_history
 from rota.domain.kv.entries import KvEntry
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.names import VERSION_KEY
 from rota.errors import NotFound
 from rota.store.kv.entries import KvFilter, to_listed_entry
 from rota.store.kv.history.moments import Moment, known_from
-from rota.store.kv.history.rows import TABLE, is_mark
+from rota.store.kv.history.rows import TABLE, is_mark, of_history
 from rota.store.task_names import starts_with
 from rota.store.task_rows import task_id
 
@@ -237,10 +236,11 @@ def _kept(owner: Id, revision: int, wanted: KvFilter, after: str, limit: int) ->
 
 
 def _present(owner: Id, wanted: KvFilter, after: str, limit: int) -> Select[Any]:
-    mine = or_(func.substr(kv.c.key, 1, 1) != "_", kv.c.key == VERSION_KEY)
     there = _chosen(select(kv.c.key, kv.c.version, *_metadata(kv)), wanted, kv)
     return (
-        there.where(kv.c.task_id == owner, kv.c.key > after, mine).order_by(kv.c.key).limit(limit)
+        there.where(kv.c.task_id == owner, kv.c.key > after, of_history(kv))
+        .order_by(kv.c.key)
+        .limit(limit)
     )
 
 

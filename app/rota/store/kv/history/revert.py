@@ -18,15 +18,9 @@ from rota.domain.kv.present import Present
 from rota.domain.kv.schemas import DoesNotFit
 from rota.domain.primitives.ids import Id
 from rota.errors import Conflict, Invalid, Sealed
-from rota.store.kv.entries import KvFilter
+from rota.store.kv.history.changed_since import entries_changed_since
 from rota.store.kv.history.moments import Moment, known_from, revision_of
-from rota.store.kv.history.reading import (
-    MOST_EXAMINED,
-    HistoricEntry,
-    entries_at_revision,
-    values_of,
-    was_live,
-)
+from rota.store.kv.history.reading import HistoricEntry, values_of, was_live
 from rota.store.kv.planned_write import is_own
 from rota.store.kv.transactions import write_entries
 from rota.store.sealing.sealed_values import open_value
@@ -60,7 +54,7 @@ def compute_reversion(
     Raises NotFound for the task, Conflict with the keys that the history does not reach back for.
     """
     owner = task_id(connection, task_name)
-    changed = [each for each in _walk(connection, owner, moment) if _differs(each)]
+    changed = [*entries_changed_since(connection, owner, moment.revision)]
     _check_known(connection, owner, moment, changed)
     wanted = [each.version for each in changed if _is_restored(each, moment, now)]
     rows = values_of(connection, owner, wanted)
@@ -149,22 +143,6 @@ def to_operations(entries: Mapping[str, Present], now: datetime) -> Iterator[Ope
     for key, each in entries.items():
         ttl = None if each.expires_at is None else each.expires_at - now
         yield Set(key, each.value, ttl, each.content_type)
-
-
-def _walk(connection: Connection, owner: Id, moment: Moment) -> Iterator[HistoricEntry]:
-    position: str | None = ""
-    while position is not None:
-        examined, position = entries_at_revision(
-            connection, owner, moment.revision, KvFilter(), position, MOST_EXAMINED
-        )
-        yield from examined
-
-
-def _differs(each: HistoricEntry) -> bool:
-    """Return whether a key was written since: what has the version that it had then is what it was."""
-    return (
-        not each.known or (None if each.version is None else each.version.version) != each.present
-    )
 
 
 def _is_restored(each: HistoricEntry, moment: Moment, now: datetime) -> bool:

@@ -13,7 +13,18 @@ So a reader can distinguish "there was no such entry" from "the history does not
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import and_, bindparam, delete, insert, select, tuple_, update
+from sqlalchemy import (
+    ColumnElement,
+    and_,
+    bindparam,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    tuple_,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rota.db.bulk import Bulk
@@ -38,6 +49,11 @@ is_mark = and_(kv_history.c.value.is_(None), kv_history.c.content_type == FORGOT
 def has_history(key: str) -> bool:
     """Return whether an entry is part of what a table was: of Rota's own, only the version that its shape has."""
     return not key.startswith("_") or key == VERSION_KEY
+
+
+def of_history(table: Any) -> ColumnElement[bool]:
+    """Return the condition that the entry of a row is part of what a table was, as `has_history` says."""
+    return or_(func.substr(table.c.key, 1, 1) != "_", table.c.key == VERSION_KEY)
 
 
 def keep(tx: Transaction, writes: Sequence["Write"], history: Mapping[Id, int]) -> None:

@@ -1,14 +1,21 @@
 """Run a task now: a form made from the schema of its handler, with the last input in it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from starlette.responses import Response
 
-from rota.web import schema_form
+from rota.errors import Fault
 from rota.web.api_client import ApiProblemError
+from rota.web.formats import pretty_json
 from rota.web.page import Page, Views, see_other
-from rota.web.schema_form import Field
+from rota.web.task_forms.fields import AS_JSON, Field
+from rota.web.task_forms.input_fields import input_field, only
+from rota.web.task_forms.layout import lay_out_one
+from rota.web.task_forms.registration import zones
+from rota.web.task_forms.task_form import faults_of
+from rota.web.task_forms.typed import Reader, fill
 
 _OWN: Final = "own"
 
@@ -24,27 +31,69 @@ async def show(page: Page) -> Response:
     """Show the form."""
     task, schema = await _task(page)
     begin = await _begin(page, task)
-    value = begin.value
-    fields = [schema_form.whole(value)] if _as_json(page) else schema_form.fields_of(schema, value)
-    return _show(page, task, fields, prefilled=begin.run)
+    field = input_field(schema)
+    typed = _as_json(begin.value) if _wants_json(page) else fill([field], {"input": begin.value})
+    form = RunForm(page, task, only(field, field.chosen(typed)), typed or _as_json(begin.value))
+    return form.show(prefilled=begin.run)
 
 
 async def run(page: Page) -> Response:
     """Run the task with what was typed, or with its own input, and show the run."""
-    form = await page.form()
-    if form.get("with", _OWN) == _OWN:
+    typed = await page.form()
+    if (given := typed.get("with", _OWN)) == _OWN:
         return await _begin_run(page, None)
     task, schema = await _task(page)
-    fields = schema_form.typed(schema, form)
-    input, faults = schema_form.read(fields)
+    form = RunForm(page, task, only(input_field(schema), given), typed)
+    body, faults = form.body()
     if faults:
-        return _show(page, task, schema_form.with_faults(fields, faults), status=422)
+        return form.show(status=422, faults=faults)
     try:
-        return await _begin_run(page, {"input": input})
+        return await _begin_run(page, body)
     except ApiProblemError as error:
         if error.status in {401, 403, 404}:
             raise
-        return _refused(page, task, fields, error)
+        return form.show(status=error.status, faults=faults_of(error))
+
+
+@dataclass(frozen=True, slots=True)
+class RunForm:
+    """The form for the input of a run of a task, and what was typed into it."""
+
+    page: Page
+    task: Mapping[str, Any]
+    field: Field
+    typed: Mapping[str, str]
+
+    def body(self) -> tuple[Mapping[str, Any], Sequence[Fault]]:
+        """Return the request with the input that was typed, and what is wrong with it."""
+        reader = Reader(self.typed)
+        body = reader.members([self.field])
+        if not body and not reader.faults:
+            # Without an input, the API runs the task with its own.
+            return body, [Fault(self.field.pointer, "give a value")]
+        return body, reader.faults
+
+    def show(
+        self,
+        *,
+        status: int = 200,
+        prefilled: Mapping[str, Any] | None = None,
+        faults: Iterable[Fault] = (),
+    ) -> Response:
+        """Return the page, with each fault at its field."""
+        shown, others = lay_out_one(self.field, self.typed, faults)
+        has_zone = any(each.suggestions for each in self.field.all())
+        return self.page.show(
+            "tasks/run_now.html",
+            status=status,
+            task=self.task,
+            input=shown,
+            given_as=shown.value,
+            as_json=_wants_json(self.page),
+            zones=zones() if has_zone else (),
+            prefilled=prefilled,
+            faults=[f"{each.pointer}: {each.detail}".removeprefix(": ") for each in others],
+        )
 
 
 async def _begin_run(page: Page, body: Mapping[str, Any] | None) -> Response:
@@ -73,41 +122,11 @@ async def _begin(page: Page, task: Mapping[str, Any]) -> Input:
     return Input(last["input"], last) if known else Input(task["input"])
 
 
-def _refused(
-    page: Page, task: Mapping[str, Any], fields: Sequence[Field], error: ApiProblemError
-) -> Response:
-    """Show the form again, with what the API says at the fields that it is about."""
-    found, others = schema_form.faults_by_field(fields, error.problem.get("errors", ()))
-    if len(fields) == 1 and others:
-        found, others = {fields[0].name: "; ".join(others)}, []
-    others = others or ([] if found else [str(error)])
-    shown = schema_form.with_faults(fields, found)
-    return _show(page, task, shown, status=error.status, faults=others)
+def _as_json(value: Any) -> dict[str, str]:
+    return {"/input": AS_JSON, f"/input#{AS_JSON}": pretty_json(value)}
 
 
-def _show(
-    page: Page,
-    task: Mapping[str, Any],
-    fields: Sequence[Field],
-    *,
-    status: int = 200,
-    prefilled: Mapping[str, Any] | None = None,
-    faults: Sequence[str] = (),
-) -> Response:
-    simple = any(each.member for each in fields)
-    return page.show(
-        "tasks/run_now.html",
-        status=status,
-        task=task,
-        fields=fields,
-        given_as="fields" if simple else "json",
-        as_json=_as_json(page),
-        prefilled=prefilled,
-        faults=faults,
-    )
-
-
-def _as_json(page: Page) -> bool:
+def _wants_json(page: Page) -> bool:
     return page.parameters.get("as") == "json"
 
 
