@@ -27,16 +27,13 @@ ENGINES = [
 ]
 
 
-#: On both, but on PostgreSQL with the long tests: what it shows takes half a minute, and the store has it on both.
+#: The same, but PostgreSQL with the long tests: where little depends on the database, and the store has shown that.
+POSTGRESQL_AT_LENGTH = [
+    ENGINES[0],
+    pytest.param("postgresql", id="postgresql", marks=[pytest.mark.postgres, pytest.mark.torture]),
+]
 postgresql_at_length = pytest.mark.parametrize(
-    "database_engine",
-    [
-        ENGINES[0],
-        pytest.param(
-            "postgresql", id="postgresql", marks=[pytest.mark.postgres, pytest.mark.torture]
-        ),
-    ],
-    indirect=True,
+    "database_engine", POSTGRESQL_AT_LENGTH, indirect=True
 )
 
 
