@@ -26,7 +26,7 @@ from tests.support.postgres import LEAVING_SECONDS, PostgresServer
 #: Rows that were deleted take room until a VACUUM, and the planner sees it.
 MOST_USES = 40
 MOST_BYTES = 8_000_000
-_KEPT_OF_A_KIND = 3
+_KEPT_OF_A_KIND = 8
 
 Connection = psycopg.Connection[tuple[Any, ...]]
 #: How a connection was made.
