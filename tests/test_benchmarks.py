@@ -89,6 +89,7 @@ def test_http_runs_are_measured(tmp_path: Path) -> None:
     assert all(line.peer for line in lines) == (redis_server.executable() is not None)
 
 
+@pytest.mark.torture
 def test_a_large_database_is_measured(tmp_path: Path) -> None:
     assert_measured(scale.benchmark(tmp_path, data.Size(tasks=20, runs=200, rounds=1)))
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import textwrap
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,8 +14,13 @@ import pytest
 import sqlalchemy as sa
 
 from tests.support.postgres import PREFIX, PostgresServer
+from tests.support.reuse import ReusedDatabases, connections_are_kept
 
 ROOT = Path(__file__).parents[1]
+END_OTHERS = """
+    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid != pg_backend_pid()
+"""
 
 
 def test_each_database_answers(database_url: str) -> None:
@@ -49,6 +55,93 @@ def test_a_database_is_copied_from_a_template(postgres_server: PostgresServer) -
 
     with psycopg.connect(_plain(copy)) as connection:
         assert connection.execute("SELECT count(*) FROM task").fetchone() == (0,)
+
+
+@pytest.fixture
+def reused(postgres_server: PostgresServer) -> Iterator[ReusedDatabases]:
+    """Copies of a template with one row, which tests have used before."""
+    template = postgres_server.create_database()
+    with psycopg.connect(_plain(template)) as connection:
+        connection.execute("CREATE TABLE task (id integer)")
+        connection.execute("CREATE TABLE state AS SELECT 1 AS id")
+    with connections_are_kept() as kept:
+        databases = ReusedDatabases(postgres_server, template.rpartition("/")[2], kept)
+        yield databases
+        databases.close()
+
+
+def _used(databases: ReusedDatabases, statement: str) -> str:
+    """Execute a statement on a database, and give it back; return its URL."""
+    url = databases.take()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql(statement)
+    engine.dispose()
+    databases.give_back(url)
+    return url
+
+
+def _contents(url: str) -> tuple[int, int, list[tuple[int]]]:
+    """Return the process of the server that answers, the number of tasks, and the rows of the template."""
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        process = connection.scalar(sa.text("SELECT pg_backend_pid()"))
+        tasks = connection.scalar(sa.text("SELECT count(*) FROM task"))
+        rows = connection.execute(sa.text("SELECT id FROM state"))
+        found = (process, tasks, [tuple(row) for row in rows])
+    engine.dispose()
+    return found
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "INSERT INTO task VALUES (1), (2)",
+        "UPDATE state SET id = 2",
+        "DELETE FROM state",
+        "INSERT INTO state VALUES (2)",
+        "SET statement_timeout = 1",
+    ],
+)
+def test_a_database_is_used_again_with_its_connection_and_the_rows_of_the_template(
+    reused: ReusedDatabases, statement: str
+) -> None:
+    process = _contents(first := reused.take())[0]
+    reused.give_back(first)
+
+    assert _used(reused, statement) == first
+
+    assert reused.take() == first
+    assert _contents(first) == (process, 0, [(1,)])
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "ALTER TABLE task RENAME TO elsewhere",
+        "ALTER TABLE task ADD CHECK (id > 0)",
+        "CREATE INDEX i ON task (id)",
+        "CREATE TABLE another (id integer)",
+        END_OTHERS,
+    ],
+)
+def test_a_database_that_a_test_has_altered_is_not_used_again(
+    reused: ReusedDatabases, statement: str
+) -> None:
+    altered = _used(reused, statement)
+
+    assert reused.take() != altered
+
+
+@pytest.mark.postgres
+def test_a_database_that_somebody_still_uses_is_not_used_again(reused: ReusedDatabases) -> None:
+    url = reused.take()
+    with psycopg.connect(_plain(url)):
+        reused.give_back(url)
+
+        assert reused.take() != url
 
 
 @pytest.mark.postgres

@@ -7,6 +7,7 @@ import pytest
 
 from tests.acceptance.launching import Forked, Installed, Start
 from tests.acceptance.server import Server, processes_of, refusal
+from tests.support.databases import POSTGRESQL_AT_LENGTH
 from tests.support.factories import eventually
 
 
@@ -16,6 +17,12 @@ def forked() -> Iterator[Forked]:
     begin = Forked()
     yield begin
     begin.close()
+
+
+@pytest.fixture(params=POSTGRESQL_AT_LENGTH)
+def database_engine(request: pytest.FixtureRequest) -> str:
+    """SQLite, and PostgreSQL with the long tests; parametrise it indirectly for what both show in the default suite."""
+    return str(request.param)
 
 
 @pytest.fixture

@@ -14,12 +14,19 @@ from tests.support.factories import eventually
 ROTA = Path(sys.executable).with_name("rota")
 ROOT = Path(__file__).parents[2]
 
-# One request a line. What is forked is the same program: only its imports, most of a start, were done before.
+# One request a line. What is forked is the same program: only its imports and its routes, most of a start, were made
+# before.
 _FORKS = """
-import json, os, sys
-from rota import cli
+import gc, json, os, sys
+from rota import cli, main
 from rota.cli.local import database, keys, serve
 from rota.cli.local.serving import service
+from tests.support.routes import look_through, with_shared_routes
+
+look_through(with_shared_routes(main.create_app()))
+service.create_app = lambda settings: with_shared_routes(main.create_app(settings))
+gc.collect()
+gc.freeze()
 
 def run(arguments, environment, log):
     os.environ.clear()

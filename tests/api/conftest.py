@@ -10,7 +10,7 @@ from tests.api.service import Api, serving
 
 @pytest.fixture(params=["sqlite"])
 def database_engine(request: pytest.FixtureRequest) -> str:
-    """SQLite, for time; the marks `on_both` run a test or a file on PostgreSQL as well."""
+    """SQLite, for time; the marks in tests/api/marks.py run a test or a file on PostgreSQL as well."""
     return str(request.param)
 
 

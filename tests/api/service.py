@@ -10,12 +10,12 @@ import httpx
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from fastapi import FastAPI
 from starlette.middleware import Middleware
-from starlette.routing import BaseRoute, Route
 
 from rota.api.problems.types import PROBLEM_TYPES
 from rota.handlers.calls import capture
 from rota.main import create_app
 from rota.settings import Settings
+from tests.support.routes import with_shared_routes
 
 BASE = "http://localhost"
 HANDLERS = "tests.api.handlers"
@@ -114,27 +114,6 @@ class Api:
         return [answers[index] for index in range(len(calls))]
 
 
-def application(settings: Settings) -> FastAPI:
-    """Return the application, with the routers of the first one that was made here.
-
-    FastAPI builds their routes for each application when they are first looked through, which takes longer than most
-    tests. They hold nothing of an application: a route finds its own by the request.
-    """
-    app = create_app(settings)
-    routes = app.router.routes
-    if not _FIRST_ROUTES:
-        _FIRST_ROUTES.extend(routes)
-    assert [type(route) for route in routes] == [type(route) for route in _FIRST_ROUTES]
-    routes[:] = [
-        own if isinstance(own, Route) else first
-        for own, first in zip(routes, _FIRST_ROUTES, strict=True)
-    ]
-    return app
-
-
-_FIRST_ROUTES: list[BaseRoute] = []
-
-
 @contextmanager
 def serving(
     url: str,
@@ -153,7 +132,7 @@ def serving(
         "log_level": "warning",
         "failed_logins": 0,
     }
-    app = application(Settings(database_url=url, **defaults | settings))
+    app = with_shared_routes(create_app(Settings(database_url=url, **defaults | settings)))
     app.user_middleware.extend(behind_the_gate)
     with (
         start_blocking_portal() as portal,

@@ -7,12 +7,12 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from rota.store.events.stored import EventRetention, RemoveEvents
-from tests.api.marks import on_both, shares_service
+from tests.api.marks import always_on_both, shares_service
 from tests.api.service import Api, problem
 from tests.api.stream_client import Event, Slow, Stream
 from tests.support.factories import DAY, eventually
 
-pytestmark = on_both
+pytestmark = always_on_both
 
 
 def types(received: Iterable[Event]) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 
 from rota.api import leases
 from rota.store.kv import handed_out
-from tests.api.marks import on_both, shares_service
+from tests.api.marks import always_on_both, shares_service
 from tests.api.service import MANUAL, Api, pointers, problem, serving
 from tests.support.factories import eventually
 
@@ -56,7 +56,7 @@ def wait_for_runs(api: Api) -> Future[Any]:
     return future
 
 
-@on_both
+@always_on_both
 def test_a_worker_gets_the_run_the_kv_and_a_token(outside: Api) -> None:
     outside.put("/v1/tasks/t/kv/cursor", json={"value": "8812"})
     outside.put("/v1/tasks/t/kv/icon", content=b"\x01\x02", headers={"content-type": "image/png"})
@@ -122,7 +122,7 @@ def test_several_runs_are_leased_at_once(outside: Api) -> None:
     assert items[0]["token"] != items[1]["token"]
 
 
-@on_both
+@always_on_both
 def test_a_waiting_worker_gets_a_run_as_soon_as_there_is_one(
     outside: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -197,7 +197,7 @@ def test_waiting_workers_count_as_open_streams(migrated_database_url: str) -> No
     assert sorted(answer.status_code for answer in answers) == [200, 503]
 
 
-@on_both
+@always_on_both
 def test_what_the_service_executes_is_refused(outside: Api) -> None:
     outside.task("call", handler="http", target={"url": "https://example.com"})
 

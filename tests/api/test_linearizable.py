@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 import pytest
 
-from tests.api.marks import on_both
+from tests.api.marks import always_on_both
 from tests.api.service import Api
 from tests.support.linearizability import Impossible, Operation, State, Step, unexplained
 
@@ -199,13 +199,13 @@ def _check(api: Api, operations: int) -> None:
         assert wrong is None, f"seed {seed}: no order explains {wrong}"
 
 
-@on_both
+@always_on_both
 @pytest.mark.timeout(120)
 def test_operations_of_clients_and_runs_are_linearizable(api: Api) -> None:
     _check(api, 1_000)
 
 
-@on_both
+@always_on_both
 @pytest.mark.torture
 @pytest.mark.timeout(1_800)
 def test_many_operations_of_clients_and_runs_are_linearizable(api: Api) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.handlers import open_gate, wait_entered
-from tests.api.marks import on_both
+from tests.api.marks import always_on_both
 from tests.api.service import Api, pointers, problem
 from tests.support.factories import eventually
 
@@ -127,7 +127,7 @@ def test_a_queue_that_no_task_names_can_be_deleted_once(api: Api) -> None:
     problem(api.delete("/v1/queues/mail"), 404, "not-found")
 
 
-@on_both
+@always_on_both
 def test_a_list_counts_on_request_what_has_ended(api: Api) -> None:
     put(api, concurrency=3)
     api.task("t", queue="mail")
@@ -143,7 +143,7 @@ def test_a_list_counts_on_request_what_has_ended(api: Api) -> None:
     assert api.put("/v1/queues/mail", json=queues["mail"]).status_code == 200
 
 
-@on_both
+@always_on_both
 def test_a_paused_queue_waits_and_continues(api: Api) -> None:
     put(api, paused=True)
     api.task("t", queue="mail")
@@ -158,7 +158,7 @@ def test_a_paused_queue_waits_and_continues(api: Api) -> None:
     assert api.ended(run)["status"] == "succeeded"
 
 
-@on_both
+@always_on_both
 def test_a_full_queue_starts_the_next_run_when_one_ends(api: Api) -> None:
     put(api, concurrency=1)
     for name in ("first", "second"):
@@ -175,7 +175,7 @@ def test_a_full_queue_starts_the_next_run_when_one_ends(api: Api) -> None:
     assert api.ended(first)["status"] == api.ended(second)["status"] == "succeeded"
 
 
-@on_both
+@always_on_both
 def test_tasks_share_a_concurrency_key(api: Api) -> None:
     for name in ("first", "second"):
         api.task(name, handler="hold", queue=name, concurrency={"key": "crm", "limit": 1})

@@ -22,7 +22,7 @@ def forked() -> Iterator[Forked]:
 
 @pytest.fixture(params=["sqlite"])
 def database_engine(request: pytest.FixtureRequest) -> str:
-    """SQLite, for time; the mark `on_both` runs a test on PostgreSQL as well."""
+    """SQLite, for time; the mark `on_both` runs a test on PostgreSQL as well, with the long tests."""
     return str(request.param)
 
 

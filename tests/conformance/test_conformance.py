@@ -19,16 +19,23 @@ from tests.conformance.matching import ABSENT, differences
 from tests.conformance.proxy import Proxy, Script, proxying
 from tests.conformance.runner import run_all
 from tests.conformance.service import KEY, service
-from tests.support.databases import ENGINES
 
 NODE = shutil.which("node")
 DOCUMENT = ROOT / "docs" / "reference" / "conformance.md"
+PYTHON_DRIVER = f"{sys.executable} -m tests.conformance.python_driver"
+NODE_DRIVER = f"{NODE} {ROOT / 'examples' / 'clients' / 'driver.mjs'}"
+with_node = pytest.mark.skipif(NODE is None, reason="there is no `node` on this machine")
+on_postgresql = pytest.mark.postgres
+#: What a client does depends little on the database of its service: one on PostgreSQL, and both with the long tests.
 CLIENTS = [
-    pytest.param(f"{sys.executable} -m tests.conformance.python_driver", id="python"),
+    pytest.param("sqlite", PYTHON_DRIVER, id="sqlite-python"),
+    pytest.param("postgresql", PYTHON_DRIVER, id="postgresql-python", marks=on_postgresql),
+    pytest.param("sqlite", NODE_DRIVER, id="sqlite-node", marks=with_node),
     pytest.param(
-        f"{NODE} {ROOT / 'examples' / 'clients' / 'driver.mjs'}",
-        id="node",
-        marks=pytest.mark.skipif(NODE is None, reason="there is no `node` on this machine"),
+        "postgresql",
+        NODE_DRIVER,
+        id="postgresql-node",
+        marks=[with_node, on_postgresql, pytest.mark.torture],
     ),
 ]
 
@@ -43,7 +50,7 @@ def forked() -> Iterator[Forked]:
     begin.close()
 
 
-@pytest.fixture(scope="module", params=ENGINES)
+@pytest.fixture(scope="module")
 def server(
     request: pytest.FixtureRequest,
     another_database: Callable[[str], str],
@@ -55,7 +62,7 @@ def server(
         yield begun
 
 
-@pytest.mark.parametrize("command", CLIENTS)
+@pytest.mark.parametrize(("server", "command"), CLIENTS, indirect=["server"])
 def test_a_client_passes_all_cases(server: Server, command: str) -> None:
     verdicts = list(run_all(server.url, KEY, command))
 

@@ -57,7 +57,7 @@ def examples(number: int, *phases: Phase) -> Any:
 
 
 @schema.exclude(path=BATCH).parametrize()
-@examples(12)
+@examples(6)
 def test_every_operation_conforms_to_the_document(
     case: schemathesis.Case, service: str, session: requests.Session, present: Present
 ) -> None:

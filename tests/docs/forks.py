@@ -1,9 +1,11 @@
-"""`rota` without the second that its imports take: a process that has them forks one for each command.
+"""`rota` without the seconds that its imports and its routes take: a process that has them forks one for each command.
 
-Run as a program with the path of a socket. Nothing of the tests is imported here: what is forked is `rota` alone.
+Run as a program with the path of a socket. Only what shares the routes is imported of the tests, and under no name:
+what is forked is `rota` alone.
 """
 
 import contextlib
+import gc
 import json
 import os
 import select
@@ -13,6 +15,8 @@ import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
+from runpy import run_path
 from typing import NoReturn
 
 #: How many seconds a command has to end once it was interrupted.
@@ -39,7 +43,9 @@ def serve(path: str) -> None:
     """
     [program] = entry_points(group="console_scripts", name="rota")
     main = program.load()
-    import_module("rota.main")
+    _make_routes()
+    gc.collect()
+    gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that watch
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
@@ -55,6 +61,14 @@ def serve(path: str) -> None:
                 listener.close()
                 _watch(connection, main)
             connection.close()
+
+
+def _make_routes() -> None:
+    rota, service = import_module("rota.main"), import_module("rota.cli.local.serving.service")
+    shared = run_path(str(Path(__file__).parents[1] / "support" / "routes.py"))
+    share = shared["with_shared_routes"]
+    shared["look_through"](share(rota.create_app()))
+    vars(service)["create_app"] = lambda settings: share(rota.create_app(settings))
 
 
 def _watch(connection: socket.socket, main: Callable[[], None]) -> NoReturn:

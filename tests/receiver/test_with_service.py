@@ -12,13 +12,14 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 
 from rota.client import Rota
+from rota.main import create_app
 from rota.receiver import Call, Fail, Receiver, Retry
 from rota.settings import Settings
 from tests.acceptance.server import free_port
-from tests.api.service import application
 from tests.api.test_encryption import OLD as SEALING
 from tests.receiver.test_receiver import KEY
 from tests.support.factories import eventually
+from tests.support.routes import with_shared_routes
 
 pytestmark = pytest.mark.slow
 
@@ -117,7 +118,7 @@ def rota(another_database: Callable[[str], str]) -> Iterator[Rota]:
         log_level="warning",
     )
     with (
-        listening(application(settings), port),
+        listening(with_shared_routes(create_app(settings)), port),
         Rota(f"http://127.0.0.1:{port}") as rota,
     ):
         yield rota

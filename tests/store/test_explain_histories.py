@@ -166,7 +166,7 @@ HISTORIES = (
     STEPS,
 )
 _SHORT = settings(
-    deadline=None, max_examples=14, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 

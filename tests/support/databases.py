@@ -1,7 +1,7 @@
 """Fixtures that give each test a database of its own, on SQLite and on PostgreSQL.
 
 `database_url` is empty; `migrated_database_url` has the newest schema, migrated once per process
-and then copied.
+and then copied. On PostgreSQL a copy is emptied after a test and used for the next (tests/support/reuse.py).
 """
 
 import importlib
@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy as sa
 
 from tests.support.postgres import PostgresServer, PostgresUnavailableError
+from tests.support.reuse import ReusedDatabases, connections_are_kept
 
 QUERY_CACHE_SIZE = 10_000
 
@@ -26,16 +27,13 @@ ENGINES = [
 ]
 
 
-#: On both, but on PostgreSQL with the long tests: what it shows takes half a minute, and the store has it on both.
+#: The same, but PostgreSQL with the long tests: where little depends on the database, and the store has shown that.
+POSTGRESQL_AT_LENGTH = [
+    ENGINES[0],
+    pytest.param("postgresql", id="postgresql", marks=[pytest.mark.postgres, pytest.mark.torture]),
+]
 postgresql_at_length = pytest.mark.parametrize(
-    "database_engine",
-    [
-        ENGINES[0],
-        pytest.param(
-            "postgresql", id="postgresql", marks=[pytest.mark.postgres, pytest.mark.torture]
-        ),
-    ],
-    indirect=True,
+    "database_engine", POSTGRESQL_AT_LENGTH, indirect=True
 )
 
 
@@ -54,6 +52,7 @@ def statements_are_compiled_once() -> Iterator[None]:
         if kept.dialect.server_version_info is None:  # it has not connected yet
             first[engine.driver] = engine
         else:
+            engine.dialect.initialize = _nothing  # type: ignore[assignment, method-assign]  # the first has asked
             engine.dialect = engine.pool._dialect = kept.dialect
             engine._compiled_cache = kept._compiled_cache
         return engine
@@ -63,6 +62,9 @@ def statements_are_compiled_once() -> Iterator[None]:
         patch.setattr("rota.db.engines.postgresql.create_engine", create_engine)
         patch.setattr("rota.testing.database.create_engine", create_engine)
         yield
+
+
+def _nothing(_: sa.Connection) -> None: ...
 
 
 @pytest.fixture(scope="session")
@@ -117,10 +119,10 @@ def migrated_database_url(
         shutil.copyfile(request.getfixturevalue("sqlite_template"), tmp_path / "rota.db")
         yield f"sqlite:///{tmp_path / 'rota.db'}"
         return
-    server: PostgresServer = request.getfixturevalue("postgres_server")
-    url = server.create_database(template=request.getfixturevalue("postgres_template"))
+    databases: ReusedDatabases = request.getfixturevalue("reused_databases")
+    url = databases.take()
     yield url
-    server.drop_database(url)
+    databases.give_back(url)
 
 
 @pytest.fixture(scope="module")
@@ -135,14 +137,13 @@ def another_database(
             path = tmp_path_factory.mktemp("shared") / "rota.db"
             shutil.copyfile(request.getfixturevalue("sqlite_template"), path)
             return f"sqlite:///{path}"
-        server: PostgresServer = request.getfixturevalue("postgres_server")
-        made.append(server.create_database(template=request.getfixturevalue("postgres_template")))
+        databases: ReusedDatabases = request.getfixturevalue("reused_databases")
+        made.append(databases.take())
         return made[-1]
 
     yield make
     for url in made:
-        server = request.getfixturevalue("postgres_server")
-        server.drop_database(url)
+        request.getfixturevalue("reused_databases").give_back(url)
 
 
 @pytest.fixture(scope="session")
@@ -173,3 +174,14 @@ def postgres_template(migrate: Callable[[str], None], postgres_server: PostgresS
     url = postgres_server.create_database()
     migrate(url)
     return url.rpartition("/")[2]
+
+
+@pytest.fixture(scope="session")
+def reused_databases(
+    postgres_server: PostgresServer, postgres_template: str
+) -> Iterator[ReusedDatabases]:
+    """Migrated databases that tests use one after the other, with the connections to them."""
+    with connections_are_kept() as kept:
+        databases = ReusedDatabases(postgres_server, postgres_template, kept)
+        yield databases
+        databases.close()

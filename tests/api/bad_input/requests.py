@@ -5,10 +5,10 @@ from typing import Any
 import pytest
 
 from tests.api.service import MANUAL, Api
-from tests.support.databases import ENGINES
+from tests.support.databases import POSTGRESQL_AT_LENGTH
 
 #: For what is accepted, or looked up.
-on_both = pytest.mark.parametrize("shared", ENGINES, indirect=True)
+on_both = pytest.mark.parametrize("shared", POSTGRESQL_AT_LENGTH, indirect=True)
 
 TASK = {"handler": "echo", "schedule": MANUAL}
 GREET = {"handler": "greet", "input": {"name": "Ada"}, "schedule": MANUAL}

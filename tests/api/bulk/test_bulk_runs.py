@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both, shares_service
+from tests.api.marks import always_on_both, shares_service
 from tests.api.service import Api, pointers, problem
 from tests.support.factories import eventually
 
@@ -34,7 +34,7 @@ def waiting(api: Api, name: str) -> str:
     return str(api.run(name, scheduled_for="2999-01-01T00:00:00Z")["id"])
 
 
-@on_both
+@always_on_both
 def test_failed_runs_are_run_again_with_another_input(api: Api) -> None:
     ids = failed(api, "again")
     api.task("again", handler="echo", overlap_policy="allow")
@@ -53,7 +53,7 @@ def test_failed_runs_are_run_again_with_another_input(api: Api) -> None:
         )
 
 
-@on_both
+@always_on_both
 def test_what_was_previewed_is_confirmed_and_executed_once(api: Api) -> None:
     [id] = failed(api, "shown", 1)
     later = waiting(api, "shown-later")

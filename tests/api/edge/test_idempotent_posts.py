@@ -4,14 +4,14 @@ from collections import Counter
 from contextlib import ExitStack, closing
 
 from tests.api.edge.sockets import listening, request
-from tests.api.marks import on_both
+from tests.api.marks import always_on_both
 from tests.api.service import MANUAL, Api
 
 CLIENTS = 100
 TASK = {"handler": "echo", "schedule": MANUAL}
 
 
-@on_both
+@always_on_both
 def test_a_hundred_posts_at_once_with_one_key_make_one_task(api: Api) -> None:
     sent = request("POST", "/v1/tasks", TASK, idempotency_key="one")
     head, body = sent[:-1], sent[-1:]

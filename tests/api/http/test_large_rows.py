@@ -8,12 +8,12 @@ import pytest
 from sqlalchemy import Connection, create_engine, update
 
 from rota.db import tables
-from tests.api.marks import on_both
+from tests.api.marks import always_on_both
 from tests.api.service import Api, pointers, problem, serving
 from tests.api.tasks.test_list import walk
 from tests.api.test_encryption import OLD
 
-pytestmark = on_both
+pytestmark = always_on_both
 
 LARGE = ["x" * 20_000]
 PAGE = 1_100_000

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both, shares_service
+from tests.api.marks import always_on_both, shares_service
 from tests.api.service import Api, pointers, problem
 from tests.api.stream_client import Event, Slow, Stream
 from tests.support.factories import eventually
 
-pytestmark = on_both
+pytestmark = always_on_both
 
 KV = "/v1/tasks/t/kv"
 

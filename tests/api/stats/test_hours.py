@@ -6,7 +6,7 @@ import pytest
 
 from rota.domain.access.scopes import Scope
 from tests.api.access.clients import KEY, OURS, client, with_key
-from tests.api.marks import on_both
+from tests.api.marks import always_on_both
 from tests.api.service import Api, serving
 from tests.support.factories import eventually
 
@@ -19,7 +19,7 @@ def with_keys(another_database: Callable[[str], str]) -> Iterator[Api]:
         yield service
 
 
-@on_both
+@always_on_both
 def test_runs_count_in_the_hour_in_which_they_ended(api: Api) -> None:
     api.task("works")
     api.task("broken", handler="fail", retry={"max_attempts": 1})
@@ -34,7 +34,7 @@ def test_runs_count_in_the_hour_in_which_they_ended(api: Api) -> None:
     assert items[0]["lateness"] is None
 
 
-@on_both
+@always_on_both
 def test_lateness_is_that_of_schedules(api: Api) -> None:
     api.task("once", schedule={"type": "once", "delay": "0s"})
     eventually(lambda: api.items("/v1/runs?status=succeeded"))
@@ -59,7 +59,7 @@ def test_a_limited_key_counts_the_runs_of_its_tasks_and_sees_no_replicas(with_ke
     assert with_keys.get("/v1/replicas", headers=ours).status_code == 403
 
 
-@on_both
+@always_on_both
 def test_tasks_that_fail_are_listed(api: Api) -> None:
     api.task("works")
     api.task("broken", handler="fail", retry={"max_attempts": 1})
@@ -70,7 +70,7 @@ def test_tasks_that_fail_are_listed(api: Api) -> None:
     assert len(api.items("/v1/tasks?failing=false")) == 2
 
 
-@on_both
+@always_on_both
 def test_replicas_are_listed(api: Api) -> None:
     (replica,) = api.read("/v1/replicas")["items"]
 

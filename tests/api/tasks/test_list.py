@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import on_both, shares_service
+from tests.api.marks import always_on_both, shares_service
 from tests.api.service import MANUAL, YEARLY, Api, problem
 
-pytestmark = on_both
+pytestmark = always_on_both
 
 
 def register(api: Api, *names: str, **members: Any) -> None:

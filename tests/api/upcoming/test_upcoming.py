@@ -9,7 +9,7 @@ import pytest
 from rota.domain.access.names import NameLimit
 from rota.domain.access.scopes import Scope
 from tests.api.access.clients import KEY, OURS, client, shared, with_key
-from tests.api.marks import on_both, shares_service
+from tests.api.marks import always_on_both, shares_service
 from tests.api.service import Api, problem, serving
 from tests.api.upcoming.test_icalendar import events_of
 
@@ -33,7 +33,7 @@ def listed(api: Api, query: str = "") -> list[str]:
 
 
 @shares_service
-@on_both
+@always_on_both
 def test_what_runs_next_is_listed_by_time(filled: Api) -> None:
     shown = filled.read("/v1/upcoming?limit=30")
 
@@ -55,7 +55,7 @@ def test_what_runs_next_is_listed_by_time(filled: Api) -> None:
 
 
 @shares_service
-@on_both
+@always_on_both
 def test_a_list_has_the_tasks_and_the_time_that_it_was_asked_for(filled: Api) -> None:
     assert set(listed(filled, "tag=a")) == {"hourly"}
     assert set(listed(filled, "tag=b,x")) == {"hourly", "half"}
@@ -72,7 +72,7 @@ def test_a_list_has_the_tasks_and_the_time_that_it_was_asked_for(filled: Api) ->
 
 
 @shares_service
-@on_both
+@always_on_both
 def test_the_calendar_has_an_event_for_each(filled: Api) -> None:
     answer = filled.get("/v1/upcoming.ics?task=berlin&task=half&days=1")
 
@@ -104,7 +104,7 @@ def test_a_task_that_fires_all_the_time_leaves_room_for_the_others(api: Api) -> 
 
 
 @shares_service
-@on_both
+@always_on_both
 def test_what_lies_in_a_hold_is_marked_and_in_no_calendar(api: Api) -> None:
     for name in ("held", "free"):
         api.task(name, schedule=HOURLY, tags=["holding", name])

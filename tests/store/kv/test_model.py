@@ -284,7 +284,7 @@ _IN_DRAFT: dict[type, Callable[[KvDraft, Any], object]] = {
 
 
 def test_the_table_is_as_a_dictionary_would_be(world: World) -> None:
-    _compare(world, examples=12 if world.is_sqlite else 5)
+    _compare(world, examples=8 if world.is_sqlite else 4)
 
 
 @pytest.mark.torture

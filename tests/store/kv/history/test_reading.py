@@ -567,7 +567,7 @@ class HistoryMachine(RuleBasedStateMachine):
 
 
 def test_the_history_matches_what_was_written(world: World) -> None:
-    _compare(world, examples=9 if world.is_sqlite else 4)
+    _compare(world, examples=6 if world.is_sqlite else 3)
 
 
 @pytest.mark.torture
