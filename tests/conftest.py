@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterator
 from functools import cache
 from importlib.metadata import entry_points
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 import pytest
 import structlog
@@ -17,6 +18,9 @@ from hypothesis import settings
 
 from tests.support.connects import Connects, counted
 from tests.support.postgres import fast_directory
+
+if TYPE_CHECKING:
+    from tests.acceptance.launching import Forked
 
 pytest_plugins = ["tests.support.databases"]
 
@@ -112,3 +116,13 @@ def distributions_are_looked_through_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rota.handlers.loading.entry_points", cache(entry_points))
         yield
+
+
+@pytest.fixture(scope="session")
+def forked() -> Iterator["Forked"]:
+    """Start services quickly; `Installed()` starts them as they are deployed."""
+    from tests.acceptance.launching import Forked
+
+    begin = Forked()
+    yield begin
+    begin.close()

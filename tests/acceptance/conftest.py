@@ -11,14 +11,6 @@ from tests.support.databases import POSTGRESQL_AT_LENGTH
 from tests.support.factories import eventually
 
 
-@pytest.fixture(scope="session")
-def forked() -> Iterator[Forked]:
-    """Start the service quickly; `Installed()` starts it as it is deployed."""
-    begin = Forked()
-    yield begin
-    begin.close()
-
-
 @pytest.fixture(params=POSTGRESQL_AT_LENGTH)
 def database_engine(request: pytest.FixtureRequest) -> str:
     """SQLite, and PostgreSQL with the long tests; parametrise it indirectly for what both show in the default suite."""

@@ -12,14 +12,6 @@ from tests.acceptance.server import Server
 HANDLERS = "tests.api.handlers"
 
 
-@pytest.fixture(scope="session")
-def forked() -> Iterator[Forked]:
-    """Start services quickly."""
-    begin = Forked()
-    yield begin
-    begin.close()
-
-
 @pytest.fixture(params=["sqlite"])
 def database_engine(request: pytest.FixtureRequest) -> str:
     """SQLite, for time; the mark `on_both` runs a test on PostgreSQL as well, with the long tests."""

@@ -44,13 +44,6 @@ on_sqlite = pytest.mark.parametrize("server", ["sqlite"], indirect=True)
 
 
 @pytest.fixture(scope="module")
-def forked() -> Iterator[Forked]:
-    begin = Forked()
-    yield begin
-    begin.close()
-
-
-@pytest.fixture(scope="module")
 def server(
     request: pytest.FixtureRequest,
     another_database: Callable[[str], str],

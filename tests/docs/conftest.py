@@ -6,7 +6,7 @@ import pytest
 from tests.docs.programs import fast_rota
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The folder with the program `rota` that a reader has installed."""
     with fast_rota(tmp_path_factory.mktemp("bin") / "rota") as folder:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
+from pkgutil import walk_packages
 from runpy import run_path
 from typing import NoReturn
 
@@ -44,6 +45,8 @@ def serve(path: str) -> None:
     [program] = entry_points(group="console_scripts", name="rota")
     main = program.load()
     _make_routes()
+    for module in walk_packages(import_module("rota.cli").__path__, "rota.cli."):
+        import_module(module.name)
     gc.collect()
     gc.freeze()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for those that watch
