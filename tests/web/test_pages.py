@@ -8,6 +8,7 @@ from urllib.parse import quote
 import pytest
 
 from rota.domain.primitives.names import RESERVED_KEYS, RESERVED_NAMES
+from rota.web.pages import now
 from rota.web.routes import VIEWS
 from tests.api.service import YEARLY, Api, serving
 from tests.web.browser import Browser
@@ -104,6 +105,22 @@ def test_the_first_page_shows_what_is_wrong(api: Api, browser: Browser) -> None:
     assert "broken: 1 failure in a row" in shown
     assert "by local: CRM migration" in shown
     api.post("/v1/tasks/plain/resume")
+
+
+def test_a_failure_stays_on_the_first_page_however_many_runs_follow(
+    api: Api, browser: Browser, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.task("broken-early", handler="fail", retry={"max_attempts": 1})
+    api.task("works")
+    failed = api.ended(api.run("broken-early"))
+    for _ in range(3):
+        api.ended(api.run("works"))
+    monkeypatch.setattr(now, "_MOST_RUNS", 2)
+
+    page = browser.open("/ui").text
+
+    assert f'<a href="/ui/runs/{failed["id"]}" tabindex="-1"><title>broken-early: failed' in page
+    assert "and those that failed before" in page
 
 
 def test_a_list_keeps_its_filters_in_the_url(browser: Browser) -> None:

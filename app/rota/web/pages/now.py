@@ -31,6 +31,7 @@ async def show(page: Page) -> Response:
     """Show the last hour, the next one, and what needs somebody."""
     now = page.services.clock.now()
     start, end = now - _AROUND, now + _AROUND
+    since = format_instant(start)
     (
         first,
         failing,
@@ -39,6 +40,7 @@ async def show(page: Page) -> Response:
         queues,
         holds,
         runs,
+        failed,
         blocked,
         delayed,
         coming,
@@ -49,13 +51,14 @@ async def show(page: Page) -> Response:
         page.api.find("alerts", limit=_MOST_ROWS),
         page.api.find("queues"),
         page.api.find("holds"),
-        page.api.find("runs", scheduled_from=format_instant(start), limit=_MOST_RUNS),
+        page.api.find("runs", scheduled_from=since, limit=_MOST_RUNS),
+        page.api.find("runs", status="failed", scheduled_from=since, limit=_MOST_RUNS),
         page.api.find("runs", status="blocked", limit=_MOST_WAITING),
         page.api.find("runs", status="queued", limit=_MOST_WAITING),
         page.api.find("upcoming", until=format_instant(end), limit=_MOST_COMING),
     )
     latest = _items(runs)
-    lines, beyond = lines_of(latest, _items(coming))
+    lines, beyond = lines_of([*latest, *_earlier(_items(failed), latest)], _items(coming))
     wrong = {
         "failing": _items(failing),
         "alerts": _items(alerts),
@@ -86,6 +89,12 @@ async def show(page: Page) -> Response:
 
 def _items(page: Row | None) -> Sequence[Any]:
     return page["items"] if page else ()
+
+
+def _earlier(failed: Sequence[Row], latest: Sequence[Row]) -> Sequence[Row]:
+    """Return the failed runs that the latest runs do not have, since tasks that fire often fill these."""
+    listed = {each["id"] for each in latest}
+    return [each for each in failed if each["id"] not in listed]
 
 
 def _cut_at(coming: Row | None) -> str | None:
