@@ -202,7 +202,7 @@ def _check(api: Api, operations: int) -> None:
 @always_on_both
 @pytest.mark.timeout(120)
 def test_operations_of_clients_and_runs_are_linearizable(api: Api) -> None:
-    _check(api, 1_000)
+    _check(api, 400)
 
 
 @always_on_both

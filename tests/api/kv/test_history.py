@@ -4,12 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import always_on_both, shares_service
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem
 from tests.api.tasks.test_list import walk
 from tests.support.factories import eventually
 
-pytestmark = always_on_both
+pytestmark = on_both
 KV = "/v1/tasks/t/kv"
 
 

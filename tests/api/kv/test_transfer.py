@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import always_on_both, shares_service
+from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem, serving
 
-pytestmark = always_on_both
+pytestmark = on_both
 KV = "/v1/tasks/t/kv"
 NDJSON = {"Content-Type": "application/x-ndjson"}
 SOON = "2100-01-01T00:00:00.000Z"

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
-from tests.api.marks import always_on_both, shares_service
+from tests.api.marks import on_both, shares_service
 from tests.api.service import MANUAL, Api, pointers, problem
 
-pytestmark = always_on_both
+pytestmark = on_both
 
 GOOD = {"handler": "echo", "schedule": MANUAL}
 GREET = {"handler": "greet", "input": {"name": "Ada"}, "schedule": MANUAL}
