@@ -45,7 +45,7 @@ Commands that ask a service choose it by the first of these that is given:
 `--key` replaces the key of any of them, `ROTA_KEY` that of 1, 3, 4 and 5.
 The key of a context is sent to the address of that context only.
 Contexts are in `$XDG_CONFIG_HOME/rota/contexts.toml` (`~/.config/rota/contexts.toml`).
-Only its owner may read the file.
+Only its owner may read the file. A symbolic link is followed when the file is written.
 
 ## Commands
 """

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -119,3 +120,17 @@ def test_an_address_or_a_key_that_cannot_be_used_is_refused_with_a_sentence(
     assert ended.exit_code == 2, ended.exception
     assert ended.stderr.startswith("rota: ")
     assert "secret" not in ended.stderr
+
+
+def _paths(command: Any, *path: str) -> Iterator[tuple[str, ...]]:
+    yield path
+    for name, each in getattr(command, "commands", {}).items():
+        yield from _paths(each, *path, name)
+
+
+@pytest.mark.parametrize("path", list(_paths(command_line())), ids=" ".join)
+def test_help_shows_no_type_for_a_switch(path: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(app, [*path, "--help"]).stdout
+
+    assert "--help" in shown
+    assert "bool" not in shown

@@ -1,5 +1,7 @@
 """`rota context`, and which server a command is for."""
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -173,3 +175,41 @@ def test_a_key_that_is_no_text_is_refused(
 
     with pytest.raises(CommandFailed, match="damaged"):
         read_contexts()
+
+
+def test_a_link_to_the_file_is_kept_and_the_file_behind_it_written(
+    file: Path, tmp_path: Path
+) -> None:
+    behind = tmp_path / "dotfiles" / "rota.toml"
+    behind.parent.mkdir()
+    file.parent.mkdir()
+    file.symlink_to("../dotfiles/rota.toml")  # there is none yet
+
+    assert rota("add", "shop", "--url", SHOP.url).exit_code == 0
+    assert rota("add", "crm", "--url", CRM.url).exit_code == 0
+
+    assert file.is_symlink()
+    assert not behind.is_symlink()
+    assert behind.stat().st_mode & 0o777 == 0o600
+    assert "shop.example.com" in behind.read_text()
+    assert sorted(read_contexts().servers) == ["crm", "shop"]
+
+
+_ADDING = """
+import sys
+from rota.cli import app
+for number in range(25):
+    name = f"{sys.argv[1]}-{number}"
+    app(["context", "add", name, "--url", "http://127.0.0.1:1"], standalone_mode=False)
+"""
+
+
+def test_no_context_is_lost_that_several_processes_add_at_once() -> None:
+    adding = [
+        subprocess.Popen([sys.executable, "-c", _ADDING, name], stderr=subprocess.PIPE)
+        for name in ("a", "b", "c", "d")
+    ]
+    said = [process.communicate(timeout=120) for process in adding]
+
+    assert [process.returncode for process in adding] == [0] * 4, said
+    assert len(read_contexts().servers) == 100

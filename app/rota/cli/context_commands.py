@@ -7,12 +7,11 @@ from typing import Annotated
 import typer
 
 from rota.cli.contexts import (
-    Contexts,
     Server,
+    change_contexts,
     checked_url,
     names_of_contexts,
     read_contexts,
-    write_contexts,
 )
 from rota.cli.exits import CommandFailed
 from rota.cli.output import Json, note, print_json, print_table
@@ -41,8 +40,7 @@ def add(
             f"{name!r} is no name for a context: letters, digits, '.', '_' and '-', up to 63."
         )
     server = Server(checked_url(url), _read_key() if key == "-" else key, name)
-    contexts = read_contexts().with_server(name, server)
-    path = write_contexts(contexts)
+    contexts, path = change_contexts(lambda there: there.with_server(name, server))
     current = " It is the current one." if contexts.current == name else ""
     note(f"The context {name} is in {path}.{current}")
 
@@ -87,15 +85,12 @@ def _shown_key(has_key: object) -> str:
 @group.command()
 def use(name: _Name) -> None:
     """Make a context the current one, which commands are for unless they say otherwise."""
-    _change(read_contexts().using(name), f"Commands are for {name} now.")
+    change_contexts(lambda there: there.using(name))
+    note(f"Commands are for {name} now.")
 
 
 @group.command()
 def remove(name: _Name) -> None:
     """Remove a context, with its key."""
-    _change(read_contexts().without(name), f"The context {name} is removed.")
-
-
-def _change(contexts: Contexts, sentence: str) -> None:
-    write_contexts(contexts)
-    note(sentence)
+    change_contexts(lambda there: there.without(name))
+    note(f"The context {name} is removed.")

@@ -10,9 +10,10 @@ key = "rota_…"
 import json
 import os
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -22,6 +23,7 @@ from rota.cli.exits import CommandFailed, ExitCode
 DEFAULT_URL = "http://127.0.0.1:8000"
 _PRIVATE = 0o600
 _OF_OTHERS = 0o077
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,21 +161,44 @@ def _key_of(members: dict[str, Any]) -> str | None:
     return key
 
 
+def change_contexts(change: Callable[[Contexts], Contexts]) -> tuple[Contexts, Path]:
+    """Change the contexts, one process after another; return them, and where they are. Raises CommandFailed."""
+    path = contexts_file()
+    behind = _behind(path)
+    try:
+        behind.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        lock = os.open(behind.with_name(f".{behind.name}.lock"), _NEW, _PRIVATE)
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from None
+    try:
+        flock(lock, LOCK_EX)  # until it is closed, or this process ends
+        changed = change(read_contexts())
+        return changed, write_contexts(changed)
+    finally:
+        os.close(lock)
+
+
 def write_contexts(contexts: Contexts) -> Path:
     """Write the file as a whole, for its owner only; return where. Raises CommandFailed if that is not possible."""
     path = contexts_file()
-    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    behind = _behind(path)
+    beside = behind.with_name(f".{behind.name}.{os.getpid()}")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, _PRIVATE)
+        behind.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        handle = os.open(beside, _NEW | os.O_TRUNC, _PRIVATE)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(_as_toml(contexts))
-        beside.replace(path)
+        beside.replace(behind)
     except OSError as error:
         with suppress(OSError):  # it may have keys
             beside.unlink()
         raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from None
     return path
+
+
+def _behind(path: Path) -> Path:
+    """Return the file that a path leads to: where it is a link, that stays one."""
+    return Path(os.path.realpath(path))
 
 
 def _as_toml(contexts: Contexts) -> str:

@@ -42,11 +42,22 @@ class Entry:
             found = alone
         command = get_command(found)
         command.name = self.name
+        hide_types_of_switches(command)
         return command
 
     def placeholder(self) -> TyperCommand:
         """Return what stands for the command in lists."""
         return TyperCommand(self.name, help=self.help, rich_help_panel=self.panel)
+
+
+def hide_types_of_switches(command: Any) -> None:
+    """Keep `<bool>` out of the help of a command and of those in it: a switch takes no value."""
+    # The option `--help` is made when it is first asked for.
+    for option in command.get_params(typer.Context(command)):
+        if getattr(option, "is_flag", False):
+            option.metavar = ""
+    for each in getattr(command, "commands", {}).values():
+        hide_types_of_switches(each)
 
 
 COMMANDS = (
@@ -208,6 +219,11 @@ class CommandLine(Group):
         """Return the command that the first argument names, the rest for it."""
         self.load(args[0])
         return super().resolve_command(ctx, args)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """Write the help."""
+        hide_types_of_switches(self)  # typer has added some since this was made
+        super().format_help(ctx, formatter)
 
     def load(self, name: str) -> None:
         """Import a command, if there is one of this name."""

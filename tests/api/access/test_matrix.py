@@ -34,6 +34,7 @@ DOCUMENTATION = {
     *(
         "/",
         "/docs",
+        "/docs/openapi.json",
         "/docs/{asset}",
         "/openapi.json",
         "/problems/",

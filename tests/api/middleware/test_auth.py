@@ -108,6 +108,7 @@ OPEN = [
     "/readyz",
     "/docs",
     "/docs/swagger-ui.css",
+    "/docs/openapi.json",
     "/guide",
     "/guide/explanation/concepts",
     "/llms.txt",

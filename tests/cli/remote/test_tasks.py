@@ -208,3 +208,18 @@ def test_a_task_is_explained_and_counted(rota: CommandLine) -> None:
     assert rota.json("stats", "explained")["runs"]["total"] == 1
     assert "success rate        100.0 %\n" in rota.text("stats", "explained", "--window", "1h")
     assert rota.json("stats", "--tag", "nobody")["runs"]["total"] == 0
+
+
+def test_an_import_prints_warnings_up_to_twenty(rota: CommandLine, tmp_path: Path) -> None:
+    file = tmp_path / "tasks.jsonl"
+    odd = {"handler": "echo", "schedule": {"type": "manual"}, "on_failure": {"task": "nobody"}}
+    file.write_text("\n".join(json.dumps(odd | {"name": f"odd-{n}"}) for n in range(23)))
+
+    ended = rota.run("task", "import", str(file))
+
+    lines = ended.stderr.splitlines()
+    warnings = [line for line in lines if line.startswith("Warning: odd-")]
+    assert len(warnings) == 20
+    assert "odd-0 (notified_missing): /on_failure/task: task 'nobody'" in warnings[0]
+    assert "3 more warnings. See: rota explain TASK" in lines
+    assert ended.stdout == "23 created.\n"

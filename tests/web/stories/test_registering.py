@@ -59,3 +59,15 @@ def test_the_first_request_of_the_documentation_page_succeeds_at_the_first_click
 
     expect(first.locator(".live-responses-table .response-col_status").last).to_contain_text("201")
     assert any(each["schedule"]["type"] == "once" for each in api.items("/v1/tasks"))
+
+
+def test_the_documentation_page_fills_in_nothing_that_would_narrow_a_list(page: Page) -> None:
+    page.goto("/docs")
+    listing = page.locator("#operations-runs-list_all_v1_runs_get")
+    listing.locator(".opblock-summary").click()
+    expect(listing.get_by_role("button", name="Execute")).to_be_visible()
+
+    filled = [field.input_value() for field in listing.locator("input").all()]
+
+    assert [value for value in filled if value] == ["50"]  # `limit`
+    expect(listing.locator(".response")).to_have_count(3)  # 200, 422 and the general problems

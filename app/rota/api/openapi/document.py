@@ -22,6 +22,14 @@ _FILTERS = frozenset(
         "result",
     }
 )
+_OF_KEYS = ("unauthorized", "forbidden")
+_OF_ALL = (
+    *("not-local", "foreign-origin", "wrong-host", "unknown-parameter", "unavailable"),
+    *("malformed-request", "request-timeout", "url-too-long", "headers-too-large"),
+)
+_OF_BODIES = ("malformed-json", "too-large", "unsupported-media-type", "unacceptable-json")
+#: Types of problems that say nothing about an operation: they follow from that it is a request, with a key or a body.
+GENERAL = frozenset({*_OF_KEYS, "rate-limited", *_OF_ALL, *_OF_BODIES})
 
 
 def complete(method: str, path: str, operation: dict[str, Any]) -> None:
@@ -60,13 +68,12 @@ def _add_problems(path: str, operation: dict[str, Any]) -> None:
 def _general(path: str, operation: dict[str, Any]) -> Iterator[str]:
     """Yield the types of problems that a request can have, whatever the operation does."""
     if not is_open(path):
-        yield from ("unauthorized", "forbidden")
+        yield from _OF_KEYS
     if not takes_token(path):
         yield "rate-limited"
-    yield from ("not-local", "foreign-origin", "wrong-host", "unknown-parameter", "unavailable")
-    yield from ("malformed-request", "request-timeout", "url-too-long", "headers-too-large")
+    yield from _OF_ALL
     if "requestBody" in operation:
-        yield from ("malformed-json", "too-large", "unsupported-media-type", "unacceptable-json")
+        yield from _OF_BODIES
     yield from _of_parameters(operation)
 
 

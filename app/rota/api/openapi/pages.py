@@ -6,14 +6,16 @@ from hashlib import sha256
 from importlib.resources import files
 from typing import Any
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Request
 from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 
 from rota.api.openapi.arrangement import arrange
 from rota.api.openapi.document import complete
+from rota.api.openapi.page_document import page_document
 from rota.api.problems.problem import Problem, ProblemError
+from rota.domain.primitives.json_text import dumps
 from rota.errors import NotFound
 
 routes = APIRouter(include_in_schema=False)
@@ -101,7 +103,7 @@ def _policy(html: str) -> str:
 
 def _page() -> HTMLResponse:
     return get_swagger_ui_html(
-        openapi_url="/openapi.json",
+        openapi_url="/docs/openapi.json",
         title="Rota",
         swagger_js_url="/docs/swagger-ui-bundle.js",
         swagger_css_url="/docs/swagger-ui.css",
@@ -111,8 +113,20 @@ def _page() -> HTMLResponse:
             "docExpansion": "list",
             # The schemas are folded: they are longer than all operations.
             "defaultModelsExpandDepth": 0,
+            # The fields of a body are shown with their types.
+            "defaultModelExpandDepth": 2,
         },
     )
+
+
+# Not `async`: to make it takes more than a second, in which other requests are answered.
+@routes.get("/docs/openapi.json")
+def short_document(request: Request) -> Response:
+    """Return the document that the page reads."""
+    state = request.app.state
+    if not hasattr(state, "page_document"):
+        state.page_document = dumps(page_document(request.app.openapi()))
+    return Response(state.page_document, media_type="application/json")
 
 
 @routes.get("/docs/{asset}")

@@ -1,16 +1,16 @@
 """POST /v1/tasks/batch: many registrations, all or nothing."""
 
 from asyncio import sleep
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 
 from fastapi import APIRouter, Request, Response
 
 from rota.api.http.access import WritesTasks
 from rota.api.http.audit_entries import logged
-from rota.api.http.responses import IdempotencyKey, commit, idempotency_key, reply
+from rota.api.http.responses import IdempotencyKey, commit, idempotency_key, reply, send
 from rota.api.http.routing import BATCH_BODY_LIMIT, BATCH_MOST_VALUES, router
-from rota.api.http.services import Served, Traceparent
+from rota.api.http.services import Served, Services, Traceparent
 from rota.api.http.validation import refusal
 from rota.api.problems.problem import describe
 from rota.api.tasks.dry_runs.response_models import BatchDryRunOut
@@ -22,9 +22,11 @@ from rota.api.tasks.registration import (
     check_costs,
     prepare,
 )
+from rota.api.tasks.rendering import holds_now, show_item
 from rota.api.tasks.request_models import BatchIn
-from rota.api.tasks.response_models import BatchOut
+from rota.api.tasks.response_models import MOST_UPCOMING, BatchItemOut, BatchOut
 from rota.domain.audit.actions import Action
+from rota.domain.step_budget import for_a_batch, limited_to
 from rota.domain.tasks.definition import Registered
 from rota.errors import Fault, Invalid
 from rota.store.access.quotas import within_registration
@@ -73,15 +75,15 @@ async def register_batch(
             await sleep(0)
         name = item.name or generated_name(item.handler, caller.tasks)
         try:
-            made = await prepare(services, item, name, caller, body.on_conflict)
-            items.append(made if traceparent is None else replace(made, traceparent=traceparent))
+            each = await prepare(services, item, name, caller, body.on_conflict)
+            items.append(each if traceparent is None else replace(each, traceparent=traceparent))
         except Invalid as error:
             faults = [Fault(f"/items/{index}{each.pointer}", each.detail) for each in error.faults]
             raise refusal(faults, error.slug, error.omitted) from None
     _check_names_differ(items)
     await check_costs(services, items)
+    key = idempotency_key(request)
     if dry_run:
-        idempotency_key(request)  # a malformed one is refused
         return await dry_run_all(services, caller, items)
     names = [each.name for each in items]
     command = logged(
@@ -93,7 +95,11 @@ async def register_batch(
     )
     seeds = any(each.seeds for each in items)
     limited = within_registration(caller, command, seeds=seeds)
-    return await commit(request, services, limited, _render)
+    shown = _Shown(services, [item.gives_timeout for item in body.items])
+    if key is None:
+        made = await services.writer.run(limited)
+        return send(await shown.in_slices(made))
+    return await commit(request, services, limited, shown.at_once)
 
 
 def _check_names_differ(items: Sequence[Register]) -> None:
@@ -105,7 +111,43 @@ def _check_names_differ(items: Sequence[Register]) -> None:
         first[item.name] = index
 
 
-def _render(made: Sequence[Registration]) -> Reply:
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """Renders a batch. `timeouts_given`: for each item, whether it sets a timeout."""
+
+    services: Services
+    timeouts_given: Sequence[bool]
+
+    async def in_slices(self, made: Sequence[Registration]) -> Reply:
+        """Render a batch; other requests have turns meanwhile."""
+        items: list[BatchItemOut] = []
+        with limited_to(for_a_batch(len(made))):
+            for index, item in enumerate(self._items(made)):
+                if item is not None:
+                    items.append(item)
+                if index % _SLICE == 0:
+                    await sleep(0)
+        return _render(made, items)
+
+    def at_once(self, made: Sequence[Registration]) -> Reply:
+        """Render a batch within its write, which all other writes wait for."""
+        with limited_to(for_a_batch(len(made))):
+            return _render(made, [each for each in self._items(made) if each is not None])
+
+    def _items(self, made: Sequence[Registration]) -> Iterator[BatchItemOut | None]:
+        now, holds = self.services.clock.now(), holds_now(self.services)
+        for index, (each, given) in enumerate(zip(made, self.timeouts_given, strict=True)):
+            yield show_item(
+                self.services,
+                each,
+                now,
+                holds,
+                timeout_given=given,
+                with_upcoming=index < MOST_UPCOMING,
+            )
+
+
+def _render(made: Sequence[Registration], items: list[BatchItemOut]) -> Reply:
     outcomes = [each.outcome for each in made]
     shown = BatchOut(
         created=outcomes.count(Registered.CREATED),
@@ -114,5 +156,6 @@ def _render(made: Sequence[Registration]) -> Reply:
         kept=outcomes.count(Registered.KEPT),
         replaced=outcomes.count(Registered.REPLACED),
         names=[each.task.name for each in made],
+        items=items,
     )
     return reply(201, shown)

@@ -1,13 +1,17 @@
 """Responses with a task, and of registrations: with the next fire times and warnings, where these are cheap to find."""
 
+from datetime import datetime
 from functools import partial
 from typing import Any
 
 from rota.api.http.etags import etag
+from rota.api.http.formats import show_instant
 from rota.api.http.responses import reply
 from rota.api.http.services import Services
-from rota.api.tasks.views import show_registration, show_task
+from rota.api.tasks.response_models import BatchItemOut
+from rota.api.tasks.views import UPCOMING, show_outlook, show_registration, show_task
 from rota.domain.holds.held import Holds
+from rota.domain.runs.upcoming import next_run_under
 from rota.domain.step_budget import AT_ONCE, limited_to
 from rota.domain.tasks.definition import Registered
 from rota.domain.tasks.task import Task
@@ -78,9 +82,53 @@ def show_made(
         made,
         services.clock.now(),
         holds_now(services),
-        handler_is_live=services.handlers.is_live(made.task.definition.handler),
-        has_keys=bool(services.settings.encryption_keys),
-        has_address=bool(services.settings.public_url),
+        **_surroundings(services, made),
         timeout_given=timeout_given,
         look_ahead=look_ahead,
     )
+
+
+def show_item(
+    services: Services,
+    made: Registration,
+    now: datetime,
+    holds: Holds,
+    *,
+    timeout_given: bool,
+    with_upcoming: bool,
+) -> BatchItemOut | None:
+    """Return a registration of a batch as JSON, without what takes long to find; see `show_registration`.
+
+    Without `with_upcoming` it is None if there is no warning.
+    """
+    shown = partial(
+        show_outlook,
+        made,
+        now,
+        **_surroundings(services, made),
+        timeout_given=timeout_given,
+        number=UPCOMING if with_upcoming else 1,  # the first one decides about warnings
+    )
+    try:
+        with limited_to(AT_ONCE):
+            outlook = shown()
+    except TooCostly:
+        outlook = shown(look_ahead=False)
+    if not with_upcoming and not outlook["warnings"]:
+        return None
+    return {
+        "name": made.task.name,
+        "outcome": made.outcome,
+        "next_fire_at": show_instant(next_run_under(made.task, holds)),
+        "upcoming": outlook["upcoming"] if with_upcoming else None,
+        "warnings": outlook["warnings"],
+    }
+
+
+def _surroundings(services: Services, made: Registration) -> dict[str, bool]:
+    """Return what there is beside a task that warnings about it depend on."""
+    return {
+        "handler_is_live": services.handlers.is_live(made.task.definition.handler),
+        "has_keys": bool(services.settings.encryption_keys),
+        "has_address": bool(services.settings.public_url),
+    }

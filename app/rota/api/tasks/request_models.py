@@ -91,6 +91,11 @@ class TaskIn(TaskDefinition):
     paused: bool = Field(False, strict=True, description="Register it without firing it.")
     kv: Seeds = Field(default_factory=dict)
 
+    @property
+    def gives_timeout(self) -> bool:
+        """Whether it sets a timeout, even if to the default."""
+        return "timeout" in self.model_fields_set
+
     def definition(self) -> TaskDefinition:
         """Return the definition, without the members that only a registration has."""
         fields = {name: getattr(self, name) for name in TaskDefinition.model_fields}

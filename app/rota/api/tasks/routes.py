@@ -100,7 +100,7 @@ async def register(
     command = await prepare(services, body, name, caller, on_conflict)
     await check_cost(services, command)
     command = replace(command, traceparent=traceparent)
-    given = _gives_timeout(body)
+    given = body.gives_timeout
     key = idempotency_key(request)
     if dry_run:
         return await dry_run_one(services, caller, command, timeout_given=given)
@@ -196,7 +196,7 @@ async def declare(
     command = replace(
         command, expected=precondition(request), declared=True, traceparent=traceparent
     )
-    given = _gives_timeout(body)
+    given = body.gives_timeout
     if dry_run:
         return await dry_run_one(services, caller, command, timeout_given=given)
     logged = within_registration(
@@ -283,8 +283,3 @@ def _upcoming(services: Services, name: str, count: int) -> list[str]:
     with services.database.read() as connection:
         task = find_task(connection, name)
     return show_upcoming(task, services.clock.now(), count)
-
-
-def _gives_timeout(body: TaskIn) -> bool:
-    """Return whether a registration sets a timeout, even if to the default."""
-    return "timeout" in body.model_fields_set

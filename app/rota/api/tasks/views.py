@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
 from rota.api.http.formats import show_instant, show_seconds
 from rota.api.tasks.response_models import LastRunOut, RunMarkOut, WarningOut
@@ -29,6 +29,13 @@ _LEFT_OUT = Finding(
     "Its next fire times and the other warnings are left out: they take too long to find within this request. "
     "GET /v1/tasks/{name}/upcoming and GET /v1/tasks/{name}/explain return them.",
 )
+
+
+class Outlook(TypedDict):
+    """What is ahead of a registered task."""
+
+    upcoming: list[str]
+    warnings: list[WarningOut]
 
 
 def show_task(task: Task, holds: Holds) -> dict[str, Any]:
@@ -105,9 +112,35 @@ def show_registration(
     shown["applied"] = made.applied
     if made.outcome is Registered.KEPT:
         shown["differs"] = made.differs
+    outlook = show_outlook(
+        made,
+        now,
+        handler_is_live=handler_is_live,
+        has_keys=has_keys,
+        has_address=has_address,
+        timeout_given=timeout_given,
+        look_ahead=look_ahead,
+    )
+    return shown | outlook
+
+
+def show_outlook(
+    made: Registration,
+    now: datetime,
+    *,
+    handler_is_live: bool,
+    has_keys: bool,
+    has_address: bool,
+    timeout_given: bool,
+    look_ahead: bool = True,
+    number: int = UPCOMING,
+) -> Outlook:
+    """Return the next `number` fire times of a registered task, and the warnings; see `show_registration`."""
     given = timeout_given and made.outcome is not Registered.KEPT
     upcoming, found = (
-        _look_ahead(made.task, now, timeout_given=given) if look_ahead else ([], [_LEFT_OUT])
+        _look_ahead(made.task, now, number, timeout_given=given)
+        if look_ahead
+        else ([], [_LEFT_OUT])
     )
     found.extend(to_finding(each) for each in made.absent)
     found.extend(made.not_notified)
@@ -117,9 +150,10 @@ def show_registration(
         found.extend(plain_headers(made.task.definition))
     if not has_address and made.task.definition.completes_later:
         found.append(no_public_url())
-    shown["upcoming"] = [format_instant(at) for at in upcoming]
-    shown["warnings"] = [show_finding(each) for each in found]
-    return shown
+    return {
+        "upcoming": [format_instant(at) for at in upcoming],
+        "warnings": [show_finding(each) for each in found],
+    }
 
 
 def show_upcoming(task: Task, now: datetime, number: int) -> list[str]:
@@ -153,12 +187,12 @@ def show_definition(task: Task) -> dict[str, Any]:
 
 
 def _look_ahead(
-    task: Task, now: datetime, *, timeout_given: bool
+    task: Task, now: datetime, number: int, *, timeout_given: bool
 ) -> tuple[list[datetime], list[Finding]]:
     """Return the next fire times of a task, and the warnings about its definition."""
     declared = task.definition, task.anchored_at
     try:
-        upcoming = next_runs(task, now, UPCOMING)
+        upcoming = next_runs(task, now, number)
         return upcoming, lint_definition(*declared, upcoming, now, timeout_given=timeout_given)
     except TooCostly:
         raise

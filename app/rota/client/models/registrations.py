@@ -101,8 +101,24 @@ class DryRun(Model):
     warnings: tuple[ScheduleWarning, ...]
 
 
+class BatchItem(Model):
+    """What a batch did to a task, and what is ahead of it."""
+
+    schema_name: ClassVar[str] = "BatchItemOut"
+
+    name: str
+    outcome: str
+    next_fire_at: datetime | None
+    #: None beyond the first 20 tasks of a batch.
+    upcoming: tuple[datetime, ...] | None
+    warnings: tuple[ScheduleWarning, ...]
+
+
 class Batch(Model):
-    """What a batch did: how many tasks have each outcome, and the names of all."""
+    """What a batch did: how many tasks have each outcome, the names of all, and what is ahead of them.
+
+    `items` has the first 20, and of the others those with warnings.
+    """
 
     schema_name: ClassVar[str] = "BatchOut"
 
@@ -112,6 +128,7 @@ class Batch(Model):
     kept: int
     replaced: int
     names: tuple[str, ...]
+    items: tuple[BatchItem, ...] = ()
 
 
 class BatchDryRun(Model):

@@ -36,6 +36,8 @@ def next_runs(task: Task, now: datetime, number: int) -> list[datetime]:
     if task.status is TaskStatus.ACTIVE and first <= now:
         return _next_of_due(task, now, number)
     passed = first <= now
+    if number == 1 and not passed and not _may_not_run(task, first):
+        return [first]  # as nearly always, and it takes no steps
     runs = _after(task, now if passed else first, number)
     if not passed and not _may_not_run(task, first):
         runs.insert(0, first)

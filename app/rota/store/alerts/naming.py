@@ -1,6 +1,7 @@
 """The tasks that rules name: not the task itself, and better one that takes notifications."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from sqlalchemy import Connection, select
 
@@ -43,14 +44,30 @@ def warnings_of_notified(
 
     And one, if it is expected to be heard of and nobody is notified when it is not.
     """
-    named = {
-        member: name for member, name in notified_by(definition).items() if visible.covers(name)
-    }
-    if not named:
-        return tuple(_untold(connection, definition))
-    rows = connection.execute(_STATUSES, {"g_names": sorted(set(named.values()))})
-    found = _warnings(named, {row.name: row.status for row in rows})
-    return (*found, *_untold(connection, definition))
+    [found] = warnings_of_each(connection, [(definition, visible)])
+    return found
+
+
+def warnings_of_each(
+    connection: Connection, of: Sequence[tuple[TaskDefinition, NameLimit]]
+) -> list[tuple[Finding, ...]]:
+    """Return the same for each of several definitions, with one query."""
+    named = [
+        {member: name for member, name in notified_by(each).items() if visible.covers(name)}
+        for each, visible in of
+    ]
+    statuses = _statuses(connection, {name for each in named for name in each.values()})
+    return [
+        (*_warnings(names, statuses), *_untold(connection, definition))
+        for names, (definition, _) in zip(named, of, strict=True)
+    ]
+
+
+def _statuses(connection: Connection, names: AbstractSet[str]) -> dict[str, str]:
+    if not names:
+        return {}
+    rows = connection.execute(_STATUSES, {"g_names": sorted(names)})
+    return {row.name: row.status for row in rows}
 
 
 def _warnings(named: dict[str, str], statuses: dict[str, str]) -> Iterator[Finding]:

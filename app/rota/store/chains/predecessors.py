@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import TypeVar
 
 from sqlalchemy import (
     Connection,
@@ -18,6 +19,7 @@ from sqlalchemy import (
 
 from rota.db.command import Transaction
 from rota.db.tables import predecessor, run, task
+from rota.db.types import is_one_of
 from rota.domain.chains.fan_in import PredecessorUnavailable
 from rota.domain.primitives.ids import Id
 from rota.domain.schedules.definitions import After
@@ -25,6 +27,8 @@ from rota.domain.tasks.definition import TaskDefinition, TaskStatus
 from rota.domain.tasks.registration import TaskRegistration
 from rota.domain.tasks.task import Task
 from rota.store.task_rows import tasks_by_name
+
+T = TypeVar("T")
 
 ENDED = frozenset({TaskStatus.COMPLETED, TaskStatus.CANCELLED})
 # How many values a statement takes at a time.
@@ -114,27 +118,40 @@ def missing_predecessors(connection: Connection, task_id: Id) -> list[Predecesso
 
     One that has completed may have a run left to end.
     """
-    rows = connection.execute(_MISSING, {"g_id": task_id})
-    return [PredecessorUnavailable(row.name, row.status or "missing") for row in rows]
+    return missing_predecessors_of(connection, [task_id])[task_id]
+
+
+def missing_predecessors_of(
+    connection: Connection, task_ids: Sequence[Id]
+) -> dict[Id, list[PredecessorUnavailable]]:
+    """Return the same for each of several tasks."""
+    found: dict[Id, list[PredecessorUnavailable]] = {each: [] for each in task_ids}
+    for part in _parts(task_ids):
+        for row in connection.execute(_MISSING, {"g_ids": part}):
+            found[row.task_id].append(PredecessorUnavailable(row.name, row.status or "missing"))
+    return found
 
 
 _AWAITED = (
     select(predecessor.c.name, task.c.status)
     .outerjoin(task, and_(task.c.name == predecessor.c.name, task.c.deleted_at.is_(None)))
-    .where(predecessor.c.task_id == bindparam("g_id"), predecessor.c.run_id.is_(None))
+    .where(predecessor.c.run_id.is_(None))
     .order_by(predecessor.c.name)
 )
-_AWAITED_WITH_LAST = _AWAITED.add_columns(run.c.status.label("ended_as")).outerjoin(
-    run, run.c.id == task.c.last_run_id
+_AWAITED_WITH_LAST = (
+    _AWAITED.add_columns(run.c.status.label("ended_as"))
+    .outerjoin(run, run.c.id == task.c.last_run_id)
+    .where(predecessor.c.task_id == bindparam("g_id"))
 )
 _UNFINISHED = exists().where(run.c.task_id == task.c.id, run.c.finished_at.is_(None))
-_MISSING = _AWAITED.where(
+_MISSING = _AWAITED.add_columns(predecessor.c.task_id).where(
+    is_one_of(predecessor.c.task_id, "g_ids"),
     or_(task.c.status.is_(None), task.c.status != TaskStatus.ACTIVE),
     or_(task.c.status.is_(None), task.c.status != TaskStatus.COMPLETED, ~_UNFINISHED),
 )
 
 
-def _parts(names: Sequence[str]) -> Iterator[list[str]]:
-    left = iter(names)
+def _parts(values: Sequence[T]) -> Iterator[list[T]]:
+    left = iter(values)
     while part := list(islice(left, _AT_A_TIME)):
         yield part

@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from rota.db.command import Command, Transaction
-from rota.domain.access.names import NameLimit
 from rota.domain.primitives.ids import new_id
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.fire_times import first_fire
@@ -14,10 +13,14 @@ from rota.domain.step_budget import FOR_A_REGISTRATION, for_a_batch, limited_to,
 from rota.domain.tasks.definition import Registered, TaskStatus
 from rota.domain.tasks.task import Task
 from rota.errors import AppError, Fault, PreconditionFailed, TooCostly
-from rota.store.alerts.naming import check_not_itself, warnings_of_notified
+from rota.store.alerts.naming import check_not_itself, warnings_of_each
 from rota.store.calendars.usage import registered
 from rota.store.chains.limits import refusal
-from rota.store.chains.predecessors import missing_predecessors, named_by, tasks_with_predecessors
+from rota.store.chains.predecessors import (
+    missing_predecessors_of,
+    named_by,
+    tasks_with_predecessors,
+)
 from rota.store.kv.seeds import Seeding, write_seeds
 from rota.store.sealing.secret_headers import with_present_headers
 from rota.store.sealing.secret_inputs import with_present_input
@@ -43,10 +46,7 @@ class Register(Declaration, Command[Registration]):
             made = _register_all(tx, commands)
         except _RefusedError as refused:
             raise refused.error from None
-        return [
-            _with_absent(tx, done, command.limit)
-            for command, done in zip(commands, made, strict=True)
-        ]
+        return _with_absent(tx, commands, made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +58,8 @@ class RegisterAll(Command[list[Registration]]):
     def apply(self, tx: Transaction) -> list[Registration]:
         try:
             with limited_to(for_a_batch(len(self.items))):
-                return _register_all(tx, self.items)
+                made = _register_all(tx, self.items)
+            return _with_absent(tx, self.items, made)
         except _RefusedError as refused:
             raise _at_item(refused.error, refused.index) from refused.error
 
@@ -106,14 +107,24 @@ def _seedings(commands: Sequence[Register], made: Sequence[Registration]) -> lis
     ]
 
 
-def _with_absent(tx: Transaction, done: Registration, limit: NameLimit) -> Registration:
-    warnings = warnings_of_notified(tx.connection, done.task.definition, limit)
-    if warnings:
-        done = replace(done, not_notified=warnings)
-    if not named_by(done.task.definition):
-        return done
-    absent = missing_predecessors(tx.connection, done.task.id)
-    return replace(done, absent=tuple(each for each in absent if limit.covers(each.name)))
+def _with_absent(
+    tx: Transaction, commands: Sequence[Register], made: Sequence[Registration]
+) -> list[Registration]:
+    """Add what registrations name and does not run, or takes no notifications, as far as their callers may see it."""
+    limits = [command.limit for command in commands]
+    tasks = [done.task for done in made]
+    definitions = [each.definition for each in tasks]
+    unheard = warnings_of_each(tx.connection, list(zip(definitions, limits, strict=True)))
+    after = [each.id for each in tasks if named_by(each.definition)]
+    missing = missing_predecessors_of(tx.connection, after)
+    found = []
+    for done, limit, warnings in zip(made, limits, unheard, strict=True):
+        absent = tuple(each for each in missing.get(done.task.id, ()) if limit.covers(each.name))
+        if absent or warnings:
+            found.append(replace(done, absent=absent, not_notified=warnings))
+        else:
+            found.append(done)
+    return found
 
 
 def _at_item(error: AppError, index: int) -> AppError:

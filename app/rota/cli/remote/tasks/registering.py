@@ -14,6 +14,8 @@ from rota.cli.remote.service import Service, at, failure
 #: Tasks in a request, which is one transaction, and characters.
 _MOST = 500
 _MOST_CHARACTERS = 4_000_000
+#: Warnings that are printed: tasks of one file often have the same.
+_MOST_WARNINGS = 20
 _PLACE = re.compile(r"/items/0(?=/|:|\b)")
 
 
@@ -97,6 +99,7 @@ class Registering:
         self._on_conflict = on_conflict
         names = ("created", "updated", "unchanged", "kept", "replaced", "failed")
         self.counts = dict.fromkeys(names, 0)
+        self._warned = 0
 
     def register(self, group: Sequence[Line]) -> None:
         """Register a group. If that is refused, each half of it, so that only what is wrong is left out.
@@ -113,6 +116,19 @@ class Registering:
             return
         for name in self.counts.keys() & answer.keys():
             self.counts[name] += answer[name]
+        for item in answer.get("items", ()):
+            self._warn(item)
+
+    def _warn(self, item: Mapping[str, Any]) -> None:
+        """Print the warnings about a task, as long as there are not many."""
+        for warning in item["warnings"]:
+            self._warned += 1
+            if self._warned <= _MOST_WARNINGS:
+                note(f"Warning: {item['name']} ({warning['code']}): {warning['message']}")
+
+    def warnings_left_out(self) -> int:
+        """Return how many warnings were not printed."""
+        return max(self._warned - _MOST_WARNINGS, 0)
 
     def _refused(self, group: Sequence[Line], failed: CommandFailed) -> None:
         if len(group) > 1:

@@ -84,6 +84,8 @@ def import_tasks(
             registering.register(group)
             advance(len(group))
     counts = registering.counts
+    if left := registering.warnings_left_out():
+        note(f"{left:,} more warnings. See: rota explain TASK")
     if as_json:
         print_json(counts)
     else:
