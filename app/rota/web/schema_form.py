@@ -142,7 +142,7 @@ def _field(name: str, schema: Mapping[str, Any], value: Any, required: bool) -> 
 
 
 def _rest(others: Mapping[str, Any]) -> Field:
-    hint = "Members that the schema does not name."
+    hint = "Fields that the schema does not name."
     return Field(_REST, "", "json", pretty_json(others), hint=hint)
 
 
