@@ -34,7 +34,7 @@ def differences(
 ) -> Iterator[str]:
     """Say where a value is not what is expected, and keep what `<save name>` represents.
 
-    `exact`: the outermost object has no members but those expected.
+    `exact`: the outermost object has no fields but those expected.
     """
     found = _PLACEHOLDER.fullmatch(expected) if isinstance(expected, str) else None
     if found:

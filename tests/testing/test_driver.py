@@ -270,7 +270,7 @@ def test_wrong_tasks_are_refused_with_a_pointer() -> None:
         driver.register("no name", handler=count)
     with pytest.raises(ValueError, match=r"^/schedule: "):
         driver.register("t", handler=count, schedule="0 9 * * *")  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match=r"^/timout: this member is not known here"):
+    with pytest.raises(ValueError, match=r"^/timout: this field is not known here"):
         driver.register("t", handler=count, timout=3)
 
 

@@ -84,8 +84,8 @@ class EntryDataOut(TypedDict):
     before: Annotated[
         _State,
         Field(
-            description="The members that differ, as they were; null if there was nothing before (of a kv, `{}`). A "
-            "member of a task that is missing had its default. Of secret headers, secret inputs and kv values a keyed "
+            description="The fields that differ, as they were; null if there was nothing before (of a kv, `{}`). A "
+            "field of a task that is missing had its default. Of secret headers, secret inputs and kv values a keyed "
             "digest.",
             examples=[{"status": "active"}],
         ),

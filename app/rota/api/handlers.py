@@ -66,7 +66,7 @@ _AnyName = Annotated[str, Path(min_length=1, max_length=128)]
 
 
 class HandlerIn(RequestModel):
-    """A handler for workers outside. A response of `GET` can be sent back: members of the service are ignored."""
+    """A handler for workers outside. A response of `GET` can be sent back: fields of the service are ignored."""
 
     model_config = ConfigDict(
         json_schema_extra={

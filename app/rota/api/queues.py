@@ -84,7 +84,7 @@ _SERVICE_MEMBERS = frozenset(
 
 
 class QueueIn(RequestModel):
-    """The settings of a queue. A response of `GET` can be sent back: members of the service are ignored."""
+    """The settings of a queue. A response of `GET` can be sent back: fields of the service are ignored."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"concurrency": 5}]})
 

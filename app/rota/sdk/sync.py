@@ -172,7 +172,7 @@ class SyncTasks:
         on_conflict: str = "update",
         **members: Any,
     ) -> None:
-        """Register a task when, and only when, this run succeeds; members as in `POST /v1/tasks`, `input` among them.
+        """Register a task when, and only when, this run succeeds; fields as in `POST /v1/tasks`, `input` among them.
 
         Raises ValueError, with a pointer to the fault, if the members are invalid. Faults that only the database
         shows fail the attempt at its end, and none of its changes is kept: a name that is taken

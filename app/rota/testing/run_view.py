@@ -14,7 +14,7 @@ _MOST_NAME = 30
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunView:
-    """The current state of a run; the members are those of the API, `input` and `result` are plain values."""
+    """The current state of a run; the fields are those of the API, `input` and `result` are plain values."""
 
     id: Id
     task: str

@@ -17,7 +17,7 @@ HOOK = "https://chat.example/T0/secret"
         (SLACK, {}, "/input", "give either `url` or `url_secret`"),
         (WEBHOOK, {"url": HOOK, "url_secret": "x"}, "/input", "give either `url` or `url_secret`"),
         (SLACK, HOOK, "/input", "give an object, not a text"),
-        (SLACK, {"uri": HOOK}, "/input/uri", "this member is not known here"),
+        (SLACK, {"uri": HOOK}, "/input/uri", "this field is not known here"),
         (SLACK, {"url": [HOOK]}, "/input/url", "give a text, not a list"),
         (SLACK, {"url": HOOK * 300}, "/input/url", "give at most 8,000 characters"),
         (WEBHOOK, {"url": f"ftp{HOOK}"}, "/input/url", "give an absolute http or https URL"),
@@ -26,7 +26,7 @@ HOOK = "https://chat.example/T0/secret"
         (EMAIL, {"to": ["ops"]}, "/input/to/0", "give an e-mail address, such as"),
         (EMAIL, {"to": ["a@b\n"]}, "/input/to/0", "give an e-mail address, such as"),
         (EMAIL, {"to": ["a@b"], "from": "c"}, "/input/from", "give an e-mail address, such as"),
-        (EMAIL, {}, "/input/to", "this member is required"),
+        (EMAIL, {}, "/input/to", "this field is required"),
     ],
 )
 def test_what_is_wrong_is_named_and_neither_an_address_nor_a_pattern_is_quoted(

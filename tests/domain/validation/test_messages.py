@@ -68,8 +68,8 @@ WRONG_BODIES: list[tuple[type[BaseModel], Any, dict[str, str]]] = [
         TaskIn,
         TASK | {"schedule": {"type": "interval", "interval": "5m"}},
         {
-            "/schedule/every": "this member is required",
-            "/schedule/interval": "this member is not known here; there are: type, start_at, end_at, max_runs, "
+            "/schedule/every": "this field is required",
+            "/schedule/interval": "this field is not known here; there are: type, start_at, end_at, max_runs, "
             "jitter, exclude, every, anchor, initial_delay, mode, flex",
         },
     ),
@@ -126,11 +126,11 @@ WRONG_BODIES: list[tuple[type[BaseModel], Any, dict[str, str]]] = [
             }
         },
         {
-            "/schedule/schedules/0/expression": "this member is required",
-            "/schedule/schedules/0/cron": "this member is not known here; there are: type, start_at, end_at, "
+            "/schedule/schedules/0/expression": "this field is required",
+            "/schedule/schedules/0/cron": "this field is not known here; there are: type, start_at, end_at, "
             "max_runs, jitter, exclude, expression, timezone, dst",
             "/schedule/schedules/1": 'a schedule is an object: {"type": "cron", "expression": "@daily"}',
-            "/schedule/schedules/2/once": "this member is not known here; there are: type, start_at, end_at, "
+            "/schedule/schedules/2/once": "this field is not known here; there are: type, start_at, end_at, "
             "max_runs, jitter, exclude, timezone, at, delay, dst",
         },
     ),
@@ -138,7 +138,7 @@ WRONG_BODIES: list[tuple[type[BaseModel], Any, dict[str, str]]] = [
         TaskIn,
         TASK | {"prioritty": 1, "tags": ["x"] * 33, "retry": {"multiplier": "2"}},
         {
-            "/prioritty": "this member is not known here; did you mean 'priority'?",
+            "/prioritty": "this field is not known here; did you mean 'priority'?",
             "/tags": "give at most 32 items, not 33",
             "/retry/multiplier": "give a number, not a text",
         },
@@ -147,12 +147,12 @@ WRONG_BODIES: list[tuple[type[BaseModel], Any, dict[str, str]]] = [
         TaskIn,
         TASK | {"constraints": [{"type": "kv", "kv": 1}, {"type": "windw"}, {}, 5]},
         {
-            "/constraints/0/key": "this member is required",
-            "/constraints/0/kv": "this member is not known here; there are: deadline, type, name, task, key, exists, "
+            "/constraints/0/key": "this field is required",
+            "/constraints/0/kv": "this field is not known here; there are: deadline, type, name, task, key, exists, "
             "equals, not_equals, less_than, at_most, greater_than, at_least",
             "/constraints/1/type": "there is no type 'windw'; give 'reachable', 'min_free_disk', 'max_load', "
             "'window' or 'kv'; did you mean 'window'?",
-            "/constraints/2/type": "this member is required: it says which kind it is, 'reachable', 'min_free_disk', "
+            "/constraints/2/type": "this field is required: it says which kind it is, 'reachable', 'min_free_disk', "
             "'max_load', 'window' or 'kv'",
             "/constraints/3": "give an object, not a number",
         },
@@ -164,7 +164,7 @@ WRONG_BODIES: list[tuple[type[BaseModel], Any, dict[str, str]]] = [
             "/items/1/handler": "give a text, not a number",
             "/items/1/schedule/every": "'x' is not a duration: use '15m', '1h30m', '90s', or ISO 8601 with days, "
             "hours, minutes and seconds ('PT15M', 'P1D'); weeks, months and years have no fixed length",
-            "/items/1/schedule/a~1b": "this member is not known here; there are: type, start_at, end_at, max_runs, "
+            "/items/1/schedule/a~1b": "this field is not known here; there are: type, start_at, end_at, max_runs, "
             "jitter, exclude, every, anchor, initial_delay, mode, flex",
         },
     ),
@@ -182,14 +182,14 @@ WRONG_BODIES: list[tuple[type[BaseModel], Any, dict[str, str]]] = [
             ]
         },
         {
-            "/operations/0/value": "this member is required",
+            "/operations/0/value": "this field is required",
             "/operations/1/op": "there is no op 'incr'; give 'set', 'set_once', 'delete', 'increment', 'append', "
             "'max', 'expire' or 'check'; did you mean 'increment'?",
-            "/operations/2/op": "this member is required: it says which kind it is, 'set', 'set_once', 'delete', "
+            "/operations/2/op": "this field is required: it says which kind it is, 'set', 'set_once', 'delete', "
             "'increment', 'append', 'max', 'expire' or 'check'",
             "/operations/3": "give one of 'version', 'value' and 'absent'",
             "/operations/4/value": "give a number or a text, not a list",
-            "/operations/4/max": "this member is not known here; there are: key, op, value",
+            "/operations/4/max": "this field is not known here; there are: key, op, value",
             "/operations/5": "give an object, not a text",
         },
     ),

@@ -253,7 +253,7 @@ def test_an_error_does_not_tell_what_a_secret_of_others_is_bound_to(
     [
         ({"body": "{{ anything"}, "'{{ anything' is no reference such as"),
         ({"body": {"a": "{{ name }}"}}, "there is no name"),
-        ({"query": {"a": "{{ kv.cursor }}"}}, "there is no kv.cursor: kv has no member 'cursor'"),
+        ({"query": {"a": "{{ kv.cursor }}"}}, "there is no kv.cursor: kv has no field 'cursor'"),
         ({"url": "http://{{ input.host }}/"}, "scheme, host and port are written out"),
     ],
 )
@@ -290,7 +290,7 @@ def test_a_request_with_a_missing_reference_is_not_sent(bench: Bench, site: Site
 
     assert failed == RunError(
         "http.template",
-        "the request needs it, but there is no input.who.name: input has no member 'who'",
+        "the request needs it, but there is no input.who.name: input has no field 'who'",
     )
     assert site.received == []
 
@@ -337,7 +337,7 @@ def test_a_reference_missing_in_the_response_fails_the_attempt_and_is_named(
 
     assert failed == RunError(
         "http.kv_set",
-        "/target/kv_set/cursor cannot be written: there is no result.body.next: result.body has no member 'next'",
+        "/target/kv_set/cursor cannot be written: there is no result.body.next: result.body has no field 'next'",
     )
 
 

@@ -33,7 +33,7 @@ class BulkRerunIn(BulkRunsIn):
 
     input: Any = Field(
         None,
-        description="Replaces the input of each; without this member each has the input that it had.",
+        description="Replaces the input of each; without this field each has the input that it had.",
         examples=[{"kind": "daily"}],
     )
     max_concurrent: Annotated[int, Field(strict=True, ge=1, le=MOST_CONCURRENT)] | None = Field(

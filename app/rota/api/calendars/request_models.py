@@ -42,7 +42,7 @@ class HolidaysIn(RequestModel):
 
 
 class CalendarIn(RequestModel):
-    """The days of a calendar, in exactly one form. A response of `GET` can be sent back: members of the service are
+    """The days of a calendar, in exactly one form. A response of `GET` can be sent back: fields of the service are
     ignored.
     """
 

@@ -39,7 +39,7 @@ _HOW = "RFC 3339 with an offset; or, in `timezone`, a local time or a date"
 
 
 class HoldSelectorIn(RequestModel):
-    """Which tasks to hold, those that are registered later included. Values are OR-ed, members are AND-ed."""
+    """Which tasks to hold, those that are registered later included. Values are OR-ed, fields are AND-ed."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"tags": ["billing"]}]})
 
@@ -66,7 +66,7 @@ class HoldSelectorIn(RequestModel):
     all: bool = Field(
         False,
         strict=True,
-        description="Every task that the key may see; excludes the other members.",
+        description="Every task that the key may see; excludes the other fields.",
         examples=[True],
     )
 
@@ -79,7 +79,7 @@ class HoldSelectorIn(RequestModel):
                 "select tasks by 'tags', 'name_prefix' or 'queues'; for every task send \"all\": true",
             )
         if narrows and self.all:
-            raise PydanticCustomError("selector", '"all": true goes without the other members')
+            raise PydanticCustomError("selector", '"all": true goes without the other fields')
         return self
 
     def within(self, limit: NameLimit) -> HoldSelector:
@@ -93,7 +93,7 @@ class HoldSelectorIn(RequestModel):
 
 
 class HoldIn(RequestModel):
-    """A hold. A response of `GET` can be sent back: members of the service are ignored."""
+    """A hold. A response of `GET` can be sent back: fields of the service are ignored."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 

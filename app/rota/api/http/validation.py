@@ -111,7 +111,7 @@ def _of_parameters(errors: Errors) -> list[Fault]:
 
 
 def _message(errors: Sequence[Mapping[str, Any]]) -> str:
-    return word(errors, Place("")).replace("this member", "this parameter")
+    return word(errors, Place("")).replace("this field", "this parameter")
 
 
 def _of_body(errors: Errors, body: Any, body_type: Any) -> Faults:

@@ -31,7 +31,7 @@ class Lines:
 
 
 class LineIn(BaseModel):
-    """A line. Members that only the service sets are accepted and ignored."""
+    """A line. Fields that only the service sets are accepted and ignored."""
 
     model_config = ConfigDict(extra="forbid")
 

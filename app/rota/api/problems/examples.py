@@ -151,8 +151,8 @@ _EXAMPLES: dict[str, dict[str, Any]] = {
         "ROTA_API_KEY, or make a key with rota key create, to serve other names."
     },
     "invalid": {
-        "detail": "/schedule/every: this member is required.",
-        "errors": [{"pointer": "/schedule/every", "detail": "this member is required"}],
+        "detail": "/schedule/every: this field is required.",
+        "errors": [{"pointer": "/schedule/every", "detail": "this field is required"}],
     },
     "invalid-parameter": {
         "detail": "limit: give at most 200.",

@@ -161,7 +161,7 @@ class RunSummaryOut(TypedDict):
             list[str],
             Field(
                 [],
-                description="Members that are null because the stored value cannot be read: it was changed outside "
+                description="Fields that are null because the stored value cannot be read: it was changed outside "
                 "Rota.",
             ),
         ]

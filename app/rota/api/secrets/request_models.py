@@ -31,7 +31,7 @@ _SERVICE_MEMBERS = frozenset(
 
 
 class SecretIn(RequestModel):
-    """A secret, and what it is bound to. A response of `GET` can be sent back: members of the service are ignored."""
+    """A secret, and what it is bound to. A response of `GET` can be sent back: fields of the service are ignored."""
 
     model_config = ConfigDict(
         hide_input_in_errors=True,

@@ -81,7 +81,7 @@ SERVICE_MEMBERS = frozenset(
 
 
 class TaskIn(TaskDefinition):
-    """A registration. Members that are left out take their defaults."""
+    """A registration. Fields that are left out take their defaults."""
 
     model_config = ConfigDict(json_schema_extra={"examples": [EXAMPLE, _HTTP_EXAMPLE]})
 
@@ -103,7 +103,7 @@ class TaskIn(TaskDefinition):
 
 
 class DeclaredTaskIn(TaskIn):
-    """A registration by `PUT`. A response of `GET` can be sent back: members of the service are ignored."""
+    """A registration by `PUT`. A response of `GET` can be sent back: fields of the service are ignored."""
 
     @model_validator(mode="before")
     @classmethod

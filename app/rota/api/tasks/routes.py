@@ -230,13 +230,13 @@ async def patch(
         dict[str, Any],
         Body(
             openapi_examples={"input": {"value": {"input": {"name": "Grace"}, "priority": 5}}},
-            description="A merge patch (RFC 7396): null resets a member to its default.",
+            description="A merge patch (RFC 7396): null resets a field to its default.",
         ),
     ],
     dry_run: DryRunQuery = False,  # noqa: FBT002
     _match: IfMatch = None,
 ) -> Response:
-    """Change some members of a task; `next_fire_at` moves the next fire time, once (null undoes that)."""
+    """Change some fields of a task; `next_fire_at` moves the next fire time, once (null undoes that)."""
     expected, given = precondition(request), body.get("timeout") is not None
     if dry_run:
         attempt = partial(try_one, services, caller)

@@ -24,7 +24,7 @@ class AsyncQueues(AsyncDeclared[Queue, Queue]):
     async def declare(
         self, name: str, *, concurrency: int | None = UNSET, paused: bool = UNSET
     ) -> Queue:
-        """Set a queue up; members that are left out get their defaults."""
+        """Set a queue up; fields that are left out get their defaults."""
         return await self._declared(name, wire.given(concurrency=concurrency, paused=paused))
 
     def list(self, *, ended: bool | None = None, page_size: int | None = None) -> AsyncPages[Queue]:

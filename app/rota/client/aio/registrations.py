@@ -30,7 +30,7 @@ class AsyncRegistrations:
     async def update(
         self, name: str, members: Members, *, if_match: str | None = None
     ) -> Registration:
-        """Change members of a definition."""
+        """Change fields of a definition."""
         headers = wire.conditional(if_match)
         return Registration.of(await self._sent("PATCH", name, members, headers))
 

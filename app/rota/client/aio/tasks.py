@@ -62,7 +62,7 @@ class AsyncTasks:
     async def update(
         self, name: str, *, if_match: str | None = None, **members: Any
     ) -> Registration:
-        """Change these members of a definition; None resets one."""
+        """Change these fields of a definition; None resets one."""
         return await self._registrations.update(name, members, if_match=if_match)
 
     async def delete(self, name: str, *, if_match: str | None = None) -> None:

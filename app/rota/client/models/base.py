@@ -8,7 +8,7 @@ from rota.client.errors import InvalidResponse
 
 
 class Model(BaseModel):
-    """A frozen model: times are aware datetimes, durations seconds; members that it does not know are kept."""
+    """A frozen model: times are aware datetimes, durations seconds; fields that it does not know are kept."""
 
     # A model is built when it is first used: a program that imports the client uses few of them.
     model_config = ConfigDict(

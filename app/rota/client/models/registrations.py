@@ -32,7 +32,7 @@ class Registration(Task):
 
 
 class ChangedMember(Model):
-    """A member of the task that the request changes."""
+    """A field of the task that the request changes."""
 
     schema_name: ClassVar[str] = "ChangedMemberOut"
 

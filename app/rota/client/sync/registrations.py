@@ -30,7 +30,7 @@ class Registrations:
         return DryRun.of(self._sent("PUT", name, members, {}, dry_run=True))
 
     def update(self, name: str, members: Members, *, if_match: str | None = None) -> Registration:
-        """Change members of a definition."""
+        """Change fields of a definition."""
         headers = wire.conditional(if_match)
         return Registration.of(self._sent("PATCH", name, members, headers))
 

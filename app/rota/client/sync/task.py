@@ -53,11 +53,11 @@ class TaskHandle:
         )
 
     def update(self, *, if_match: str | None = None, **members: Any) -> Registration:
-        """Change these members of the definition; None resets one. `next_fire_at` moves the next fire time."""
+        """Change these fields of the definition; None resets one. `next_fire_at` moves the next fire time."""
         return self._registrations.update(self.name, members, if_match=if_match)
 
     def preview(self, **members: Any) -> DryRun:
-        """Return what `update` with these members would do, with the fire times that would change."""
+        """Return what `update` with these fields would do, with the fire times that would change."""
         return self._registrations.preview_update(self.name, members)
 
     def delete(self, *, if_match: str | None = None) -> None:

@@ -60,7 +60,7 @@ class Tasks:
         return self._registrations.preview(name, members)
 
     def update(self, name: str, *, if_match: str | None = None, **members: Any) -> Registration:
-        """Change these members of a definition; None resets one."""
+        """Change these fields of a definition; None resets one."""
         return self._registrations.update(name, members, if_match=if_match)
 
     def delete(self, name: str, *, if_match: str | None = None) -> None:

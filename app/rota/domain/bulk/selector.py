@@ -17,7 +17,7 @@ _Error = Annotated[str, Field(min_length=1, max_length=200)]
 
 
 class RunSelector(BaseModel):
-    """Which runs to select. Values of one member are OR-ed, members are AND-ed."""
+    """Which runs to select. Values of one field are OR-ed, fields are AND-ed."""
 
     model_config = ConfigDict(
         extra="forbid",
@@ -78,7 +78,7 @@ class RunSelector(BaseModel):
     )
     finished_from: Instant | None = Field(None, description="Runs that ended, and not before this.")
     finished_to: Instant | None = Field(None, description="Runs that ended, and not after this.")
-    all: bool = Field(False, strict=True, description="Every run; excludes the other members.")
+    all: bool = Field(False, strict=True, description="Every run; excludes the other fields.")
 
     @model_validator(mode="after")
     def _selects(self) -> Self:
@@ -86,10 +86,10 @@ class RunSelector(BaseModel):
         if not narrows and not self.all:
             raise PydanticCustomError(
                 "selector",
-                "select runs by their members, such as 'task' or 'status'; for every run send \"all\": true",
+                "select runs by their fields, such as 'task' or 'status'; for every run send \"all\": true",
             )
         if narrows and self.all:
-            raise PydanticCustomError("selector", '"all": true goes without the other members')
+            raise PydanticCustomError("selector", '"all": true goes without the other fields')
         self._check_span("scheduled", self.scheduled_from, self.scheduled_to)
         self._check_span("finished", self.finished_from, self.finished_to)
         return self

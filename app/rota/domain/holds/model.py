@@ -18,7 +18,7 @@ class HeldFireTimes(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HoldSelector:
-    """The tasks of a hold. Values of one member are OR-ed, members are AND-ed; without any it selects every task."""
+    """The tasks of a hold. Values of one field are OR-ed, fields are AND-ed; without any it selects every task."""
 
     tags: frozenset[str] = frozenset()
     name_prefix: str = ""

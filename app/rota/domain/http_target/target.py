@@ -102,7 +102,7 @@ class Target(BaseModel):
     )
     body: Any = Field(
         None,
-        description="JSON; without it the task's `input` is sent, with `kv` as one member of "
+        description="JSON; without it the task's `input` is sent, with `kv` as one field of "
         '`{"input", "kv", "run"}`.',
         examples=[{"customer": "{{ input.customer }}", "since": "{{ kv.cursor }}"}],
     )

@@ -174,9 +174,9 @@ def _are_branches(value: Any) -> bool:
 
 # Whose messages name members of the value.
 _REVEALING = {
-    "additionalProperties": "it has members that are not allowed",
-    "unevaluatedProperties": "it has members that are not allowed",
-    "propertyNames": "it has a member whose name is not allowed",
+    "additionalProperties": "it has fields that are not allowed",
+    "unevaluatedProperties": "it has fields that are not allowed",
+    "propertyNames": "it has a field whose name is not allowed",
 }
 
 

@@ -68,7 +68,7 @@ class After(Bounded):
     merge: Merge = Field(
         "by_task",
         description="How their results become part of the run's input: under `results`, by the task's name "
-        "(`by_task`) or as a list (`collect`); or their members over those of `input`, later ones last (`overwrite`). "
+        "(`by_task`) or as a list (`collect`); or their fields over those of `input`, later ones last (`overwrite`). "
         "The runs themselves are under `runs`, by the task's name.",
     )
 

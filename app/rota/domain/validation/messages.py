@@ -72,20 +72,20 @@ SENTENCES: Mapping[str, str] = {
             *("missing", "missing_argument", "missing_keyword_only_argument"),
             "missing_positional_only_argument",
         ),
-        "this member is required",
+        "this field is required",
     ),
     **dict.fromkeys(
         ("extra_forbidden", "unexpected_keyword_argument", "unexpected_positional_argument"),
-        "this member is not known here",
+        "this field is not known here",
     ),
-    "no_such_attribute": "this member is not known here",
-    "multiple_argument_values": "this member is given twice",
+    "no_such_attribute": "this field is not known here",
+    "multiple_argument_values": "this field is given twice",
     **dict.fromkeys(("frozen_field", "frozen_instance"), "this cannot be changed"),
-    "invalid_key": "the names of members are texts",
+    "invalid_key": "the names of fields are texts",
     **dict.fromkeys(("json_invalid", "json_type"), "this is not JSON"),
     **dict.fromkeys(("recursion_loop", "recursion_depth_exceeded"), "this is nested too deep"),
     **dict.fromkeys(("get_attribute_error", "iteration_error"), "this cannot be read"),
-    "default_factory_not_called": "this member is required, since another one is wrong",
+    "default_factory_not_called": "this field is required, since another one is wrong",
     "greater_than": "give more than {gt}",
     "greater_than_equal": "give at least {ge}",
     "less_than": "give less than {lt}",
@@ -211,7 +211,7 @@ def _sentence(error: Mapping[str, Any], place: Place) -> str:  # noqa: PLR0911  
         case "missing" if error["msg"] != "Field required":  # an error of ours
             return str(error["msg"])
         case "extra_forbidden":
-            return f"this member is not known here{_hint(str(error['loc'][-1]), place.known)}"
+            return f"this field is not known here{_hint(str(error['loc'][-1]), place.known)}"
         case "too_short" | "too_long" | "string_too_short" | "string_too_long" as kind:
             return _length(kind, context, error.get("input"))
         case "string_pattern_mismatch":
@@ -272,9 +272,9 @@ def _tag(error: Mapping[str, Any], context: Mapping[str, Any], place: Place) -> 
     )
     if error["type"] == "union_tag_not_found":
         return (
-            f"this member is required: it says which kind it is, {known}"
+            f"this field is required: it says which kind it is, {known}"
             if known
-            else "this member is required"
+            else "this field is required"
         )
     if "input" not in error:
         return f"give {known}"

@@ -83,7 +83,7 @@ def test_an_optional_reference_alone_that_leads_nowhere_gives_no_value() -> None
         ("{{ nothing }}", "there is no nothing"),
         (
             "{{ result.body.nxt }}",
-            "there is no result.body.nxt: result.body has no member 'nxt'",
+            "there is no result.body.nxt: result.body has no field 'nxt'",
         ),
         (
             "{{ result.body.items[2].id }}",
@@ -98,7 +98,7 @@ def test_an_optional_reference_alone_that_leads_nowhere_gives_no_value() -> None
             "there is no result.body.items.id: result.body.items is a list",
         ),
         ("{{ result.body[0] }}", "there is no result.body[0]: result.body is an object"),
-        ('{{ kv["a.b"] }}', "there is no kv[\"a.b\"]: kv has no member 'a.b'"),
+        ('{{ kv["a.b"] }}', "there is no kv[\"a.b\"]: kv has no field 'a.b'"),
         ("x {{ result.body.none.a }}", "there is no result.body.none.a: result.body.none is null"),
     ],
 )

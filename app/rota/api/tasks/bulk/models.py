@@ -20,7 +20,7 @@ _AnyName = Annotated[str, StringConstraints(min_length=1, max_length=128)]
 
 
 class SelectorIn(RequestModel):
-    """Which tasks to select. Values of one member are OR-ed, members are AND-ed."""
+    """Which tasks to select. Values of one field are OR-ed, fields are AND-ed."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"tags": ["billing"], "status": ["active"]}]}
@@ -59,7 +59,7 @@ class SelectorIn(RequestModel):
     all: bool = Field(
         False,
         strict=True,
-        description="Every task; excludes the other members.",
+        description="Every task; excludes the other fields.",
     )
 
     @model_validator(mode="after")
@@ -72,7 +72,7 @@ class SelectorIn(RequestModel):
                 'for every task send "all": true',
             )
         if narrows and self.all:
-            raise PydanticCustomError("selector", '"all": true goes without the other members')
+            raise PydanticCustomError("selector", '"all": true goes without the other fields')
         return self
 
 

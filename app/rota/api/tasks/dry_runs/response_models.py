@@ -21,7 +21,7 @@ MOST_ITEMS = 100
 
 
 class ChangedMemberOut(TypedDict):
-    """A member of the task that the request changes."""
+    """A field of the task that the request changes."""
 
     path: Annotated[
         str,
@@ -35,7 +35,7 @@ class ChangedMemberOut(TypedDict):
             Any,
             Field(
                 None,
-                description="Missing, if there is no such member. Secret values are `[redacted]`, large ones "
+                description="Missing, if there is no such field. Secret values are `[redacted]`, large ones "
                 '`{"omitted_bytes": …}`.',
                 examples=["0 9 * * *"],
             ),
@@ -135,13 +135,11 @@ class DryRunOut(TypedDict):
     changes: Annotated[
         list[ChangedMemberOut],
         Field(
-            description=f"The members that differ, the first {MOST_CHANGES}; of a new task, those that are not at "
+            description=f"The fields that differ, the first {MOST_CHANGES}; of a new task, those that are not at "
             "their defaults. `/kv/…` are seeds that would be written."
         ),
     ]
-    changes_omitted: Annotated[
-        int, Field(description="How many more members differ.", examples=[0])
-    ]
+    changes_omitted: Annotated[int, Field(description="How many more fields differ.", examples=[0])]
     fire_times: Annotated[
         FireTimesOut | None,
         Field(description="Null, if they take too long to find; `warnings` says so then."),

@@ -165,7 +165,7 @@ def _missing(reference: Reference, reached: int, value: Any) -> str:
     step = reference.path[reached]
     match value:
         case dict() if isinstance(step, str):
-            return f"{message}: {there} has no member {step[:_SHOWN]!r}"
+            return f"{message}: {there} has no field {step[:_SHOWN]!r}"
         case list() if isinstance(step, int):
             return f"{message}: {there} has {len(value)} items"
         case _:

@@ -272,7 +272,7 @@ def _step(name: str | None, number: str | None, text: str | None) -> str | int:
         if _is_attribute(name):
             raise TemplateError(
                 f"'.{name[:_SHOWN]}' looks like an attribute, and values have none; "
-                f"a member of that name is written [{json.dumps(name[:_SHOWN])}]"
+                f"a field of that name is written [{json.dumps(name[:_SHOWN])}]"
             )
         return name
     return int(number) if number is not None else _unquoted(text or "")
