@@ -251,8 +251,8 @@ def test_a_response_that_is_not_received_ends_the_connection(hasty: Edge) -> Non
 
 def test_a_complete_response_that_is_not_received_ends_the_connection(hasty: Edge) -> None:
     client = hasty.connect()
+    connection = hasty.connection(client)  # now: it may end before anybody else has looked
     client.send(request("/whole"))
-    connection = hasty.connection(client)
     eventually(lambda: connection.cycle and connection.cycle.response_complete)
 
     eventually(lambda: connection not in hasty.server.server_state.connections, "it is kept")
