@@ -14,6 +14,7 @@ import pytest
 from tests.acceptance import ordeals
 from tests.acceptance.launching import Installed
 from tests.acceptance.server import PATIENCE, Server
+from tests.support.databases import ENGINES
 from tests.support.factories import eventually
 
 FINAL = {"succeeded", "failed", "cancelled", "skipped"}
@@ -26,6 +27,7 @@ Serve = Callable[..., Server]
 
 @pytest.mark.slow
 @pytest.mark.timeout(240)
+@pytest.mark.parametrize("database_engine", ENGINES, indirect=True)
 def test_kills_lose_and_repeat_nothing(serve: Serve) -> None:
     ordeal(serve(lease_ttl=1), kills=4)
 

