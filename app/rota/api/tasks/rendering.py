@@ -1,16 +1,18 @@
 """Responses with a task, and of registrations: with the next fire times and warnings, where these are cheap to find."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any
+from typing import Any, Self
 
 from rota.api.http.etags import etag
 from rota.api.http.formats import show_instant
 from rota.api.http.responses import reply
 from rota.api.http.services import Services
 from rota.api.tasks.response_models import BatchItemOut
-from rota.api.tasks.views import UPCOMING, show_outlook, show_registration, show_task
+from rota.api.tasks.views import UPCOMING, outlook, show_finding, show_registration, show_task
 from rota.domain.holds.held import Holds
+from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.upcoming import next_run_under
 from rota.domain.step_budget import AT_ONCE, limited_to
 from rota.domain.tasks.definition import Registered
@@ -82,53 +84,64 @@ def show_made(
         made,
         services.clock.now(),
         holds_now(services),
-        **_surroundings(services, made),
+        handler_is_live=services.handlers.is_live(made.task.definition.handler),
+        has_keys=bool(services.settings.encryption_keys),
+        has_address=bool(services.settings.public_url),
         timeout_given=timeout_given,
         look_ahead=look_ahead,
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What there is beside the tasks of a batch that responses about them depend on."""
+
+    now: datetime
+    holds: Holds
+    has_keys: bool
+    has_address: bool
+
+    @classmethod
+    def of(cls, services: Services) -> Self:
+        """Return those of this moment."""
+        settings = services.settings
+        known = bool(settings.encryption_keys), bool(settings.public_url)
+        return cls(services.clock.now(), holds_now(services), *known)
+
+
 def show_item(
-    services: Services,
     made: Registration,
-    now: datetime,
-    holds: Holds,
+    around: Surroundings,
     *,
+    handler_is_live: bool,
     timeout_given: bool,
     with_upcoming: bool,
 ) -> BatchItemOut | None:
     """Return a registration of a batch as JSON, without what takes long to find; see `show_registration`.
 
-    Without `with_upcoming` it is None if there is no warning.
+    Without `with_upcoming` it is None if there is no warning, as of most: so that costs little.
     """
-    shown = partial(
-        show_outlook,
+    looked = partial(
+        outlook,
         made,
-        now,
-        **_surroundings(services, made),
+        around.now,
+        handler_is_live=handler_is_live,
+        has_keys=around.has_keys,
+        has_address=around.has_address,
         timeout_given=timeout_given,
         number=UPCOMING if with_upcoming else 1,  # the first one decides about warnings
     )
     try:
         with limited_to(AT_ONCE):
-            outlook = shown()
+            upcoming, found = looked()
     except TooCostly:
-        outlook = shown(look_ahead=False)
-    if not with_upcoming and not outlook["warnings"]:
+        upcoming, found = looked(look_ahead=False)
+    if not with_upcoming and not found:
         return None
     return {
         "name": made.task.name,
         "outcome": made.outcome,
-        "next_fire_at": show_instant(next_run_under(made.task, holds)),
-        "upcoming": outlook["upcoming"] if with_upcoming else None,
-        "warnings": outlook["warnings"],
-    }
-
-
-def _surroundings(services: Services, made: Registration) -> dict[str, bool]:
-    """Return what there is beside a task that warnings about it depend on."""
-    return {
-        "handler_is_live": services.handlers.is_live(made.task.definition.handler),
-        "has_keys": bool(services.settings.encryption_keys),
-        "has_address": bool(services.settings.public_url),
+        "next_fire_at": show_instant(next_run_under(made.task, around.holds)),
+        "upcoming": [format_instant(at) for at in upcoming] if with_upcoming else None,
+        "warnings": [show_finding(each) for each in found],
     }

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any
 
 from rota.api.http.formats import show_instant, show_seconds
 from rota.api.tasks.response_models import LastRunOut, RunMarkOut, WarningOut
@@ -29,13 +29,6 @@ _LEFT_OUT = Finding(
     "Its next fire times and the other warnings are left out: they take too long to find within this request. "
     "GET /v1/tasks/{name}/upcoming and GET /v1/tasks/{name}/explain return them.",
 )
-
-
-class Outlook(TypedDict):
-    """What is ahead of a registered task."""
-
-    upcoming: list[str]
-    warnings: list[WarningOut]
 
 
 def show_task(task: Task, holds: Holds) -> dict[str, Any]:
@@ -112,7 +105,7 @@ def show_registration(
     shown["applied"] = made.applied
     if made.outcome is Registered.KEPT:
         shown["differs"] = made.differs
-    outlook = show_outlook(
+    upcoming, found = outlook(
         made,
         now,
         handler_is_live=handler_is_live,
@@ -121,10 +114,12 @@ def show_registration(
         timeout_given=timeout_given,
         look_ahead=look_ahead,
     )
-    return shown | outlook
+    shown["upcoming"] = [format_instant(at) for at in upcoming]
+    shown["warnings"] = [show_finding(each) for each in found]
+    return shown
 
 
-def show_outlook(
+def outlook(
     made: Registration,
     now: datetime,
     *,
@@ -134,7 +129,7 @@ def show_outlook(
     timeout_given: bool,
     look_ahead: bool = True,
     number: int = UPCOMING,
-) -> Outlook:
+) -> tuple[list[datetime], list[Finding]]:
     """Return the next `number` fire times of a registered task, and the warnings; see `show_registration`."""
     given = timeout_given and made.outcome is not Registered.KEPT
     upcoming, found = (
@@ -142,18 +137,15 @@ def show_outlook(
         if look_ahead
         else ([], [_LEFT_OUT])
     )
-    found.extend(to_finding(each) for each in made.absent)
-    found.extend(made.not_notified)
+    found += [to_finding(each) for each in made.absent]
+    found += made.not_notified
     if not handler_is_live:
         found.append(handler_missing(made.task.definition.handler))
     if not has_keys:
         found.extend(plain_headers(made.task.definition))
     if not has_address and made.task.definition.completes_later:
         found.append(no_public_url())
-    return {
-        "upcoming": [format_instant(at) for at in upcoming],
-        "warnings": [show_finding(each) for each in found],
-    }
+    return upcoming, found
 
 
 def show_upcoming(task: Task, now: datetime, number: int) -> list[str]:

@@ -49,8 +49,8 @@ def lint_definition(
 
 def _no_retry(retry: RetryPolicy) -> Iterator[Finding]:
     """Yield a finding if `max_elapsed` ends before the first retry can start."""
-    limit, shortest = retry.max_elapsed, shortest_retry(retry)
-    if limit is None or retry.max_attempts == 1 or limit >= shortest:
+    limit = retry.max_elapsed
+    if limit is None or retry.max_attempts == 1 or limit >= (shortest := shortest_retry(retry)):
         return
     jitter = ", less a fifth of jitter" if retry.jitter else ""
     yield Finding(
