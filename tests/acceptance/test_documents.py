@@ -185,11 +185,12 @@ def test_a_batch_returns_what_the_document_shows(server: Server) -> None:
     answer = server.call(
         "POST",
         "/v1/tasks/batch",
-        json={"items": [{"name": "report", "handler": "digest", "schedule": after}]},
+        json={"items": [{"name": "batch-report", "handler": "digest", "schedule": after}]},
     )
 
     [[warning]] = [each["warnings"] for each in answer["items"]]
     answered["items"][0]["warnings"][0]["message"] = warning["message"]
+    answered["names"][0] = answered["items"][0]["name"] = "batch-report"
     assert answer == answered
 
 

@@ -24,10 +24,13 @@ from typing import NoReturn
 _PATIENCE = 5.0
 
 #: What stands on the PATH as `rota`. It sends its arguments, environment and files, and waits for the exit code.
+#: Asked to end it lets the command end, and ends after it: what is started then finds its files and its port free.
 PROGRAM = """#!{python} -IS
-import array, json, os, socket, sys
+import array, json, os, signal, socket, sys
 with socket.socket(socket.AF_UNIX) as server:
     server.connect({path!r})
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lambda *_: server.shutdown(socket.SHUT_WR))
     asked = json.dumps([sys.argv[1:], dict(os.environ), os.getcwd()]).encode()
     files = array.array("i", [0, 1, 2])
     server.sendmsg([len(asked).to_bytes(4, "big")], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, files)])

@@ -125,11 +125,6 @@ class Reader:
         name = "service" if is_service else command
         if name in self._running:
             self._shell.stop(self._running.pop(name))
-        if (
-            is_service
-        ):  # the one before answers until its process, which is not the shell's, has ended
-            port_of_service = int(self._ports["8000"])
-            eventually(lambda: not _listens(port_of_service), "the service before does not end")
         begun = self._running[name] = self._shell.begin(command)
 
         def is_there() -> bool:

@@ -39,11 +39,7 @@ class Background:
     @property
     def is_running(self) -> bool:
         """Whether it has not ended."""
-        try:
-            state = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return False
-        return state != "Z"
+        return _is_running(self.pid)
 
 
 class Shell:
@@ -75,11 +71,12 @@ class Shell:
         return Background(int(said), log)
 
     def stop(self, running: Background) -> None:
-        """End what goes on, and all that it has started."""
-        for each in (*_children(running.pid), running.pid):
+        """End what goes on, and all that it has started; return when all of it has ended."""
+        processes = (*_children(running.pid), running.pid)
+        for each in processes:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(each, signal.SIGTERM)
-        eventually(lambda: not running.is_running, "it does not end")
+        eventually(lambda: not any(map(_is_running, processes)), "it does not end")
 
     def close(self) -> None:
         """End everything."""
@@ -108,6 +105,14 @@ class Shell:
         said = self._process.stdout.readline().decode().strip()
         assert said.isdigit(), f"the shell has ended: {line}{said}"
         return said
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
 
 
 def _children(pid: int) -> list[int]:
