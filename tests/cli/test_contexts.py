@@ -3,14 +3,15 @@
 import subprocess
 import sys
 from collections.abc import Mapping
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner, Result
 
-from rota.cli import app
-from rota.cli.contexts import Contexts, Server, chosen_server, read_contexts, write_contexts
+from rota.cli import app, contexts
+from rota.cli.contexts import Contexts, Server, change_contexts, chosen_server, read_contexts
 from rota.cli.exits import CommandFailed
 
 SHOP = Server("https://shop.example.com", "shop-key", "shop")
@@ -45,7 +46,7 @@ def test_the_first_context_becomes_the_current_one(file: Path) -> None:
 
 
 def test_contexts_are_listed_without_their_keys() -> None:
-    write_contexts(Contexts({"shop": SHOP, "crm": CRM}, "crm"))
+    change_contexts(lambda _: Contexts({"shop": SHOP, "crm": CRM}, "crm"))
 
     ended = rota("list")
 
@@ -58,7 +59,7 @@ def test_contexts_are_listed_without_their_keys() -> None:
 
 
 def test_another_context_is_used_and_removed() -> None:
-    write_contexts(Contexts({"shop": SHOP, "crm": CRM}, "crm"))
+    change_contexts(lambda _: Contexts({"shop": SHOP, "crm": CRM}, "crm"))
 
     assert rota("use", "shop").exit_code == 0
     assert read_contexts().current == "shop"
@@ -86,7 +87,7 @@ def test_wrong_names_and_addresses_are_refused(arguments: tuple[str, ...]) -> No
 def test_a_file_that_others_can_read_is_refused_with_the_command_that_corrects_it(
     file: Path,
 ) -> None:
-    write_contexts(Contexts({"shop": SHOP}, "shop"))
+    change_contexts(lambda _: Contexts({"shop": SHOP}, "shop"))
     file.chmod(0o644)
 
     ended = rota("list")
@@ -97,7 +98,7 @@ def test_a_file_that_others_can_read_is_refused_with_the_command_that_corrects_i
 
 @pytest.mark.parametrize("text", ["current =", "contexts = 3", "[contexts.a]\nurl = 3"])
 def test_a_damaged_file_is_named(file: Path, text: str) -> None:
-    write_contexts(Contexts())
+    change_contexts(lambda _: Contexts())
     file.write_text(text)
 
     ended = rota("list")
@@ -108,7 +109,7 @@ def test_a_damaged_file_is_named(file: Path, text: str) -> None:
 
 def test_any_text_is_read_as_it_was_written() -> None:
     odd = Server("https://shop.example.com", 'a"b\\c\x7f\u2028é😀', "shop")
-    write_contexts(Contexts({"shop": odd}, "shop"))
+    change_contexts(lambda _: Contexts({"shop": odd}, "shop"))
 
     assert read_contexts().named("shop") == odd
 
@@ -133,7 +134,7 @@ BOTH = Contexts({"shop": SHOP, "crm": CRM}, "shop")
 def test_the_server_that_a_command_is_for(
     options: Mapping[str, str], environ: Mapping[str, str], chosen: Server
 ) -> None:
-    write_contexts(BOTH)
+    change_contexts(lambda _: BOTH)
     given: dict[str, str | None] = {"url": None, "key": None, "context": None, **options}
 
     assert chosen_server(**given, environ=environ) == chosen
@@ -155,12 +156,18 @@ def test_a_file_that_cannot_be_written_leaves_no_key_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    (tmp_path / "rota" / "contexts.toml").mkdir(parents=True)  # a folder cannot be replaced
+    folder = tmp_path / "rota"
+
+    def change(_: Contexts) -> Contexts:
+        (folder / "contexts.toml").mkdir()  # a folder cannot be replaced
+        return Contexts({"a": Server("http://a", "secret", "a")})
 
     with pytest.raises(CommandFailed, match="cannot be written"):
-        write_contexts(Contexts({"a": Server("http://a", "secret", "a")}))
+        change_contexts(change)
 
-    assert [each.name for each in (tmp_path / "rota").iterdir()] == ["contexts.toml"]
+    names = sorted(each.name for each in folder.iterdir())
+    assert names == [".contexts.toml.lock", "contexts.toml"]
+    assert (folder / ".contexts.toml.lock").read_bytes() == b""
 
 
 @pytest.mark.parametrize("members", ["key = 5", "key = ['a']", "key = true"])
@@ -197,7 +204,7 @@ def test_a_link_to_the_file_is_kept_and_the_file_behind_it_written(
 
 _ADDING = """
 import sys
-from rota.cli import app
+from rota.cli import app, contexts
 for number in range(25):
     name = f"{sys.argv[1]}-{number}"
     app(["context", "add", name, "--url", "http://127.0.0.1:1"], standalone_mode=False)
@@ -213,3 +220,17 @@ def test_no_context_is_lost_that_several_processes_add_at_once() -> None:
 
     assert [process.returncode for process in adding] == [0] * 4, said
     assert len(read_contexts().servers) == 100
+
+
+def test_a_command_does_not_wait_for_long_for_one_that_has_the_contexts_locked(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    change_contexts(lambda _: Contexts({"shop": SHOP}, "shop"))
+    monkeypatch.setattr(contexts, "_TRIES", 2)
+    with file.with_name(".contexts.toml.lock").open() as lock:
+        flock(lock, LOCK_EX)
+        ended = rota("add", "crm", "--url", CRM.url)
+
+    assert ended.exit_code == 2
+    assert "Another command has" in ended.stderr
+    assert list(read_contexts().servers) == ["shop"]

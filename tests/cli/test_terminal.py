@@ -13,7 +13,7 @@ from rich.text import Text
 from typer.testing import CliRunner
 
 from rota.cli import app
-from rota.cli.contexts import Contexts, Server, write_contexts
+from rota.cli.contexts import Contexts, Server, change_contexts
 from rota.cli.escaping import printable
 from rota.cli.exits import CommandFailed
 from rota.cli.output import note, print_json, print_json_line
@@ -101,7 +101,8 @@ def test_the_program_itself_prints_a_table_on_a_terminal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    write_contexts(Contexts({"shop": Server("https://shop.example.com", "k", "shop")}, "shop"))
+    shop = Server("https://shop.example.com", "k", "shop")
+    change_contexts(lambda _: Contexts({"shop": shop}, "shop"))
     program = str(Path(sys.executable).with_name("rota"))
 
     printed = on_terminal(program, "context", "list", XDG_CONFIG_HOME=str(tmp_path))
@@ -124,7 +125,9 @@ def test_a_shell_is_offered_commands_options_and_contexts(
     typed: str, offered: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
-    write_contexts(Contexts({name: Server("http://x", None, name) for name in ("shop", "crm")}))
+    change_contexts(
+        lambda _: Contexts({name: Server("http://x", None, name) for name in ("shop", "crm")})
+    )
     words = typed.split(" ")
     environment = {
         "_ROTA_COMPLETE": "complete_bash",

@@ -64,7 +64,7 @@ def test_each_member_has_a_field_that_fits() -> None:
         "size": Kind.SELECT_JSON,
         "version": Kind.SELECT_JSON,
         "more": Kind.JSON,
-        "Other members": Kind.REST,
+        "Other fields": Kind.REST,
     }
     assert (fields["name"].hint, fields["name"].required) == ("Whom.", True)
     assert fields["count"].limits == "integer, from 1, default 3"
@@ -111,7 +111,7 @@ def test_a_field_left_empty_is_null_only_if_the_member_has_to_be_there(
 
 
 def test_members_that_the_schema_does_not_name_are_kept() -> None:
-    rest = shown({"name": "Ada", "extra": [1]})["Other members"]
+    rest = shown({"name": "Ada", "extra": [1]})["Other fields"]
 
     assert rest.value == '{"extra":[1]}'
     form = {"/input#fields/name": "Ada", "/input#fields/level": "low", rest.field.path: '{"x": 1}'}
@@ -122,7 +122,7 @@ def test_members_that_the_schema_does_not_name_are_kept() -> None:
 def test_a_schema_that_takes_no_other_members_offers_none() -> None:
     closed = SCHEMA | {"additionalProperties": False}
 
-    assert "Other members" not in members_of(closed)
+    assert "Other fields" not in members_of(closed)
 
 
 @pytest.mark.parametrize("name", [5, None, "", " spaces ", {"first": "Ada"}])
@@ -171,7 +171,7 @@ def test_what_is_no_plain_object_is_one_field_of_json(schema: Any) -> None:
 def test_a_root_that_is_a_reference_has_the_fields_of_what_it_names() -> None:
     schema = {"$ref": "#/definitions/In", "definitions": {"In": {"properties": {"a": {}}}}}
 
-    assert list(members_of(schema)) == ["a", "Other members"]
+    assert list(members_of(schema)) == ["a", "Other fields"]
 
 
 def test_a_form_that_the_schema_does_not_have_any_more_is_that_for_json() -> None:

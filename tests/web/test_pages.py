@@ -120,7 +120,7 @@ def test_a_failure_stays_on_the_first_page_however_many_runs_follow(
     page = browser.open("/ui").text
 
     assert f'<a href="/ui/runs/{failed["id"]}" tabindex="-1"><title>broken-early: failed' in page
-    assert "and those that failed before" in page
+    assert "and the latest that failed before" in page
 
 
 def test_a_list_keeps_its_filters_in_the_url(browser: Browser) -> None:

@@ -10,11 +10,12 @@ key = "rota_…"
 import json
 import os
 import tomllib
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from fcntl import LOCK_EX, flock
+from fcntl import LOCK_EX, LOCK_NB, flock
 from pathlib import Path
+from threading import Event
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,6 +24,8 @@ from rota.cli.exits import CommandFailed, ExitCode
 DEFAULT_URL = "http://127.0.0.1:8000"
 _PRIVATE = 0o600
 _OF_OTHERS = 0o077
+#: How often to try while another command changes the contexts, and the seconds between.
+_TRIES, _PAUSE = 250, 0.02
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
 
 
@@ -167,33 +170,46 @@ def change_contexts(change: Callable[[Contexts], Contexts]) -> tuple[Contexts, P
     behind = _behind(path)
     try:
         behind.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        lock = os.open(behind.with_name(f".{behind.name}.lock"), _NEW, _PRIVATE)
+        with _locked(behind):
+            changed = change(read_contexts())
+            _write(behind, changed)
     except OSError as error:
         raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from None
+    return changed, path
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Let no other process change a file during the block. Raises CommandFailed if one has it for long."""
+    handle = os.open(path.with_name(f".{path.name}.lock"), _NEW, _PRIVATE)
     try:
-        flock(lock, LOCK_EX)  # until it is closed, or this process ends
-        changed = change(read_contexts())
-        return changed, write_contexts(changed)
+        _lock(handle, path)
+        yield  # it is unlocked as the handle is closed, or with this process
     finally:
-        os.close(lock)
+        os.close(handle)
 
 
-def write_contexts(contexts: Contexts) -> Path:
-    """Write the file as a whole, for its owner only; return where. Raises CommandFailed if that is not possible."""
-    path = contexts_file()
-    behind = _behind(path)
-    beside = behind.with_name(f".{behind.name}.{os.getpid()}")
+def _lock(handle: int, path: Path) -> None:
+    for _ in range(_TRIES):
+        with suppress(BlockingIOError):
+            flock(handle, LOCK_EX | LOCK_NB)
+            return
+        Event().wait(_PAUSE)
+    raise CommandFailed(f"Another command has {path} locked. Try again, or end that command.")
+
+
+def _write(path: Path, contexts: Contexts) -> None:
+    """Write the file as a whole, for its owner only."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        behind.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         handle = os.open(beside, _NEW | os.O_TRUNC, _PRIVATE)
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(_as_toml(contexts))
-        beside.replace(behind)
-    except OSError as error:
+        beside.replace(path)
+    except OSError:
         with suppress(OSError):  # it may have keys
             beside.unlink()
-        raise CommandFailed(f"{path} cannot be written: {error.strerror}.") from None
-    return path
+        raise
 
 
 def _behind(path: Path) -> Path:

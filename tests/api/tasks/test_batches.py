@@ -135,7 +135,9 @@ ODD = [
 
 
 @pytest.mark.parametrize("headers", [{}, {"Idempotency-Key": "once"}])
-def test_an_item_is_told_what_a_single_registration_is(api: Api, headers: dict[str, str]) -> None:
+def test_an_item_has_the_fire_times_and_warnings_of_a_single_registration(
+    api: Api, headers: dict[str, str]
+) -> None:
     api.task("sleeping", paused=True)
     body = {"items": ODD, "on_conflict": "update"}
     items = api.post("/v1/tasks/batch", json=body, headers=headers).json()["items"]
@@ -170,7 +172,7 @@ def test_only_the_first_twenty_items_have_their_fire_times_and_all_have_warnings
     assert made[0]["warnings"]
 
 
-def test_a_kept_task_of_a_batch_is_told_its_own_fire_times(api: Api) -> None:
+def test_a_kept_task_of_a_batch_has_its_own_fire_times(api: Api) -> None:
     api.task("a", schedule=NIGHTLY)
 
     [item] = batch(api, named("a"), on_conflict="keep").json()["items"]

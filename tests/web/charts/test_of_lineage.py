@@ -91,3 +91,10 @@ def test_of_many_runs_the_nearest_are_drawn_in_both_directions() -> None:
         "051",
         "052",
     ]
+
+
+def test_without_the_run_itself_nothing_is_drawn() -> None:
+    hidden = Lineage(lineage(2, (0, 1)).runs[1:], lineage(2, (0, 1)).links)
+
+    assert hidden.around("000", 5) == Lineage([], [])
+    assert places(hidden.around("000", 5)) == {}

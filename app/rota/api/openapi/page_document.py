@@ -31,21 +31,21 @@ def page_document(document: Mapping[str, Any]) -> dict[str, Any]:
         for operation in item.values():
             operation["responses"] = dict(_folded(operation["responses"], responses))
             for parameter in operation.get("parameters", ()):
-                _tell_example(parameter)
+                _describe_example(parameter)
     as_3_0(made)
     made["components"]["responses"] = responses.named
     return made
 
 
-def _tell_example(parameter: dict[str, Any]) -> None:
-    """Tell the example of a parameter in its description: the page would fill it in, and filter by it."""
+def _describe_example(parameter: dict[str, Any]) -> None:
+    """Put the example of a parameter into its description: the page would fill it in, and filter by it."""
     examples = parameter["schema"].pop("examples", ())
     if not examples or "example" in parameter:
         return
     [example] = examples
     listed = example if isinstance(example, list) else [example]
-    told = ", ".join(f"`{each}`" for each in listed)
-    parameter["description"] = f"{parameter.get('description', '')} For example {told}.".strip()
+    shown = ", ".join(f"`{each}`" for each in listed)
+    parameter["description"] = f"{parameter.get('description', '')} For example {shown}.".strip()
 
 
 class _Responses:

@@ -28,7 +28,7 @@ def as_3_0(document: dict[str, Any]) -> None:
 
 
 def schema_3_0(schema: Any) -> Any:
-    """Return a schema in the words of 3.0; what those cannot say is said less exactly, never wrongly."""
+    """Return a schema in the words of 3.0; what they cannot express becomes less exact, never wrong."""
     if not isinstance(schema, dict):  # `additionalProperties` may be true or false
         return schema
     made = {word: _inner(word, value) for word, value in schema.items() if word not in _FOREIGN}
@@ -92,7 +92,7 @@ def _exclusive(schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def _patterns(schema: dict[str, Any]) -> dict[str, Any]:
-    """Say what the members of an object are, without the pattern of their names."""
+    """Describe the fields of an object without the pattern of their names."""
     patterns: Mapping[str, Any] = schema.pop("patternProperties", {})
     kinds = list(patterns.values())
     if not kinds:

@@ -22,7 +22,7 @@ from rota.api.tasks.registration import (
     check_costs,
     prepare,
 )
-from rota.api.tasks.rendering import Surroundings, show_item
+from rota.api.tasks.rendering import context_of, show_item
 from rota.api.tasks.request_models import BatchIn
 from rota.api.tasks.response_models import MOST_UPCOMING, BatchItemOut, BatchOut
 from rota.domain.audit.actions import Action
@@ -97,11 +97,11 @@ async def register_batch(
     )
     seeds = any(each.seeds for each in items)
     limited = within_registration(caller, command, seeds=seeds)
-    shown = _Shown(services, [item.gives_timeout for item in body.items])
+    renderer = _BatchRenderer(services, [item.gives_timeout for item in body.items])
     if key is None:
         made = await services.writer.run(limited)
-        return send(await shown.in_slices(made))
-    return await commit(request, services, limited, shown.at_once)
+        return send(await renderer.in_slices(made))
+    return await commit(request, services, limited, renderer.at_once)
 
 
 def _check_names_differ(items: Sequence[Register]) -> None:
@@ -114,7 +114,7 @@ def _check_names_differ(items: Sequence[Register]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Shown:
+class _BatchRenderer:
     """Renders a batch. `timeouts_given`: for each item, whether it sets a timeout."""
 
     services: Services
@@ -137,15 +137,9 @@ class _Shown:
             return _render(made, [each for each in self._items(made) if each is not None])
 
     def _items(self, made: Sequence[Registration]) -> Iterator[BatchItemOut | None]:
-        around, handlers = Surroundings.of(self.services), self.services.handlers
+        context = context_of(self.services)
         for index, (each, given) in enumerate(zip(made, self.timeouts_given, strict=True)):
-            yield show_item(
-                each,
-                around,
-                handler_is_live=handlers.is_live(each.task.definition.handler),
-                timeout_given=given,
-                with_upcoming=index < MOST_UPCOMING,
-            )
+            yield show_item(each, context, timeout_given=given, with_upcoming=index < MOST_UPCOMING)
 
 
 def _render(made: Sequence[Registration], items: list[BatchItemOut]) -> Reply:

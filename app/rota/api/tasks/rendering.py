@@ -1,16 +1,21 @@
 """Responses with a task, and of registrations: with the next fire times and warnings, where these are cheap to find."""
 
-from dataclasses import dataclass
-from datetime import datetime
 from functools import partial
-from typing import Any, Self
+from typing import Any
 
 from rota.api.http.etags import etag
 from rota.api.http.formats import show_instant
 from rota.api.http.responses import reply
 from rota.api.http.services import Services
 from rota.api.tasks.response_models import BatchItemOut
-from rota.api.tasks.views import UPCOMING, outlook, show_finding, show_registration, show_task
+from rota.api.tasks.views import (
+    UPCOMING,
+    RegistrationContext,
+    outlook,
+    show_finding,
+    show_registration,
+    show_task,
+)
 from rota.domain.holds.held import Holds
 from rota.domain.primitives.instants import format_instant
 from rota.domain.runs.upcoming import next_run_under
@@ -80,68 +85,41 @@ def show_made(
     services: Services, made: Registration, *, timeout_given: bool, look_ahead: bool = True
 ) -> dict[str, Any]:
     """Return a registration as JSON; see `show_registration`."""
-    return show_registration(
-        made,
-        services.clock.now(),
-        holds_now(services),
-        handler_is_live=services.handlers.is_live(made.task.definition.handler),
+    context = context_of(services)
+    return show_registration(made, context, timeout_given=timeout_given, look_ahead=look_ahead)
+
+
+def context_of(services: Services) -> RegistrationContext:
+    """Return what responses about registrations depend on at this moment."""
+    return RegistrationContext(
+        now=services.clock.now(),
+        holds=holds_now(services),
+        handler_is_live=services.handlers.is_live,
         has_keys=bool(services.settings.encryption_keys),
         has_address=bool(services.settings.public_url),
-        timeout_given=timeout_given,
-        look_ahead=look_ahead,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What there is beside the tasks of a batch that responses about them depend on."""
-
-    now: datetime
-    holds: Holds
-    has_keys: bool
-    has_address: bool
-
-    @classmethod
-    def of(cls, services: Services) -> Self:
-        """Return those of this moment."""
-        settings = services.settings
-        known = bool(settings.encryption_keys), bool(settings.public_url)
-        return cls(services.clock.now(), holds_now(services), *known)
-
-
 def show_item(
-    made: Registration,
-    around: Surroundings,
-    *,
-    handler_is_live: bool,
-    timeout_given: bool,
-    with_upcoming: bool,
+    made: Registration, context: RegistrationContext, *, timeout_given: bool, with_upcoming: bool
 ) -> BatchItemOut | None:
     """Return a registration of a batch as JSON, without what takes long to find; see `show_registration`.
 
     Without `with_upcoming` it is None if there is no warning, as of most: so that costs little.
     """
-    looked = partial(
-        outlook,
-        made,
-        around.now,
-        handler_is_live=handler_is_live,
-        has_keys=around.has_keys,
-        has_address=around.has_address,
-        timeout_given=timeout_given,
-        number=UPCOMING if with_upcoming else 1,  # the first one decides about warnings
-    )
+    number = UPCOMING if with_upcoming else 1  # the first one decides about warnings
+    look = partial(outlook, made, context, timeout_given=timeout_given, number=number)
     try:
         with limited_to(AT_ONCE):
-            upcoming, found = looked()
+            upcoming, found = look()
     except TooCostly:
-        upcoming, found = looked(look_ahead=False)
+        upcoming, found = look(look_ahead=False)
     if not with_upcoming and not found:
         return None
     return {
         "name": made.task.name,
         "outcome": made.outcome,
-        "next_fire_at": show_instant(next_run_under(made.task, around.holds)),
+        "next_fire_at": show_instant(next_run_under(made.task, context.holds)),
         "upcoming": [format_instant(at) for at in upcoming] if with_upcoming else None,
         "warnings": [show_finding(each) for each in found],
     }

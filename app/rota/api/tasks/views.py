@@ -1,6 +1,7 @@
 """Tasks as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -83,37 +84,37 @@ def _unreadable(task: Task) -> dict[str, Any]:
     return {"unreadable": ["input"]} if is_damaged else {}
 
 
+@dataclass(frozen=True, slots=True)
+class RegistrationContext:
+    """What a response about a registration depends on beside the task."""
+
+    now: datetime
+    holds: Holds
+    handler_is_live: Callable[[str], bool]
+    #: Secrets are encrypted at rest.
+    has_keys: bool
+    #: ROTA_PUBLIC_URL is set.
+    has_address: bool
+
+
 def show_registration(
     made: Registration,
-    now: datetime,
-    holds: Holds,
+    context: RegistrationContext,
     *,
-    handler_is_live: bool = True,
-    has_keys: bool = True,
-    has_address: bool = True,
-    timeout_given: bool = False,
+    timeout_given: bool,
     look_ahead: bool = True,
 ) -> dict[str, Any]:
     """Return a task with the outcome of its registration; `timeout_given`: the registration sets a timeout.
 
-    `has_keys`: secrets are encrypted at rest. `has_address`: ROTA_PUBLIC_URL is set.
     Without `look_ahead` the next fire times and most warnings are left out;
     with it, this can raise TooCostly.
     """
-    shown = show_task(made.task, holds)
+    shown = show_task(made.task, context.holds)
     shown["outcome"] = made.outcome
     shown["applied"] = made.applied
     if made.outcome is Registered.KEPT:
         shown["differs"] = made.differs
-    upcoming, found = outlook(
-        made,
-        now,
-        handler_is_live=handler_is_live,
-        has_keys=has_keys,
-        has_address=has_address,
-        timeout_given=timeout_given,
-        look_ahead=look_ahead,
-    )
+    upcoming, found = outlook(made, context, timeout_given=timeout_given, look_ahead=look_ahead)
     shown["upcoming"] = [format_instant(at) for at in upcoming]
     shown["warnings"] = [show_finding(each) for each in found]
     return shown
@@ -121,29 +122,27 @@ def show_registration(
 
 def outlook(
     made: Registration,
-    now: datetime,
+    context: RegistrationContext,
     *,
-    handler_is_live: bool,
-    has_keys: bool,
-    has_address: bool,
     timeout_given: bool,
     look_ahead: bool = True,
     number: int = UPCOMING,
 ) -> tuple[list[datetime], list[Finding]]:
     """Return the next `number` fire times of a registered task, and the warnings; see `show_registration`."""
+    definition = made.task.definition
     given = timeout_given and made.outcome is not Registered.KEPT
     upcoming, found = (
-        _look_ahead(made.task, now, number, timeout_given=given)
+        _look_ahead(made.task, context.now, number, timeout_given=given)
         if look_ahead
         else ([], [_LEFT_OUT])
     )
     found += [to_finding(each) for each in made.absent]
     found += made.not_notified
-    if not handler_is_live:
-        found.append(handler_missing(made.task.definition.handler))
-    if not has_keys:
-        found.extend(plain_headers(made.task.definition))
-    if not has_address and made.task.definition.completes_later:
+    if not context.handler_is_live(definition.handler):
+        found.append(handler_missing(definition.handler))
+    if not context.has_keys:
+        found.extend(plain_headers(definition))
+    if not context.has_address and definition.completes_later:
         found.append(no_public_url())
     return upcoming, found
 

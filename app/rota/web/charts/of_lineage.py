@@ -40,7 +40,8 @@ class Lineage:
             neighbours[link["run"]].append(link["fed_by"])
             neighbours[link["fed_by"]].append(link["run"])
         known = {each["id"] for each in self.runs}
-        found, kept = [id], {id}
+        kept = {id} & known
+        found = list(kept)
         for each in found:
             for near in neighbours[each]:
                 if near in known and near not in kept and len(kept) < most:

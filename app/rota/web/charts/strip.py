@@ -1,5 +1,6 @@
 """The marks of one task on an axis of time: runs, and fire times to come; those that would cover each other are one."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,7 +18,7 @@ T = TypeVar("T")
 
 #: How wide a mark is, in percent of the axis: no two of a kind begin closer together, so that there are at most 51.
 MARK: Final = 2.0
-#: A part of it stays free, so that neighbours can be told apart.
+#: A part of it stays free, so that neighbours do not touch.
 _SEGMENT: Final = MARK * 0.8
 #: That of runs at the very beginning of the axis.
 _NARROWEST: Final = 0.4
@@ -80,9 +81,7 @@ def _run(run: Run, x: float, y: int, scale: Scale) -> Markup:
 
 def _segment(runs: Sequence[Run], x: float, y: int, scale: Scale) -> Markup:
     """Return one mark for several runs, in the colour of the worst; also higher if one failed."""
-    counts: dict[str, int] = {}
-    for run in runs:
-        counts[run["status"]] = counts.get(run["status"], 0) + 1
+    counts = Counter(run["status"] for run in runs)
     kind = min(map(tone, counts), key=_WORST.index)
     ordered = sorted(counts, key=lambda status: _WORST.index(tone(status)))
     outcomes = ", ".join(f"{counts[each]} {each}" for each in ordered)

@@ -18,8 +18,8 @@ _WORDS: Final = {BY_FIELDS: "by its fields", AS_JSON: "as JSON"}
 _COMBINED: Final = frozenset({"oneOf", "anyOf", "allOf", "if", "patternProperties"})
 _LONG_TEXT: Final = 200
 _LIMITS: Final = (("minimum", "from"), ("maximum", "to"), ("maxLength", "at most"))
-#: Whose limits are said: the other kinds of fields show what can be typed.
-_TOLD: Final = frozenset({Kind.TEXT, Kind.LONG, Kind.NUMBER, Kind.JSON})
+#: The kinds of fields that show their limits: the others show what can be typed.
+_WITH_LIMITS: Final = frozenset({Kind.TEXT, Kind.LONG, Kind.NUMBER, Kind.JSON})
 #: What a schema that is not as our models write it makes of the code that reads it.
 _UNREADABLE: Final = (AttributeError, KeyError, TypeError, ValueError, RecursionError)
 
@@ -68,8 +68,8 @@ def _has_simple_members(root: Schema) -> bool:
 
 
 def _rest(path: str) -> Field:
-    hint = prose("Members that the schema does not name, as an object.")
-    return Field(path=f"{path}/#rest", label="Other members", kind=Kind.REST, hint=hint)
+    hint = prose("Fields that the schema does not name, as an object.")
+    return Field(path=f"{path}/#rest", label="Other fields", kind=Kind.REST, hint=hint)
 
 
 class _InputFormMaker(FormMaker):
@@ -79,8 +79,8 @@ class _InputFormMaker(FormMaker):
         try:
             made = super().field(path, name, schema, required=required)
             found = self.resolved(schema)
-            is_told = made.kind in _TOLD
-            limits = _limits(found, self._meant(schema)) if is_told else ""
+            has_limits = made.kind in _WITH_LIMITS
+            limits = _limits(found, self._meant(schema)) if has_limits else ""
             return replace(made, limits=limits, nullable=_is_nullable(found))
         except _UNREADABLE:
             return Field(path=path, label=name, kind=Kind.JSON, required=required)

@@ -34,7 +34,7 @@ def test_what_was_written_or_removed_since_is_found_and_nothing_else(world: Worl
     assert changes(world, 8) == []
 
 
-def test_what_the_history_does_not_reach_back_to_is_said(world: World) -> None:
+def test_what_the_history_does_not_reach_back_to_is_reported(world: World) -> None:
     world.register(kv_history=1)
     for number in range(3):
         world.set("a", number)

@@ -17,22 +17,22 @@ _TOGETHER = 1_000
 def entries_changed_since(
     connection: Connection, owner: Id, revision: int
 ) -> Iterator[HistoricEntry]:
-    """Yield, by key, what each entry was at a revision that has been written or removed after it.
+    """Yield, by key, the entries that were written or removed after a revision, as they were then.
 
-    The database skips the others, so that what takes time are the changes, however large the table is.
+    The database passes over the others, so that only the changes are read here.
     """
     after = TABLE
     while found := connection.execute(_changed(owner, revision, after)).scalars().all():
         keys, following = found[:_TOGETHER], found[_TOGETHER:]
-        yield from _read(connection, owner, revision, keys, before="".join(following))
+        yield from _read(connection, owner, revision, keys, next(iter(following), None))
         after = keys[-1]
 
 
 def _read(
-    connection: Connection, owner: Id, revision: int, keys: Sequence[str], before: str
+    connection: Connection, owner: Id, revision: int, keys: Sequence[str], before: str | None
 ) -> Sequence[HistoricEntry]:
     """Return what these keys held; `before`: the next one that has changed, if there is one."""
-    if before:
+    if before is not None:
         # Where most have changed, a range is read sooner than one key after the other.
         span = KvFilter(start=keys[0], end=before)
         some, cut = entries_at_revision(connection, owner, revision, span, "", 2 * len(keys))
@@ -44,11 +44,17 @@ def _read(
 
 
 def _changed(owner: Id, revision: int, after: str) -> Any:
-    """The next keys with a later version: that of the entry, or in the history, where a removal is the last one."""
+    """Return the query for the next keys with a later version: of the entry, or in the history, as of a removed one.
+
+    Each of the two ends when it has enough, so that all pages together read each row once.
+    """
     there, kept = (
-        select(table.c.key).where(
-            table.c.task_id == owner, table.c.version > revision, table.c.key > after
-        )
+        select(table.c.key)
+        .where(table.c.task_id == owner, table.c.version > revision, table.c.key > after)
+        .distinct()
+        .order_by(table.c.key)
+        .limit(_TOGETHER + 1)
         for table in (kv, kv_history)
     )
-    return union(there.where(of_history(kv)), kept).order_by("key").limit(_TOGETHER + 1)
+    found = (select(each.subquery().c.key) for each in (there.where(of_history(kv)), kept))
+    return union(*found).order_by("key").limit(_TOGETHER + 1)
