@@ -70,8 +70,9 @@ class Terminal:
 
     def _read(self) -> bool:
         """Take what is there; return whether more may come."""
+        has_ended = self._process.poll() is not None  # before the look: all that it wrote is there
         if not select.select([self._master], [], [], 1)[0]:
-            return self._process.poll() is None
+            return not has_ended
         try:
             content = os.read(self._master, 65_536)
         except OSError:  # all of the other side is closed

@@ -1,7 +1,12 @@
 """`rota run`: a task run now, its outcome as exit code, lists, logs, and many runs at a time."""
 
+from typing import Any
+
 import pytest
 
+from rota.cli import output
+from rota.cli.remote.runs import following
+from rota.cli.remote.service import Service
 from tests.cli.remote.command import CommandLine
 
 
@@ -48,6 +53,46 @@ def test_waiting_fails_with_the_run_and_says_why(rota: CommandLine) -> None:
 
     assert "refusing has ended: failed (fatal)" in ended.stderr
     assert rota.json("run", "refusing", "--wait", code=1)["status"] == "failed"
+
+
+def test_ctrl_c_as_soon_as_the_run_is_shown_tells_that_it_goes_on(
+    rota: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rota.api.task("interrupted")
+
+    def note_interrupted(sentence: str) -> None:
+        output.note(sentence)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(following, "note", note_interrupted)
+    shown = rota.run("run", "interrupted", "--wait", code=130).stderr
+
+    run = shown.split("Run ")[1].split()[0]
+    assert f"The run goes on. Follow it: rota run logs -f {run}." in shown
+    assert rota.api.ended({"id": run})["status"] == "succeeded"
+
+
+def test_ctrl_c_while_many_runs_are_changed_tells_where_the_results_are(
+    rota: CommandLine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    failed(rota, "interrupting", 2)
+    call = Service.call
+
+    def call_interrupted(self: Service, method: str, path: str, **options: Any) -> Any:
+        answer = call(self, method, path, **options)
+        if path.endswith("/confirm"):
+            raise KeyboardInterrupt
+        return answer
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Service, "call", call_interrupted)
+        shown = rota.run(
+            "run", "rerun", "--task", "interrupting", "--failed", "--yes", code=130
+        ).stderr
+
+    assert "The operation goes on." in shown
+    operation = shown.split("rota run bulk ")[1].split()[0]
+    assert len(rota.json("run", "bulk", operation)) == 2
 
 
 def test_a_run_that_is_refused_or_unknown_has_its_code(rota: CommandLine) -> None:

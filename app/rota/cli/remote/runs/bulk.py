@@ -9,6 +9,7 @@ from rota.cli.exits import CommandFailed, ExitCode
 from rota.cli.output import Json, note, print_json, print_table, progress
 from rota.cli.remote.arguments import DryRun, Input, Yes, json_argument
 from rota.cli.remote.confirmation import confirm
+from rota.cli.remote.interruption import noting_what_goes_on
 from rota.cli.remote.one_by_one import change_one_by_one
 from rota.cli.remote.runs.filters import Filters, as_selector, filters
 from rota.cli.remote.service import Service, at, connected
@@ -179,7 +180,8 @@ def _show_preview(preview: Mapping[str, Any], verb: str, *, as_json: bool) -> No
 def _confirmed(service: Service, preview: Mapping[str, Any]) -> Any:
     """Confirm an operation and return it when it has ended; shows how far it is."""
     id = preview["id"]
-    with progress("Runs", preview["runs"]) as advance:
+    goes_on = f"The operation goes on. What it has done: rota run bulk {id}"
+    with noting_what_goes_on(goes_on), progress("Runs", preview["runs"]) as advance:
         now = service.call(
             "POST", at("bulk", id, "confirm"), query={"wait": _WAIT}, repeatable=True
         )

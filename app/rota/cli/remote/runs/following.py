@@ -9,6 +9,7 @@ from rich.text import Text
 from rota.cli.escaping import printable
 from rota.cli.exits import ExitCode
 from rota.cli.output import note, print_json
+from rota.cli.remote.interruption import noting_what_goes_on
 from rota.cli.remote.service import Service
 from rota.cli.remote.text.lines import print_lines
 from rota.cli.remote.text.times import local_clock, short_duration
@@ -16,19 +17,18 @@ from rota.cli.remote.text.times import local_clock, short_duration
 _LEVELS = {"debug": "dim", "warning": "yellow", "error": "red", "critical": "red"}
 
 
-def follow(service: Service, run: str, *, as_json: bool) -> None:
-    """Print the log of a run until it ends, then its result. Exits with 1 if it has not succeeded.
+def follow(service: Service, task: str, run: str, *, as_json: bool) -> None:
+    """Print the id of a run, its log until it ends, then its result. Exits with 1 if it has not succeeded.
 
     With `as_json` the log is left out, and the run is printed when it has ended.
     """
-    try:
+    goes_on = f"The run goes on. Follow it: rota run logs -f {run}. End it: rota run cancel {run}"
+    with noting_what_goes_on(goes_on):
+        note(f"Run {run} of {task}")
         if not as_json:
             for line in service.log_of(run):
                 print_lines([log_line(line)])
         ended = service.ended(run)
-    except KeyboardInterrupt:
-        note(f"\nThe run goes on. Follow it: rota run logs -f {run}. End it: rota run cancel {run}")
-        raise typer.Exit(ExitCode.INTERRUPTED) from None
     if as_json:
         print_json(ended)
     else:

@@ -31,8 +31,7 @@ def run_task(
     with connected(context) as service:
         run = service.call("POST", at("tasks", name, "run"), body=body, repeatable=True)
         if wait:
-            note(f"Run {run['id']} of {name}")
-            follow(service, run["id"], as_json=as_json)
+            follow(service, name, run["id"], as_json=as_json)
             return
     if as_json:
         print_json(run)
