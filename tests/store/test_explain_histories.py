@@ -21,7 +21,8 @@ from rota.store.explain.facts import explain_task
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World
 
 SECOND = timedelta(seconds=1)
-EXCLUDED = [{"from": "2026-03-10T12:20:00Z", "to": "2026-03-10T12:50:00Z"}]
+EXCLUDED_FROM, EXCLUDED_TO = "2026-03-10T12:20:00+00:00", "2026-03-10T12:50:00+00:00"
+EXCLUDED = [{"from": EXCLUDED_FROM, "to": EXCLUDED_TO}]
 TEN = {"type": "cron", "expression": "*/10 * * * *"}
 SCHEDULES: list[dict[str, Any]] = [
     {"type": "interval", "every": "10m"},
@@ -36,7 +37,10 @@ SCHEDULES: list[dict[str, Any]] = [
 ]
 STEPS = st.lists(
     st.sampled_from(
-        ["fire", "fire", "fire", "late", "work", "fail", "lose", "run", "pause", "resume", "all"]
+        [
+            *("fire", "fire", "fire", "late", "behind"),
+            *("work", "fail", "lose", "run", "pause", "resume", "all"),
+        ]
     ),
     min_size=2,
     max_size=9,
@@ -63,6 +67,8 @@ def _step(world: World, step: str) -> None:
         case "late", _:
             world.clock.advance(33 * MINUTE)
             world.fire()
+        case "behind", _:
+            world.clock.advance(33 * MINUTE)
         case "work" | "fail" | "lose", _:
             _end_all(world, step)
         case "run", TaskStatus.ACTIVE | TaskStatus.PAUSED if not _unfinished(world):
@@ -120,12 +126,18 @@ def _check_past(world: World, at: datetime, found: Explanation) -> None:
     # Fire times without a run: those that are due, those of a pause, and those after the last one.
     task = world.task()
     wanted = {
-        TaskStatus.ACTIVE: {"due"},
+        TaskStatus.ACTIVE: {"skipped" if _is_excluded(world, at) else "due"},
         TaskStatus.PAUSED: {"paused"},
         TaskStatus.COMPLETED: {"completed", "not_scheduled"},
     }
     assert found.verdict in wanted[task.status], found
     assert not found.expected or task.status is not TaskStatus.COMPLETED
+
+
+def _is_excluded(world: World, at: datetime) -> bool:
+    excluded = world.task().definition.schedule.exclude
+    start, end = map(datetime.fromisoformat, (EXCLUDED_FROM, EXCLUDED_TO))
+    return bool(excluded) and start <= at < end
 
 
 def _check_ahead(world: World, explained: dict[datetime, Explanation]) -> None:
@@ -185,6 +197,7 @@ _MISFIRES = {
 @given(*HISTORIES)
 @example(_MISFIRES, "run_once", "skip", ["run", "run", "run"])
 @example(_MISFIRES, "run_all", "allow", ["run", "run", "run"])
+@example(TEN | {"exclude": EXCLUDED}, "run_once", "skip", ["fire", "behind"])
 @_SHORT
 def test_the_explanation_of_each_fire_time_matches_what_happens(
     world: World, schedule: dict[str, Any], misfire: str, overlap: str, steps: list[str]

@@ -196,6 +196,22 @@ def test_a_schedule_with_excluded_times_only_is_explained() -> None:
     assert (found.verdict, found.reason) == ("not_due", "excluded")
 
 
+def test_an_excluded_fire_time_that_has_come_is_not_said_to_be_due() -> None:
+    half_an_hour = {"from": NOON.isoformat(), "to": (NOON + 30 * MINUTE).isoformat()}
+    every_minute = {"type": "cron", "expression": "* * * * *"}
+    task = task_of(read(**every_minute, exclude=[half_an_hour]), next_fire_at=NOON)
+
+    found = explain_now(Facts(task=task, now=NOON + SECOND))
+    of_the_time = ask(task, NOON, now=NOON + SECOND)
+    behind = explain_now(Facts(task=task, now=NOON + HOUR))
+
+    assert (found.verdict, found.expected) == ("not_due", False)
+    assert "2026-03-10T12:30:00.000Z" in found.message
+    assert (of_the_time.verdict, of_the_time.expected) == ("skipped", False)
+    assert (behind.verdict, behind.expected) == ("due", True)
+    assert behind.message.startswith("2026-03-10T12:30:00.000Z has come")
+
+
 def test_a_skipped_gap_of_the_clocks_is_explained() -> None:
     schedule = read(
         type="cron", expression="30 2 * * *", timezone="Europe/Berlin", dst={"gap": "skip"}

@@ -18,7 +18,7 @@ from rota.domain.primitives.instants import format_instant
 from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import Trigger
-from rota.domain.runs.upcoming import runs_left
+from rota.domain.runs.upcoming import next_run, runs_left
 from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned, Unreadable
 from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
 from rota.domain.tasks.definition import TaskStatus
@@ -45,8 +45,9 @@ def _now(facts: Facts) -> Explanation:
         return _inactive(facts, facts.now, expected=False)
     if (held := of_held_task(facts)) is not None:
         return held
-    if task.next_fire_at is not None and task.next_fire_at <= facts.now:
-        return _due(facts.now, task.next_fire_at)
+    # A fire time that has come may be one that is only recorded as skipped.
+    if (at := next_run(task)) is not None and at <= facts.now:
+        return _due(facts.now, at)
     return explain_not_due(facts)
 
 
@@ -105,8 +106,7 @@ def _ahead(facts: Facts, slot: Slot) -> Explanation:
     if fire is None:
         return _not_scheduled(facts, slot)
     if fire.skip is not None:
-        message = f"{format_instant(fire.at)} will not run: {_left_out(facts, fire.at, fire.skip)}"
-        return Explanation(slot.at, False, Verdict.SKIPPED, fire.skip, message)
+        return _skipped(facts, slot, fire.at, fire.skip)
     if beyond_max_runs(task, facts.now, fire.at):
         message = f"{format_instant(fire.at)} will not run: max_runs allows {runs_left(task)} more before it."
         return Explanation(slot.at, False, Verdict.NOT_SCHEDULED, ExplainedReason.MAX_RUNS, message)
@@ -114,6 +114,12 @@ def _ahead(facts: Facts, slot: Slot) -> Explanation:
         return held
     message = f"It fires at {format_instant(fire.at)}."
     return Explanation(slot.at, True, Verdict.IN_FUTURE, None, message)
+
+
+def _skipped(facts: Facts, slot: Slot, at: datetime, reason: SkipReason) -> Explanation:
+    """Return that a fire time will only be recorded, as the schedule skips it."""
+    message = f"{format_instant(at)} will not run: {_left_out(facts, at, reason)}"
+    return Explanation(slot.at, False, Verdict.SKIPPED, reason, message)
 
 
 def _left_out(facts: Facts, at: datetime, reason: SkipReason) -> str:
@@ -158,9 +164,10 @@ def _without_run(facts: Facts, slot: Slot, fire: FireTime) -> Explanation:
     """Return why a fire time that has passed has no run."""
     task, runs = facts.task, fire.skip is None
     if task.next_fire_at is not None and task.next_fire_at <= fire.at:
+        if task.status is TaskStatus.ACTIVE and fire.skip is not None:
+            return _skipped(facts, slot, fire.at, fire.skip)
         if task.status is TaskStatus.ACTIVE:
-            held = of_held_time(facts, slot.at, fire.at) if runs else None
-            return held or _due(slot.at, fire.at)
+            return of_held_time(facts, slot.at, fire.at) or _due(slot.at, fire.at)
         return _inactive(facts, slot.at, expected=runs)
     if task.status is not TaskStatus.ACTIVE and task.status_changed_at <= fire.at:
         return _inactive(facts, slot.at, expected=runs and task.status is TaskStatus.PAUSED)
