@@ -135,7 +135,7 @@ def _check_past(world: World, at: datetime, found: Explanation) -> None:
 
 
 def _is_excluded(world: World, at: datetime) -> bool:
-    excluded = world.task().definition.schedule.exclude
+    excluded = getattr(world.task().definition.schedule, "exclude", ())
     start, end = map(datetime.fromisoformat, (EXCLUDED_FROM, EXCLUDED_TO))
     return bool(excluded) and start <= at < end
 
