@@ -132,6 +132,13 @@ COMMANDS = (
         WORK,
     ),
     Entry(
+        "top",
+        "rota.cli.remote.top.command",
+        "top",
+        "Show what is running, due and late, until q or Ctrl-C.",
+        WORK,
+    ),
+    Entry(
         "stats",
         "rota.cli.remote.resources.stats",
         "stats",

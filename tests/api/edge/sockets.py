@@ -28,11 +28,11 @@ class Listening:
 
 
 @contextmanager
-def listening(api: Api) -> Iterator[Listening]:
-    """Serve a running service on a port of its own."""
+def listening(api: Api, port: int = 0) -> Iterator[Listening]:
+    """Serve a running service on a port; on one of its own, if none is given."""
     services = api.app.state.services
     server = uvicorn.Server(server_config(api.app, services.settings))
-    with socket.create_server(("127.0.0.1", 0), backlog=256) as listener:
+    with socket.create_server(("127.0.0.1", port), backlog=256) as listener:
         served = api.portal.start_task_soon(server.serve, [listener])
         eventually(lambda: server.started or served.done(), "the server does not start")
         try:

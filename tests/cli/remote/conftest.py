@@ -1,3 +1,4 @@
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -26,3 +27,14 @@ def rota(
         monkeypatch.delenv(name, raising=False)
     yield service
     handlers.open_all()
+
+
+@pytest.fixture
+def environment(rota: CommandLine, tmp_path: Path) -> dict[str, str]:
+    """What a process of its own finds that runs `rota` for that service."""
+    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
+    return inherited | {
+        "ROTA_URL": rota.url,
+        "XDG_CONFIG_HOME": str(tmp_path),
+        "TERM": "xterm-256color",
+    }

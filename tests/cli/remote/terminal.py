@@ -9,7 +9,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from tests.acceptance.launching import ROTA
@@ -19,11 +19,14 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Terminal:
-    """What a command shows on a terminal of 100 columns, and the keys that are pressed there."""
+    """What a command shows on a terminal, and the keys that are pressed there."""
 
-    def __init__(self, arguments: Sequence[str], environment: dict[str, str]) -> None:
+    def __init__(
+        self, arguments: Sequence[str], environment: dict[str, str], columns: int, lines: int
+    ) -> None:
         self._master, slave = pty.openpty()
-        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 100, 0, 0))
+        self.resize(columns, lines)
+        self.modes_before = self.modes
         self._process = subprocess.Popen(
             [ROTA, *arguments],
             env=environment,
@@ -42,13 +45,37 @@ class Terminal:
         """What is shown, without colours."""
         return _ESCAPES.sub("", self.shown).replace("\r\n", "\n")
 
+    @property
+    def modes(self) -> list[object]:
+        """How the terminal treats keys: whether they are shown, and heard at once."""
+        return list(termios.tcgetattr(self._master))
+
+    def resize(self, columns: int, lines: int) -> None:
+        """Give the terminal another size."""
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
+
+    def signal(self, number: int) -> None:
+        """Send the command a signal."""
+        self._process.send_signal(number)
+
+    @property
+    def is_stopped(self) -> bool:
+        """Whether a signal has stopped the command, so that it can be continued."""
+        options = os.WEXITED | os.WSTOPPED | os.WNOHANG | os.WNOWAIT
+        found = os.waitid(os.P_PID, self._process.pid, options)
+        return found is not None and found.si_code == os.CLD_STOPPED
+
     def until(self, words: str) -> str:
         """Wait until words are shown; return all that is."""
-        deadline = time.monotonic() + PATIENCE
-        while words not in self.text:
-            assert time.monotonic() < deadline, (words, self.shown)
-            assert self._read() or words in self.text, (words, self.shown)
+        self.until_true(lambda: words in self.text, words)
         return self.text
+
+    def until_true(self, condition: Callable[[], bool], words: str = "") -> None:
+        """Wait until a condition is met, while what is shown is read."""
+        deadline = time.monotonic() + PATIENCE
+        while not condition():
+            assert time.monotonic() < deadline, (words, self.shown)
+            assert self._read() or condition(), (words, self.shown)
 
     def press(self, keys: str) -> None:
         """Press keys."""
@@ -82,9 +109,11 @@ class Terminal:
 
 
 @contextmanager
-def on_terminal(arguments: Sequence[str], environment: dict[str, str]) -> Iterator[Terminal]:
+def on_terminal(
+    arguments: Sequence[str], environment: dict[str, str], columns: int = 100, lines: int = 30
+) -> Iterator[Terminal]:
     """Run a command on a terminal."""
-    made = Terminal(arguments, environment)
+    made = Terminal(arguments, environment, columns, lines)
     try:
         yield made
     finally:

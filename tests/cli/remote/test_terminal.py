@@ -1,11 +1,7 @@
 """What a person sees: colours, questions, logs while they are written, Ctrl-C; and what a pipe gets."""
 
 import json
-import os
 import subprocess
-from pathlib import Path
-
-import pytest
 
 from tests.acceptance.launching import ROTA
 from tests.api import handlers
@@ -14,16 +10,6 @@ from tests.cli.remote.terminal import on_terminal
 from tests.support.factories import eventually
 
 CTRL_C = "\x03"
-
-
-@pytest.fixture
-def environment(rota: CommandLine, tmp_path: Path) -> dict[str, str]:
-    inherited = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
-    return inherited | {
-        "ROTA_URL": rota.url,
-        "XDG_CONFIG_HOME": str(tmp_path),
-        "TERM": "xterm-256color",
-    }
 
 
 def test_a_terminal_gets_a_table_with_colours_and_deletes_after_a_question(

@@ -23,6 +23,8 @@ from rota.client import Event, NotFound, ProblemError, Rota, RotaError, Unreacha
 _PAGE = 200
 #: Further requests after one that did not arrive: a person waits for the answer.
 _RETRIES = 2
+#: Seconds that a call may take, with these.
+_TIMEOUT = 30.0
 
 
 @dataclass(frozen=True)
@@ -239,11 +241,14 @@ def at(*parts: str) -> str:
 
 
 @contextmanager
-def connected(context: typer.Context) -> Iterator[Service]:
-    """Yield the service that was chosen; its errors end the command with a sentence and their exit code."""
+def connected(context: typer.Context, *, timeout: float = _TIMEOUT) -> Iterator[Service]:
+    """Yield the service that was chosen; its errors end the command with a sentence and their exit code.
+
+    `timeout`: the seconds that a call may take, with its repetitions.
+    """
     server = context.obj()
     try:
-        rota = Rota(server.url, key=server.key or "", retries=_RETRIES)
+        rota = Rota(server.url, key=server.key or "", timeout=timeout, retries=_RETRIES)
     except ValueError as error:
         raise CommandFailed(f"{error}.") from None
     try:

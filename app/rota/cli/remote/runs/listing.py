@@ -12,6 +12,7 @@ from rota.cli.remote.arguments import All, Limit, RunId, given, local_now
 from rota.cli.remote.runs.filters import Filters, filters
 from rota.cli.remote.runs.following import log_line
 from rota.cli.remote.service import at, connected
+from rota.cli.remote.text.errors import error_line
 from rota.cli.remote.text.lines import print_lines
 from rota.cli.remote.text.times import local, relative, short_duration
 from rota.cli.remote.text.values import shortened
@@ -71,16 +72,8 @@ def _row(run: Mapping[str, Any], now: datetime) -> tuple[object, ...]:
         f"{local(run['scheduled_for'])}{count}",
         relative(run["finished_at"], now),
         short_duration(run["duration"]),
-        _error(run),
+        error_line(run["error"]),
     )
-
-
-def _error(run: Mapping[str, Any]) -> str | None:
-    error = run["error"]
-    if error is None:
-        return None
-    lines = f"{error['type']}: {error['message']}".splitlines()
-    return lines[0][:80]
 
 
 def show_run(context: typer.Context, id: RunId, as_json: Json = False) -> None:
@@ -137,7 +130,13 @@ def _attempt(attempt: Mapping[str, Any]) -> tuple[object, ...]:
             (datetime.fromisoformat(finished) - datetime.fromisoformat(started)).total_seconds()
         )
     )
-    return (attempt["attempt"], attempt["outcome"], local(started), took, _error(attempt))
+    return (
+        attempt["attempt"],
+        attempt["outcome"],
+        local(started),
+        took,
+        error_line(attempt["error"]),
+    )
 
 
 def show_logs(

@@ -1,0 +1,77 @@
+"""What a service may answer, for tests of what is drawn of it."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from rota.cli.remote.top.looking import Look
+
+NOW = datetime(2026, 11, 30, 9, 0, 0, tzinfo=UTC)
+
+
+def at(seconds: float) -> str:
+    """Return a time so many seconds from now, as the API writes it."""
+    text = (NOW + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+    return text.replace("+00:00", "Z")
+
+
+def run(task: str, **members: Any) -> dict[str, Any]:
+    """Return a run that has been running for a minute."""
+    return {
+        "id": f"01a229c6-d50b-760a-9474-{task[:12]:0>12}",
+        "task": task,
+        "queue": "default",
+        "scheduled_for": at(-60),
+        "started_at": at(-60),
+        "finished_at": None,
+        "not_before": None,
+        "waiting_on": [],
+        "progress": None,
+        "attempt": 1,
+        "reason": None,
+        "error": None,
+        "cancel_requested_at": None,
+    } | members
+
+
+def failure(task: str, message: str, **members: Any) -> dict[str, Any]:
+    """Return a run that failed ten seconds ago."""
+    error = {"type": "fail", "message": message}
+    return run(task, finished_at=at(-10), reason="fatal", error=error, **members)
+
+
+def coming(task: str, seconds: float, *, held: bool = False) -> dict[str, Any]:
+    """Return a fire time in so many seconds."""
+    return {"task": task, "at": at(seconds), "queue": "default", "held": held}
+
+
+def queue(name: str, **members: Any) -> dict[str, Any]:
+    """Return a queue in which nothing is."""
+    counts = {"running": 0, "queued": 0, "blocked": 0}
+    return {
+        "name": name,
+        "concurrency": None,
+        "paused": False,
+        "oldest_queued_at": None,
+        **counts,
+    } | members
+
+
+def page(items: Sequence[Any] = (), **members: Any) -> dict[str, Any]:
+    """Return a page with all items."""
+    counted = {"total": len(items), "total_is_exact": True, "next_cursor": None}
+    return {"items": list(items), **counted} | members
+
+
+def agenda(items: Sequence[Any] = (), **members: Any) -> dict[str, Any]:
+    """Return fire times with nothing left out."""
+    week = at(7 * 86_400)
+    return {"items": list(items), "until": week, "complete_until": week} | members
+
+
+def look(**lists: Any) -> Look:
+    """Return a look at a service in which nothing is but what is given."""
+    empty = {name: page() for name in ("running", "waiting", "failed", "queues", "alerts", "holds")}
+    replicas = {"items": [{"live": True}]}
+    ready = lists.pop("ready", {"status": "ok", "warnings": []})
+    return Look(NOW, ready, {"replicas": replicas, "upcoming": agenda(), **empty, **lists})
