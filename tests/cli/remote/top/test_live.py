@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
+from rota.cli.remote.top.live import is_end
 from tests.api import handlers
 from tests.api.edge.sockets import listening
 from tests.api.service import serving
@@ -25,6 +26,15 @@ def assert_is_as_before(terminal: Terminal) -> None:
     assert terminal.shown.rindex(GIVEN_BACK) > terminal.shown.rindex(TAKEN)
     assert terminal.shown.rindex(CURSOR) > terminal.shown.rindex("\x1b[?25l")
     assert "Traceback" not in terminal.shown
+
+
+@pytest.mark.parametrize(
+    ("keys", "ends"),
+    [("q", True), ("Q", True), ("xq", True), ("\x04", True), ("", False), ("x", False)]
+    + [(escape, False) for escape in ("\x1bOQ", "\x1b[A", "\x1b")],
+)
+def test_function_keys_that_send_a_letter_end_nothing(keys: str, ends: bool) -> None:
+    assert is_end(keys) is ends
 
 
 @pytest.mark.parametrize(("keys", "code"), [("q", 0), ("Q", 0), ("x\x04", 0), (CTRL_C, 130)])

@@ -70,6 +70,11 @@ def _entered(terminal: Terminal) -> Iterator[None]:
         terminal.leave()
 
 
+def is_end(keys: str) -> bool:
+    """Return whether one of some keys ends it: q or Ctrl-D, and not the letters that F2 and others send."""
+    return not keys.startswith("\x1b") and not _ENDS.isdisjoint(keys)
+
+
 def show_until_q(watch: Watch, draw: Draw) -> None:
     """Draw what is seen, each second and when something changes, until q is pressed. Raises what ends the watching."""
     terminal, drawn = Terminal(), None
@@ -79,7 +84,7 @@ def show_until_q(watch: Watch, draw: Draw) -> None:
             if wanted != drawn:
                 terminal.show(draw(*wanted))
                 drawn = wanted
-            if _ENDS & {*terminal.pressed()}:
+            if is_end(terminal.pressed()):
                 return
             if rest.is_wanted:
                 terminal.leave()
