@@ -59,8 +59,7 @@ def queue(name: str, **members: Any) -> dict[str, Any]:
 
 def page(items: Sequence[Any] = (), **members: Any) -> dict[str, Any]:
     """Return a page with all items."""
-    counted = {"total": len(items), "total_is_exact": True, "next_cursor": None}
-    return {"items": list(items), **counted} | members
+    return {"items": list(items), "next_cursor": None} | members
 
 
 def agenda(items: Sequence[Any] = (), **members: Any) -> dict[str, Any]:

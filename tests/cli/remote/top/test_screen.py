@@ -35,7 +35,7 @@ def crowded() -> Any:
     tasks = [f"task-{number}" for number in range(100)]
     alert = {"kind": "failures", "raised_at": at(-9), "run": None}
     return look(
-        running=page([run(each) for each in tasks], total=1_000),
+        running=page([run(each) for each in tasks], total=1_000, total_is_exact=True),
         waiting=page([run(each) for each in tasks]),
         failed=page([failure(each, "語" * 90) for each in tasks]),
         alerts=page([{"task": each, **alert} for each in tasks]),

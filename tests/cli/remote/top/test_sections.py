@@ -35,7 +35,7 @@ def test_the_longest_run_comes_first_with_its_progress() -> None:
     ]
 
 
-def test_the_latest_run_that_waits_comes_first_with_what_it_waits_for() -> None:
+def test_the_run_that_is_most_late_comes_first_with_what_it_waits_for() -> None:
     found = [
         run("new", scheduled_for=at(-1)),
         run("retrying", scheduled_for=at(-90), not_before=at(30)),
@@ -149,7 +149,9 @@ def test_what_the_key_may_not_read_is_said_in_a_line(section: object) -> None:
 
 
 def test_what_is_not_shown_is_counted() -> None:
-    many = running(page([run(f"t{each}") for each in range(9)], total=1_234), NOW)
+    many = running(
+        page([run(f"t{each}") for each in range(9)], total=1_234, total_is_exact=True), NOW
+    )
     more = running(page([run("t")], total=10_000, total_is_exact=False), NOW)
 
     assert lines(many, rows=4)[0][0] == "RUNNING 1,234 (1,230 more)"

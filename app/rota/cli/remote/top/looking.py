@@ -41,14 +41,14 @@ def look(service: Service, tags: Sequence[str], now: datetime) -> Look:
 def _lists(tags: Sequence[str], now: datetime) -> dict[str, tuple[str, dict[str, Any]]]:
     """Return the lists to ask for, by the names under which they are shown."""
     tagged = {"tag": list(tags)} if tags else {}
-    counted = {"limit": _MOST_RUNS, "total": True, **tagged}
+    unfinished = {"limit": _MOST_RUNS, **tagged}
     begun, since = wire(now), wire(now - FAILED_WITHIN)
     runs = at("runs")
     return {
         "replicas": (at("replicas"), {}),
-        "running": (runs, {"status": "running", **counted}),
-        # Not those that are to wait until later.
-        "waiting": (runs, {"status": "queued,blocked", "scheduled_to": begun, **counted}),
+        "running": (runs, {"status": "running", "total": True, **unfinished}),
+        # Not those that are to wait until later. They are not counted: of many that takes longer than all the rest.
+        "waiting": (runs, {"status": "queued,blocked", "scheduled_to": begun, **unfinished}),
         # By their fire times: an index ends the search, however few have failed among very many runs.
         "failed": (
             runs,

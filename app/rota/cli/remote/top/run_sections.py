@@ -22,7 +22,7 @@ def running(page: _Page, now: datetime) -> Section:
     if page is None:
         return unreadable("RUNNING")
     found = sorted(page["items"], key=lambda run: run["started_at"] or "")
-    return _counted("RUNNING", columns, page, [_running(each, now) for each in found])
+    return _section("RUNNING", columns, page, [_running(each, now) for each in found])
 
 
 def _running(run: _Row, now: datetime) -> list[Text]:
@@ -51,12 +51,12 @@ def _progress(run: _Row) -> str:
 
 
 def waiting(page: _Page, now: datetime) -> Section:
-    """Return the runs that were due and have not started, the latest last."""
+    """Return the runs that were due and have not started, those that are most late first."""
     columns = (Column("LATE"), Column("WAITS FOR", may_shrink=True), _QUEUE, _RUN)
     if page is None:
         return unreadable("WAITING")
     found = sorted(page["items"], key=lambda run: str(run["scheduled_for"]))
-    return _counted("WAITING", columns, page, [_waiting(each, now) for each in found])
+    return _section("WAITING", columns, page, [_waiting(each, now) for each in found])
 
 
 def _waiting(run: _Row, now: datetime) -> list[Text]:
@@ -86,8 +86,7 @@ def failed(page: _Page, now: datetime) -> Section:
         return unreadable("FAILED")
     found = sorted(page["items"], key=lambda run: run["finished_at"] or "", reverse=True)
     rows = [_failed(each, now) for each in found]
-    is_exact = page["next_cursor"] is None
-    return Section("FAILED", columns, rows, len(rows), is_exact, within=" IN 24H")
+    return _section("FAILED", columns, page, rows, within=" IN 24H")
 
 
 def _failed(run: _Row, now: datetime) -> list[Text]:
@@ -100,13 +99,17 @@ def _failed(run: _Row, now: datetime) -> list[Text]:
     ]
 
 
-def _counted(
-    title: str, columns: tuple[Column, ...], page: _Row, rows: list[list[Text]]
+def _section(
+    title: str, columns: tuple[Column, ...], page: _Row, rows: list[list[Text]], within: str = ""
 ) -> Section:
-    """Return the section of a page that says how many runs there are."""
+    """Return the section of a page, which may say how many there are in all."""
+    total = page.get("total")
+    if total is None:
+        is_exact = page["next_cursor"] is None
+        return Section(title, columns, rows, len(rows), is_exact, within)
     # Some may have ended between the reading of the page and the counting.
-    count = max(page["total"], len(rows))
-    return Section(title, columns, rows, count, is_exact=page["total_is_exact"])
+    count = max(total, len(rows))
+    return Section(title, columns, rows, count, page["total_is_exact"], within)
 
 
 def _since(at: str, now: datetime) -> float:
