@@ -19,8 +19,8 @@ from rota.api.http.streaming.run_waiters import Waiters
 from rota.api.http.streaming.streams import Streams
 from rota.api.middleware import auth, cors, head, limits, origins, refusals, shutdown
 from rota.api.openapi import pages as docs
+from rota.api.problems import pages as problem_pages
 from rota.api.problems import problem
-from rota.api.problems import types as problem_types
 from rota.api.routers import ROUTERS
 from rota.clock import Clock, SystemClock
 from rota.db import migrations
@@ -109,7 +109,7 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     problem.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.include_router(problem_types.routes)
+    app.include_router(problem_pages.routes)
     app.include_router(guide.routes)
     app.state.routes = [route for router in ROUTERS for route in router.routes]
     docs.install(app, VERSION)
