@@ -168,6 +168,7 @@ def test_a_handler_is_notified_of_a_lost_lease(serve: Serve, hears: Hears) -> No
     hears.begin(service)
 
     service.end_lease(service.holder)
-    service.engine._loop.call_soon(service.engine._lost)
+    execution = service.engine._execution
+    execution._loop.call_soon(execution._lost)
 
     eventually(lambda: hears.both(StopReason.LEASE_LOST))
