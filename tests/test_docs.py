@@ -57,7 +57,8 @@ from rota.handlers.http import response
 from rota.sdk import kv_operations
 from rota.sdk.stop import StopReason
 from rota.setting_files import FROM_FILES, variable_of_file
-from rota.settings import CLIENT_VARIABLES, Settings
+from rota.setting_names import CLIENT_VARIABLES
+from rota.settings import Settings
 from rota.store.runs.reading import MOST_LISTED
 from tests.support.metrics import families, name_of
 

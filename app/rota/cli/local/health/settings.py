@@ -12,7 +12,8 @@ from rota.configuration import alerting, environment_secrets, targets_of
 from rota.egress.proxy import HttpProxy
 from rota.egress.smtp.relay import SmtpRelay
 from rota.errors import AppError
-from rota.settings import Settings, unknown_variables
+from rota.setting_names import unknown_variables
+from rota.settings import Settings
 
 _WHERE = "Correct the variable; docs/configuration.md has what it may be"
 

@@ -27,7 +27,8 @@ from rota.db.engines.urls import parse_url
 from rota.errors import AppError
 from rota.listening import check_loopback, listen
 from rota.main import VERSION, create_app
-from rota.settings import Settings, unknown_variables
+from rota.setting_names import unknown_variables
+from rota.settings import Settings
 from rota.store.access.reading import has_administrators
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
