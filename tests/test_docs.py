@@ -41,7 +41,8 @@ from rota.domain.http_target.templates import grammar as template_grammar
 from rota.domain.http_target.templates import urls as url_templates
 from rota.domain.json_schema import weight
 from rota.domain.kv import schemas as kv_schemas
-from rota.domain.primitives import durations, json_text
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times import durations
 from rota.domain.reasons import CancelReason, ExplainedReason, FailReason, SkipReason, WaitingOn
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import AttemptOutcome

@@ -6,7 +6,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict
 
 from rota.domain.chains.result_merge import RUN_MEMBERS, merged
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.handlers.outcomes import InvalidInput, arguments
 from rota.handlers.registry import RegisteredHandler, register
 from rota.sdk.contexts import Context

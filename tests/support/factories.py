@@ -23,8 +23,8 @@ from rota.domain.alerts.defaults import Alerting
 from rota.domain.effects import Effect, RunEnded
 from rota.domain.kv import operations
 from rota.domain.kv.entries import KvChange, KvEntry
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, random_id
+from rota.domain.primitives.json import json_text
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Attempt, ClaimedRun, Run

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from rota.domain.primitives.names import RESERVED_KEYS, RESERVED_NAMES
+from rota.domain.primitives.texts.names import RESERVED_KEYS, RESERVED_NAMES
 from rota.web.pages import now
 from rota.web.routes import VIEWS
 from tests.api.service import YEARLY, Api, serving

@@ -21,8 +21,8 @@ from rota.api.http.services import Served
 from rota.api.http.validation import refusal
 from rota.api.problems.problem import describe
 from rota.domain.audit.actions import Action, Kind
-from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.durations import Duration
 from rota.domain.tasks.input_schema import usable_schema
 from rota.errors import Fault
 from rota.store.declared_handlers import DeclareHandler, RemoveHandler, existing_handler

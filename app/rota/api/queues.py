@@ -20,7 +20,7 @@ from rota.api.problems.problem import describe
 from rota.domain.access.principal import Principal
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.policies import MAX_CONCURRENCY
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
 from rota.store.runs.queues import (
     PutQueue,
     Queue,

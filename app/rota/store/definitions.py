@@ -3,9 +3,9 @@
 from pydantic import ValidationError
 
 from rota.domain.http_target.secret_headers import stored_header
-from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import LONGEST, bounded_cache
 from rota.domain.primitives.bounds import STORED
+from rota.domain.primitives.json import json_text
 from rota.domain.schedules.definitions import Manual, Unreadable
 from rota.domain.tasks.definition import TaskDefinition
 from rota.domain.validation.locations import Place

@@ -16,10 +16,10 @@ from rota.db.types import is_one_of
 from rota.domain.audit.changes import State
 from rota.domain.dry_runs.changes import MemberChange, changes_between
 from rota.domain.kv.operations import SetOnce
-from rota.domain.primitives import json_text
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.sealed import SealedText
-from rota.domain.primitives.unset import UNSET
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.unset import UNSET
+from rota.domain.primitives.texts.sealed import SealedText
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.tasks.definition import Registered
 from rota.domain.tasks.task import Task
 from rota.store.audit.definitions import definition_of

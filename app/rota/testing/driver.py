@@ -12,11 +12,11 @@ from rota.domain.calendars.source import Source, SourceKind
 from rota.domain.kv.entries import KvEntry
 from rota.domain.kv.operations import Set
 from rota.domain.kv.present import JSON_TYPE
-from rota.domain.primitives import json_text
-from rota.domain.primitives.durations import parse_duration
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.instants import parse_date, parse_instant
-from rota.domain.primitives.unset import UNSET
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.unset import UNSET
+from rota.domain.primitives.times.durations import parse_duration
+from rota.domain.primitives.times.instants import parse_date, parse_instant
 from rota.domain.runs.model import Attempt, LogLine
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.task import Task

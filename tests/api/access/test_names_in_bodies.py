@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from rota.domain.access.names import NameLimit
-from rota.domain.primitives.names import NAME_PATTERN, NAME_PREFIX_PATTERN
+from rota.domain.primitives.texts.names import NAME_PATTERN, NAME_PREFIX_PATTERN
 from rota.domain.secrets.names import TASK_PATTERN
 from tests.api.access.clients import OURS, TEAM, client, headers_of, shared
 from tests.api.service import MANUAL, Api, pointers, problem

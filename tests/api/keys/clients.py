@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from tests.api.service import Api
 
 ADMIN = "an-administrator-of-tests"

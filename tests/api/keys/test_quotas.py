@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from tests.api.keys.clients import client, made
 from tests.api.service import MANUAL, Api, problem
 

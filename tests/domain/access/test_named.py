@@ -10,7 +10,7 @@ from rota.domain.access.named import MEMBERS, NameKind, fault_of, names_in, not_
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.access.principal import Principal
 from rota.domain.alerts.rules import OnFailure
-from rota.domain.primitives.names import NAME_PATTERN, Name
+from rota.domain.primitives.texts.names import NAME_PATTERN, Name
 from rota.domain.tasks.definition import TaskDefinition
 from tests.support.factories import define
 from tests.support.named_members import named_members

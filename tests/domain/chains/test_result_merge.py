@@ -15,7 +15,7 @@ from rota.domain.chains.result_merge import (
     without_runs,
     write_merged,
 )
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.schedules.definitions import After, Merge
 from rota.domain.tasks.input_schema import compile_schema

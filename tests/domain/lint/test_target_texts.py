@@ -6,7 +6,7 @@ from rota.domain.http_target.target import Target
 from rota.domain.lint.definition import plain_headers
 from rota.domain.lint.target_texts import target_texts
 from rota.domain.primitives.bounds import STORED
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.texts.sealed import SealedText
 from tests.support.factories import define
 
 URL = "https://app.example.com/"

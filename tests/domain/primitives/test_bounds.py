@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rota.domain.policies import RetryPolicy, retry_interval
-from rota.domain.primitives import json_text
 from rota.domain.primitives.bounds import STORED, without_defaults
+from rota.domain.primitives.json import json_text
 from rota.domain.tasks.definition import TaskDefinition
 from tests.support.factories import DAY, define, numbered
 

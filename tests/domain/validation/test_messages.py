@@ -39,7 +39,7 @@ from rota.api.tasks.request_models import (
 )
 from rota.domain.alerts.notifiers import EmailInput, SlackInput, WebhookInput
 from rota.domain.http_target.outcome_document import OutcomeIn
-from rota.domain.primitives.json_text import unescape
+from rota.domain.primitives.json.json_text import unescape
 from rota.domain.validation.faults import faults_of
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import PATTERNS, nearest, word

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from rota import AttemptDraft
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.outcomes import Failed, Succeeded
 from rota.domain.tasks.definition import OnConflict
 from rota.domain.tasks.registration import MOST_BYTES, MOST_REGISTRATIONS, read_registration

@@ -11,7 +11,7 @@ import pytest
 from rota.domain.http_target.target import Target
 from rota.domain.kv.entries import KvChange, KvSnapshot
 from rota.domain.primitives.bounds import STORED
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Outcome, Succeeded
 from rota.domain.secrets.opened import OpenedSecret

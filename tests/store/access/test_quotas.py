@@ -13,7 +13,7 @@ from rota.db.command import Command
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import LOCAL, Principal
 from rota.domain.access.quotas import Counted, quota_of
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.errors import QuotaExceeded
 from rota.store.access.quotas import Within, counting, within

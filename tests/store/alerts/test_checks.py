@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rota.db.tables import alert
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Fatal

@@ -8,7 +8,7 @@ import pytest
 from rota.db.command import Command, Transaction
 from rota.db.tables import alert, notification
 from rota.domain.alerts.rules import AlertKind
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.store.alerts.edges import Edge, write_edges
 from tests.support.factories import World
 

@@ -15,8 +15,8 @@ from rota.domain.access.scopes import Scope
 from rota.domain.bulk.model import Bulk, BulkStatus, BulkVerb, Item, ItemResult, Refusal, Request
 from rota.domain.bulk.selector import RunSelector
 from rota.domain.effects import BulkChanged
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Failed
 from rota.domain.runs.status import RunStatus, Trigger

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, event, select, update
 
 from rota.db import tables
 from rota.domain.chains.result_merge import MOST_INPUT_BYTES, without_runs
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.model import Run
 from rota.domain.runs.outcomes import Cancelled, Failed, Lost, Outcome, Succeeded

@@ -12,7 +12,7 @@ from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.operations import Append, Check, Increment, Max
 from rota.domain.kv.run_writes import Committed, KvWrites
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import (

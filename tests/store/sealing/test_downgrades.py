@@ -9,9 +9,9 @@ from sqlalchemy import delete, select, update
 from rota.db import tables
 from rota.db.encryption import FORMAT
 from rota.domain.kv.operations import Increment, Set
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import NOT_SEALED, is_sealed
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.sealed import NOT_SEALED, is_sealed
 from rota.domain.runs.status import RunStatus
 from rota.engine.key_rotation import SETTLED_AFTER, KeyRotation
 from rota.errors import Sealed

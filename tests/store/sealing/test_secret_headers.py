@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from rota.db import tables
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.texts.sealed import SealedText
 from rota.domain.tasks.definition import OnConflict, Registered
 from rota.engine.key_rotation import KeyRotation
 from rota.errors import Conflict

@@ -10,8 +10,8 @@ from rota.api.http.request_model import RequestModel, without
 from rota.domain.calendars.holiday_rules import Region
 from rota.domain.calendars.icalendar_text import MOST_TEXT
 from rota.domain.calendars.source import MOST_DATES
-from rota.domain.primitives.instants import parse_date
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.instants import parse_date
 
 _SERVICE_MEMBERS = frozenset(
     {"source", "next", "tasks", "version", "created_at", "updated_at", "updated_by"}

@@ -16,8 +16,8 @@ from pydantic_core import PydanticCustomError
 from rota.api.http.request_model import RequestModel, without
 from rota.domain.access.names import NameLimit
 from rota.domain.holds.model import HeldFireTimes, HoldSelector
-from rota.domain.primitives.instants import parse_instant
-from rota.domain.primitives.names import NAME_PREFIX_PATTERN, Name
+from rota.domain.primitives.texts.names import NAME_PREFIX_PATTERN, Name
+from rota.domain.primitives.times.instants import parse_instant
 from rota.domain.schedules.base import Timezone
 from rota.domain.schedules.requested_times import RequestedTime, parse_requested_time
 from rota.domain.tasks.definition import Tag

@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Query
 
 from rota.api.http.validation import invalid_parameter
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.tasks.definition import MOST_TAGS
 from rota.errors import Invalid
 from rota.store.counting import MOST_COUNTED, Counted

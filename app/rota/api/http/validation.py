@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from rota.domain.primitives.json_text import printable
+from rota.domain.primitives.json.json_text import printable
 from rota.domain.validation.faults import Faults, faults_in, faults_of
 from rota.domain.validation.locations import Place, Schema
 from rota.domain.validation.messages import nearest, word

@@ -15,7 +15,7 @@ from rota import errors
 from rota.api.http.validation import invalid_request
 from rota.api.problems.examples import example, meaning
 from rota.api.problems.types import PROBLEM_TYPES
-from rota.domain.primitives.json_text import dumps, printable
+from rota.domain.primitives.json.json_text import dumps, printable
 
 log = structlog.get_logger(__name__)
 

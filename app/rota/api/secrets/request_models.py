@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rota.api.http.request_model import RequestModel, without
-from rota.domain.primitives.durations import Duration
+from rota.domain.primitives.times.durations import Duration
 from rota.domain.secrets.names import SecretName, TaskPatterns
 from rota.domain.secrets.origins import Origins
 from rota.domain.secrets.values import LONGEST, SHORTEST, SecretValue

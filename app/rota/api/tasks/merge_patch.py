@@ -17,10 +17,10 @@ from rota.api.tasks.request_models import TaskIn
 from rota.api.tasks.views import show_definition
 from rota.domain.access.principal import Principal
 from rota.domain.primitives.bounds import without_defaults
-from rota.domain.primitives.instants import parse_instant
-from rota.domain.primitives.json_text import unescape
+from rota.domain.primitives.json.json_text import unescape
+from rota.domain.primitives.json.unset import UNSET, Unset
 from rota.domain.primitives.preconditions import Precondition
-from rota.domain.primitives.unset import UNSET, Unset
+from rota.domain.primitives.times.instants import parse_instant
 from rota.domain.tasks.definition import TaskStatus
 from rota.domain.tasks.task import Task
 from rota.errors import Conflict, Fault, Invalid, PreconditionFailed

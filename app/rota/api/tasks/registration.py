@@ -20,8 +20,8 @@ from rota.domain.http_target.auth import OAuth2Auth
 from rota.domain.http_target.secret_headers import REDACTED
 from rota.domain.http_target.target import Target, restore
 from rota.domain.kv.entries import KvLimits
-from rota.domain.primitives import json_text
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.sealed import SealedText
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.calendar_use import with_no_days
 from rota.domain.schedules.definitions import AnyOf, Planned

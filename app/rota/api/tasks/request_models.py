@@ -16,10 +16,10 @@ from pydantic_core import PydanticCustomError
 
 from rota.api.http.request_model import RequestModel, without
 from rota.domain.policies import MOST_CAUGHT_UP, CatchUp
-from rota.domain.primitives import json_text
-from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.instants import Instant
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.durations import Duration
+from rota.domain.primitives.times.instants import Instant
 from rota.domain.schedules.definitions import Schedule
 from rota.domain.tasks.definition import OnConflict, TaskDefinition
 from rota.domain.tasks.seeds import Seeds

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 from rota.api.http.formats import InstantText
 from rota.api.runs.response_models import RunSummaryOut
 from rota.domain.explain.model import VERDICTS, Verdict
-from rota.domain.primitives.instants import Instant
+from rota.domain.primitives.times.instants import Instant
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.definitions import Schedule, Unreadable
 from rota.domain.tasks.definition import Applied, Registered, TaskDefinition, TaskStatus

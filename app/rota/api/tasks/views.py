@@ -14,8 +14,8 @@ from rota.domain.lint.completion import no_public_url
 from rota.domain.lint.definition import handler_missing, lint_definition, plain_headers
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.sealed import SealedText, is_sealed
+from rota.domain.primitives.texts.sealed import SealedText, is_sealed
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.status import RunStatus
 from rota.domain.runs.upcoming import next_run_under, next_runs
 from rota.domain.tasks.definition import Registered

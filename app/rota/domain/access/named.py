@@ -12,7 +12,7 @@ from pydantic import BaseModel
 
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
-from rota.domain.primitives.english import and_list
+from rota.domain.primitives.texts.english import and_list
 from rota.errors import Fault
 
 

@@ -6,7 +6,7 @@ from typing import assert_never
 
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
-from rota.domain.primitives.english import and_list
+from rota.domain.primitives.texts.english import and_list
 from rota.errors import QuotaExceeded
 
 

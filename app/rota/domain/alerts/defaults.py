@@ -14,7 +14,7 @@ from rota.domain.alerts.rules import (
     SkippedRule,
     SuccessRule,
 )
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.schedules.definitions import Schedule, recurs
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word

@@ -12,7 +12,7 @@ from typing import Any, assert_never
 from rota.domain.alerts.events import AlertEvent
 from rota.domain.alerts.received_events import Event, document
 from rota.domain.alerts.rules import AlertKind
-from rota.domain.primitives.english import one_measure, plural
+from rota.domain.primitives.texts.english import one_measure, plural
 
 #: The most characters of a line, of a text of several lines, and of an address.
 MOST_LINE = 300

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 #: A subject as it is compared, member by member: JSON, with `Hidden` where a value is not shown.
 State = Mapping[str, Any]

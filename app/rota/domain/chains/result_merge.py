@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from rota.domain.json_schema.compiled import JsonSchema
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.schedules.definitions import After, Merge, Planned
 from rota.domain.tasks.input_schema import input_faults

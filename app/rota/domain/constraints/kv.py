@@ -15,8 +15,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rota.domain.constraints.base import NAME, BaseConstraint, ConstraintName, is_none
-from rota.domain.primitives.names import READABLE_KEY_PATTERN, Name
-from rota.domain.primitives.unset import UNSET
+from rota.domain.primitives.json.unset import UNSET
+from rota.domain.primitives.texts.names import READABLE_KEY_PATTERN, Name
 
 
 def _is_unset(value: Any) -> bool:

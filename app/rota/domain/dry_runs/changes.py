@@ -6,8 +6,8 @@ from typing import Any
 
 from rota.domain.audit.changes import MOST_BYTES, Hidden, State
 from rota.domain.http_target.secret_headers import REDACTED
-from rota.domain.primitives import json_text
-from rota.domain.primitives.unset import UNSET, Unset
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.unset import UNSET, Unset
 
 #: So many changes are shown.
 MOST_CHANGES = 100

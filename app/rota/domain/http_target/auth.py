@@ -15,7 +15,7 @@ from rota.domain.hosts.spelling import fault_of_host
 from rota.domain.http_target.kv_references import AskedKeys
 from rota.domain.http_target.templates.filling import Reference, TemplateError, references
 from rota.domain.primitives.bounds import is_stored
-from rota.domain.primitives.urls import has_credentials, is_http_url
+from rota.domain.primitives.texts.urls import has_credentials, is_http_url
 
 #: What references in `auth` may begin with.
 AUTH_ROOTS = ("secret", "input", "kv", "task", "run", "scheduled_for")

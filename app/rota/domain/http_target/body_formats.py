@@ -8,7 +8,7 @@ from typing import Any, Final, assert_never
 
 from rota.domain.http_target.refusals import Fault
 from rota.domain.http_target.templates.grammar import OPENS
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 
 class BodyFormat(StrEnum):

@@ -17,7 +17,7 @@ from rota.domain.http_target.templates.filling import (
     to_text,
 )
 from rota.domain.http_target.templates.scope import Scope
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.texts.sealed import SealedText
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.secrets.values import SHORTEST
 

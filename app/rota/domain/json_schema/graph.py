@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urljoin
 
 from rota.domain.json_schema.pattern_size import pattern_size
-from rota.domain.primitives.json_text import unescape
+from rota.domain.primitives.json.json_text import unescape
 
 Path = tuple[str | int, ...]
 

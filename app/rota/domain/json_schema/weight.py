@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rota.domain.json_schema.graph import Graph, Node, Path
-from rota.domain.primitives.json_text import MAX_DEPTH, pointer_to
+from rota.domain.primitives.json.json_text import MAX_DEPTH, pointer_to
 
 #: How many schemas may look at one value: those that a schema applies in place, counted wherever `$ref` leads.
 MOST_IN_PLACE = 10_000

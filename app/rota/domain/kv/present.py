@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from rota.domain.kv.growing_list import GrowingList
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 JSON_TYPE = "application/json"
 Number = int | float

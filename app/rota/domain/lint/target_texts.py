@@ -12,10 +12,10 @@ from rota.domain.http_target.templates.grammar import (
     references_in,
     texts,
 )
-from rota.domain.primitives import english
 from rota.domain.primitives.finding import Finding
-from rota.domain.primitives.json_text import pointer_to
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.json.json_text import pointer_to
+from rota.domain.primitives.texts import english
+from rota.domain.primitives.texts.sealed import SealedText
 
 _TAG = "{%"
 _MOST_NAMED = 3

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from rota.domain.primitives.durations import MAX_DURATION, parse_duration, to_seconds
+from rota.domain.primitives.times.durations import MAX_DURATION, parse_duration, to_seconds
 
 # The context in which a definition is validated that comes from the database.
 STORED = "stored"

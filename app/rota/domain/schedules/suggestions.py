@@ -6,9 +6,9 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from rota.domain.primitives import json_text
-from rota.domain.primitives.durations import parse_duration
-from rota.domain.primitives.instants import parse_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.durations import parse_duration
+from rota.domain.primitives.times.instants import parse_instant
 
 _CRON_FIELDS = (5, 6)
 _EXAMPLE: Mapping[str, Any] = {"type": "cron", "expression": "0 9 * * 1-5"}

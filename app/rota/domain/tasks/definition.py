@@ -30,8 +30,8 @@ from rota.domain.policies import (
     RetryPolicy,
 )
 from rota.domain.primitives.bounds import DEFAULT_TIMEOUT, contradiction, is_stored, settle
-from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.durations import Duration
 from rota.domain.schedules.definitions import Schedule, fires_unscheduled
 
 SMALLEST_GRACE = timedelta(seconds=1)

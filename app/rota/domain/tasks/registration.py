@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.kv.operations import SetOnce
-from rota.domain.primitives import json_text
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.names import Name
 from rota.domain.tasks.definition import OnConflict, TaskDefinition
 from rota.domain.tasks.seeds import Seeds, from_operations, to_operations
 from rota.domain.validation.faults import faults_in

@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rota.domain.primitives.json_text import pointer_to
+from rota.domain.primitives.json.json_text import pointer_to
 from rota.domain.validation.first_errors import first_errors
 from rota.domain.validation.locations import Place, Schema, Step, locate
 from rota.domain.validation.messages import word

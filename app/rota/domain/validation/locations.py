@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rota.domain.primitives.json_text import pointer_to
+from rota.domain.primitives.json.json_text import pointer_to
 
 Step = str | int
 Schema = Mapping[str, Any]

@@ -13,7 +13,7 @@ from rota.domain.http_target.body_formats import (
 )
 from rota.domain.http_target.target import Target
 from rota.domain.http_target.templates.filling import to_text
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.egress.requests import charset_of, is_json

@@ -17,8 +17,8 @@ from rota.db.tables import audit
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.audit.author import Author
 from rota.domain.audit.changes import Change, Digest, Hidden, difference, shown
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import new_id
+from rota.domain.primitives.json import json_text
 from rota.store.audit.registrations import AuditedChange
 from rota.store.audit.subjects import States, Subjects
 

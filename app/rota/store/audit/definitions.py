@@ -7,9 +7,9 @@ from sqlalchemy import Connection
 
 from rota.domain.audit.changes import Hidden, State
 from rota.domain.http_target.secret_headers import is_secret, read_sealed
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import is_sealed
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.sealed import is_sealed
 from rota.errors import Invalid, Sealed
 from rota.store.sealing.secret_headers import open_header
 from rota.store.sealing.secret_inputs import open_input

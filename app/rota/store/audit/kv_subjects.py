@@ -12,7 +12,7 @@ from rota.db.tables import kv, task
 from rota.db.types import is_one_of
 from rota.domain.audit.actions import Kind
 from rota.domain.audit.changes import MOST_MEMBERS, Hidden
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.errors import Sealed
 from rota.store.audit.subjects import States
 from rota.store.sealing.sealed_values import open_value

@@ -11,8 +11,8 @@ from rota.db.command import Transaction
 from rota.db.tables import api_key, calendar, handler, hold, queue, secret, task
 from rota.domain.audit.actions import Kind
 from rota.domain.audit.changes import State
-from rota.domain.primitives import json_text
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.instants import format_instant
 from rota.store.audit.definitions import definition_of
 
 #: The states of subjects by their names; one that does not exist has none.

@@ -21,8 +21,8 @@ from rota.domain.bulk.model import (
     Request,
 )
 from rota.domain.bulk.selector import RunSelector
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.errors import NotFound
 from rota.store.bulk.selection import OF_TASK, read_selection
 from rota.store.runs.reading import MOST_LISTED

@@ -15,9 +15,9 @@ from rota.domain.chains.result_merge import (
     too_large,
     write_merged,
 )
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.schedules.definitions import Merge
 from rota.store.json_columns import dump_error, load_error

@@ -9,9 +9,9 @@ from sqlalchemy import exists, or_, select
 from rota.db.command import Transaction
 from rota.db.tables import backfill, run
 from rota.domain.chains.fan_in import is_over
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.unset import Unset
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.unset import Unset
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.planning import most_runs
 from rota.domain.runs.status import RunStatus

@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from rota.domain.primitives.durations import parse_duration
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.durations import parse_duration
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.status import FINAL
 from rota.domain.schedules.requested_times import parse_requested_time
 

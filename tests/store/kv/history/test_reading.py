@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.kv.operations import Delete, Set
 from rota.domain.kv.present import Present
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, random_id
+from rota.domain.primitives.json import json_text
 from rota.errors import Conflict, Invalid, NotFound
 from rota.store.kv.bulk_import import Import, Imported
 from rota.store.kv.entries import KvFilter

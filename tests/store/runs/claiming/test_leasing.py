@@ -12,7 +12,7 @@ from rota.db import tables
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import PREFIX
+from rota.domain.primitives.texts.sealed import PREFIX
 from rota.domain.runs.status import RunStatus
 from rota.store.completion.expiry import ExpireLeases
 from rota.store.completion.finish import Reap

@@ -26,8 +26,8 @@ from rota.domain.access.principal import Principal
 from rota.domain.dry_runs.changes import MOST_CHANGES, MemberChange
 from rota.domain.dry_runs.fire_times import MOST_COMPARED, FireTimeDiff, diff_fire_times
 from rota.domain.primitives.finding import Finding
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.unset import UNSET
+from rota.domain.primitives.json.unset import UNSET
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.step_budget import FOR_A_PAGE, limited_to
 from rota.domain.tasks.definition import Registered
 from rota.domain.time_zones.clock_changes import clock_change

@@ -15,7 +15,7 @@ from rota.domain.http_target.templates.grammar import (
     parse,
     references,
 )
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 __all__ = [
     "ABSENT",

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import bounded_cache
+from rota.domain.primitives.json import json_text
 from rota.domain.validation.messages import nearest
 from rota.errors import Invalid
 

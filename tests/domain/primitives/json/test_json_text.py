@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.domain.primitives import json_text
-from rota.domain.primitives.json_text import (
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.json_text import (
     MAX_DEPTH,
     canonical,
     dumps,
