@@ -7,8 +7,8 @@ import pytest
 from rota.api.problems.types import PROBLEM_TYPES
 from rota.client.entries.values import conflict_in
 from rota.client.errors import BackPressure, ProblemError
+from rota.client.problem_classes import PROBLEMS, problem_of
 from rota.client.problems import (
-    PROBLEMS,
     Conflict,
     Forbidden,
     Invalid,
@@ -16,7 +16,6 @@ from rota.client.problems import (
     NotFound,
     TaskExists,
     Unavailable,
-    problem_of,
 )
 
 BASES: dict[int, type[ProblemError]] = {

@@ -10,7 +10,7 @@ import httpx
 
 from rota.client import wire
 from rota.client.errors import InvalidResponse, Unreachable
-from rota.client.problems import problem_of
+from rota.client.problem_classes import problem_of
 
 # A failure of these is one before anything was sent.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
