@@ -12,7 +12,7 @@ import pytest
 
 from rota.api.http.clients.stored_keys import StoredKeys
 from rota.api.middleware.holding import Held
-from rota.cli.local.opened_database import commit
+from rota.cli.local.database.opened import commit
 from rota.clock import SystemClock
 from rota.db.engine import Database
 from rota.domain.access.scopes import Scope

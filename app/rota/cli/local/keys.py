@@ -27,7 +27,7 @@ from rota.cli.key_options import (
     TaskPrefixes,
     split,
 )
-from rota.cli.local.opened_database import commit, database_of
+from rota.cli.local.database.opened import commit, database_of
 from rota.cli.local.terminal import announce, refusal, settings_of
 from rota.cli.registry import group_of_commands
 from rota.clock import SystemClock

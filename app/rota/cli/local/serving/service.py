@@ -18,7 +18,7 @@ from rota import logs
 from rota.api.edge.limits import limits
 from rota.api.edge.protocol import http_protocol
 from rota.api.edge.security_headers import HEADERS
-from rota.cli.local.opened_database import database_of
+from rota.cli.local.database.opened import database_of
 from rota.cli.local.serving.first_start import hold_everything, make_new_file
 from rota.cli.local.terminal import announce, refusal
 from rota.clock import SystemClock
