@@ -66,7 +66,7 @@ def test_an_error_says_where_the_faults_are_and_survives_pickle() -> None:
     assert copied.errors == error.errors
 
 
-def test_members_of_a_problem_show_what_exists() -> None:
+def test_fields_of_a_problem_show_what_exists() -> None:
     error = problem_of(409, {"type": "/problems/task-exists", "task": {"name": "t"}})
 
     assert isinstance(error, TaskExists)

@@ -56,9 +56,9 @@ def engine(world: World) -> Engine:
     return Engine(world)
 
 
-def put(world: World, name: str = "freeze", **members: Any) -> Hold:
+def put(world: World, name: str = "freeze", **fields: Any) -> Hold:
     defaults: dict[str, Any] = {"selector": HoldSelector(), "fire_times": CATCH_UP, "by": "me"}
-    return world.do(SetHold(name=name, **defaults | members))[0].hold
+    return world.do(SetHold(name=name, **defaults | fields))[0].hold
 
 
 def end(world: World, name: str = "freeze") -> None:

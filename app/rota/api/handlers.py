@@ -60,7 +60,7 @@ class HandlersOut(TypedDict):
     next_cursor: str | None
 
 
-_SERVICE_MEMBERS = frozenset({"isolation", "updated_at"})
+_SERVICE_FIELDS = frozenset({"isolation", "updated_at"})
 # Handlers of replicas can have other names than one can declare.
 _AnyName = Annotated[str, Path(min_length=1, max_length=128)]
 
@@ -100,8 +100,8 @@ class HandlerIn(RequestModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _ignore_members_of_the_service(cls, body: Any) -> Any:
-        return without(body, _SERVICE_MEMBERS)
+    def _ignore_fields_of_the_service(cls, body: Any) -> Any:
+        return without(body, _SERVICE_FIELDS)
 
     @field_validator("timeout")
     @classmethod

@@ -245,4 +245,4 @@ def _show(leased: Leased, run: Run, table: HandedOut) -> LeasedRunOut:
 def _value(entry: Any) -> Any:
     if "encoding" not in entry:
         return entry["value"]
-    return {member: entry[member] for member in ("value", "encoding", "content_type")}
+    return {field: entry[field] for field in ("value", "encoding", "content_type")}

@@ -35,7 +35,7 @@ class Reply:
             raise InvalidResponse(_no_rota(self.status, self.content)) from None
 
     @property
-    def members(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """The object of the body; raises InvalidResponse if it is none."""
         value = self.value
         if not isinstance(value, dict):

@@ -82,7 +82,7 @@ _BY_IDS_LOCKED = _BY_IDS.with_for_update(of=task)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter:
-    """Which tasks are meant: values of one member are OR-ed, members are AND-ed; empty means any."""
+    """Which tasks are meant: values of one field are OR-ed, fields are AND-ed; empty means any."""
 
     status: Sequence[str] = ()
     tag: Sequence[str] = ()

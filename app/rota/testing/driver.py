@@ -87,15 +87,15 @@ class Driver:
         schedule: Schedule = _MANUAL,
         kv: Mapping[str, Any] | None = None,
         on_conflict: str = "update",
-        **members: Any,
+        **fields: Any,
     ) -> Task:
         """Register a task as a client would, with entries in its kv; without a schedule it only runs on request.
 
-        Raises ValueError, with a pointer to the fault, for invalid members; Conflict for a name that is taken.
+        Raises ValueError, with a pointer to the fault, for invalid fields; Conflict for a name that is taken.
         """
         if not isinstance(handler, str):
             self._add_handler(handler)
-        made = declared(name, handler, schedule, on_conflict, members)
+        made = declared(name, handler, schedule, on_conflict, fields)
         try:
             with self._service.database.read() as connection:
                 command = to_register(connection, made, _BY)

@@ -12,10 +12,10 @@ from tests.support.factories import define
 URL = "https://app.example.com/"
 
 
-def told(task_input: Any = None, **members: Any) -> dict[str, list[str]]:
+def told(task_input: Any = None, **fields: Any) -> dict[str, list[str]]:
     """Return the messages of the warnings, by their codes."""
     found: dict[str, list[str]] = {}
-    for each in target_texts(Target.model_validate({"url": URL} | members), task_input):
+    for each in target_texts(Target.model_validate({"url": URL} | fields), task_input):
         found.setdefault(each.code, []).append(each.message)
     return found
 

@@ -15,8 +15,8 @@ EVERY_KIND = ["registers", "registers-sync", "registers-process", "registers-pro
 HOURLY = {"type": "interval", "every": "1h"}
 
 
-def register(bench: Bench, kind: str, **members: object) -> object:
-    given = {"name": "follow-up", "handler": "echo", "schedule": HOURLY} | members
+def register(bench: Bench, kind: str, **fields: object) -> object:
+    given = {"name": "follow-up", "handler": "echo", "schedule": HOURLY} | fields
     return bench.run(kind, json_text.dumps(given))
 
 

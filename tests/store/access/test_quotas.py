@@ -41,8 +41,8 @@ MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}, "overlap_policy": "all
 on_postgres = pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
 
 
-def registering(name: str, **members: Any) -> Register:
-    return Register(name=name, definition=define(**MANUAL), **members)
+def registering(name: str, **fields: Any) -> Register:
+    return Register(name=name, definition=define(**MANUAL), **fields)
 
 
 def tasks(command: Command[Any], client: Principal = US) -> Command[Any]:

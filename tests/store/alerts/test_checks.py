@@ -217,8 +217,8 @@ def test_a_cancelled_or_deleted_task_is_not_checked_any_more(world: World) -> No
 
 
 # ------------------------------------------------------------------------------------------------ expect_every
-def ping(world: World, **members: Any) -> None:
-    world.do(Ping(task="t", **members))
+def ping(world: World, **fields: Any) -> None:
+    world.do(Ping(task="t", **fields))
 
 
 def expecting(world: World) -> None:

@@ -23,9 +23,9 @@ class WriteEdges(Command[None]):
         write_edges(tx, self.edges)
 
 
-def edge(world: World, *, raised: bool = True, name: str = "t", **members: Any) -> WriteEdges:
-    kind = members.pop("kind", AlertKind.LATE)
-    made = Edge(task_id=world.task(name).id, kind=kind, raised=raised, details={}, **members)
+def edge(world: World, *, raised: bool = True, name: str = "t", **fields: Any) -> WriteEdges:
+    kind = fields.pop("kind", AlertKind.LATE)
+    made = Edge(task_id=world.task(name).id, kind=kind, raised=raised, details={}, **fields)
     return WriteEdges((made,))
 
 

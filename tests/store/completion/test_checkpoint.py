@@ -45,13 +45,13 @@ class Work:
     def look(self) -> None:
         self.draft.load(self.world.read(snapshot, self.claimed.task_id, self.world.now))
 
-    def point(self, **members: Any) -> Checkpoint:
+    def point(self, **fields: Any) -> Checkpoint:
         work = KvWrites(self.draft.changes, self.draft.revision or 0)
         own: dict[str, Any] = {"run": self.claimed, "holder": self.world.holder}
-        return Checkpoint(work=work, **own | members)
+        return Checkpoint(work=work, **own | fields)
 
-    def commit(self, **members: Any) -> CheckpointResult:
-        answer = self.world.do(self.point(**members))
+    def commit(self, **fields: Any) -> CheckpointResult:
+        answer = self.world.do(self.point(**fields))
         if isinstance(answer, Committed):
             self.draft.begin_anew(answer.revision)
         return answer

@@ -43,10 +43,10 @@ def settle(world: World) -> int:
     return KeyRotation(world.database, world.do).settle()
 
 
-def change(world: World, key: str, table: Any = tables.kv, **members: Any) -> None:
+def change(world: World, key: str, table: Any = tables.kv, **fields: Any) -> None:
     """An attack on the row of an entry."""
     with world.transaction() as tx:
-        changed = tx.connection.execute(update(table).where(table.c.key == key).values(**members))
+        changed = tx.connection.execute(update(table).where(table.c.key == key).values(**fields))
         assert changed.rowcount == 1
 
 

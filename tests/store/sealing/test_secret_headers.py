@@ -43,9 +43,9 @@ def target(url: str = URL, **headers: str) -> dict[str, Any]:
     return {"url": url, "headers": given}
 
 
-def register(world: World, **members: Any) -> Any:
+def register(world: World, **fields: Any) -> Any:
     definition = define(
-        **{"handler": "http", "target": target(), "overlap_policy": "allow"} | members
+        **{"handler": "http", "target": target(), "overlap_policy": "allow"} | fields
     )
     command = Register(
         name="t", definition=definition, on_conflict=OnConflict.UPDATE, declared=True

@@ -35,7 +35,7 @@ WithTotal = Annotated[
 
 
 def show_total(counted: Counted) -> dict[str, Any]:
-    """Return the members of a page with the number of all items."""
+    """Return the fields of a page with the number of all items."""
     return {"total": counted.number, "total_is_exact": counted.is_exact}
 
 

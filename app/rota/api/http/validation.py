@@ -32,7 +32,7 @@ class Unfit:
     def __getattr__(self, name: str) -> NoReturn:
         """Refuse to be read as an instance of a model.
 
-        FastAPI lets pydantic take the members of a model from the attributes of an object. One without them would be
+        FastAPI lets pydantic take the fields of a model from the attributes of an object. One without them would be
         an instance with all the defaults.
         """
         raise AttributeError(name) if name.startswith("_") else LookupError(name)
@@ -41,8 +41,8 @@ class Unfit:
 def checked(body_type: Any, body: Any) -> Any:
     """Return the body as an instance of its type, which FastAPI accepts as it is, or a list with an Unfit.
 
-    A list, since FastAPI would read the members of a model from the attributes of another object, and accept one that
-    has none of them for a model whose members all have defaults.
+    A list, since FastAPI would read the fields of a model from the attributes of another object, and accept one that
+    has none of them for a model whose fields all have defaults.
     """
     try:
         return _adapter(body_type).validate_python(body)

@@ -46,7 +46,7 @@ class LineIn(BaseModel):
     attempt: Any = None
 
     def present(self, limits: KvLimits) -> Present:
-        """Return the entry; raises AppError with a pointer to the member that is wrong."""
+        """Return the entry; raises AppError with a pointer to the field that is wrong."""
         self._check_key(limits)
         kind = self._kind()
         with _pointing("/value"):

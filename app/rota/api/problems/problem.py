@@ -94,7 +94,7 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     request_id: str | None = None,
 ) -> Response:
-    """Return a problem document; `present` are members that show what exists in place of what was expected."""
+    """Return a problem document; `present` are fields that show what exists in place of what was expected."""
     request_id = request_id or uuid4().hex
     content = {
         **(present or {}),

@@ -145,9 +145,9 @@ def _hosts_of(definition: TaskDefinition) -> Iterator[tuple[str, str]]:
             yield "/target/auth/token_url", urlsplit(token_url).hostname or ""
     for index, constraint in enumerate(definition.constraints):
         if isinstance(constraint, Reachable):
-            member = "host" if constraint.url is None else "url"
+            field = "host" if constraint.url is None else "url"
             host = constraint.host or urlsplit(constraint.url or "").hostname or ""
-            yield f"/constraints/{index}/{member}", host
+            yield f"/constraints/{index}/{field}", host
 
 
 async def check_cost(services: Services, command: Register) -> None:

@@ -54,8 +54,8 @@ _HTTP_EXAMPLE: dict[str, JsonValue] = {
     "tags": ["billing"],
 }
 
-#: Members that only the service sets: ignored where a response of `GET` is sent back.
-SERVICE_MEMBERS = frozenset(
+#: Fields that only the service sets: ignored where a response of `GET` is sent back.
+SERVICE_FIELDS = frozenset(
     {
         "applied",
         "consecutive_failures",
@@ -97,7 +97,7 @@ class TaskIn(TaskDefinition):
         return "timeout" in self.model_fields_set
 
     def definition(self) -> TaskDefinition:
-        """Return the definition, without the members that only a registration has."""
+        """Return the definition, without the fields that only a registration has."""
         fields = {name: getattr(self, name) for name in TaskDefinition.model_fields}
         return TaskDefinition.model_construct(**fields)
 
@@ -107,8 +107,8 @@ class DeclaredTaskIn(TaskIn):
 
     @model_validator(mode="before")
     @classmethod
-    def _ignore_members_of_the_service(cls, body: Any) -> Any:
-        return without(body, SERVICE_MEMBERS)
+    def _ignore_fields_of_the_service(cls, body: Any) -> Any:
+        return without(body, SERVICE_FIELDS)
 
 
 class BatchIn(RequestModel):

@@ -11,7 +11,7 @@ from rota.errors import QuotaExceeded
 
 
 class Counted(StrEnum):
-    """What a quota counts, by the member of the key that sets it."""
+    """What a quota counts, by the field of the key that sets it."""
 
     #: Tasks that are neither deleted nor completed nor cancelled.
     TASKS = "max_tasks"

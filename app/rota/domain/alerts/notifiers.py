@@ -1,6 +1,6 @@
 """The inputs of the built-in notifiers: where they send to, beside the event that they send.
 
-The event's members are put in by the alert that makes the run; a run by hand has none, and is a test. A notifier may
+The event's fields are put in by the alert that makes the run; a run by hand has none, and is a test. A notifier may
 also come `after` other tasks, and gets their results and runs then.
 """
 

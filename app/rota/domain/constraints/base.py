@@ -12,7 +12,7 @@ PENDING = "pending"
 
 
 def is_none(value: Any) -> bool:
-    """Return whether a member is left out."""
+    """Return whether a field is left out."""
     return value is None
 
 

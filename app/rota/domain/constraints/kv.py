@@ -31,7 +31,7 @@ _Bound = Annotated[
         description="Numbers are compared with numbers, texts with texts.",
     ),
 ]
-#: Members of `kv` of which exactly one is given.
+#: Fields of `kv` of which exactly one is given.
 Predicate = Literal[
     "exists", "equals", "not_equals", "less_than", "at_most", "greater_than", "at_least"
 ]

@@ -173,11 +173,11 @@ def check_beside(auth: Auth, headers: Collection[str], asked: Collection[str]) -
 
 
 def texts_of(auth: Auth | None) -> dict[str, str]:
-    """Return the texts of `auth` that may have references, by member."""
+    """Return the texts of `auth` that may have references, by field."""
     if auth is None:
         return {}
-    members = auth.model_dump(exclude={"type", "token_url", "client_auth"}, exclude_none=True)
-    return {name: str(text) for name, text in members.items()}
+    fields = auth.model_dump(exclude={"type", "token_url", "client_auth"}, exclude_none=True)
+    return {name: str(text) for name, text in fields.items()}
 
 
 def servers_of(auth: Auth, url: str) -> tuple[str, ...]:

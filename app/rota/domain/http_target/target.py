@@ -192,7 +192,7 @@ class Target(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _members_fit_each_other(self, info: ValidationInfo) -> Self:
+    def _fields_fit_each_other(self, info: ValidationInfo) -> Self:
         if not is_stored(info):
             refuse_if_any([*_faults_in_body(self), *_faults_in_redirects(self)])
         return self

@@ -172,7 +172,7 @@ def _are_branches(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, (dict, bool)) for each in value)
 
 
-# Whose messages name members of the value.
+# Whose messages name fields of the value.
 _REVEALING = {
     "additionalProperties": "it has fields that are not allowed",
     "unevaluatedProperties": "it has fields that are not allowed",

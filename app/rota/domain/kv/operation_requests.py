@@ -1,4 +1,4 @@
-"""Operations on kv entries as clients, and replies to the `http` handler, spell them: JSON with an `op` member."""
+"""Operations on kv entries as clients, and replies to the `http` handler, spell them: JSON with an `op` field."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self

@@ -236,13 +236,13 @@ class TaskDefinition(BaseModel):
             raise PydanticCustomError(
                 "target",
                 "the handler 'http' needs a target: {example}",
-                {"example": '{"url": "https://app.example.com/jobs"}', "member": "target"},
+                {"example": '{"url": "https://app.example.com/jobs"}', "field": "target"},
             )
         if self.handler != HTTP_HANDLER and self.target is not None:
             raise PydanticCustomError(
                 "target",
                 "a target goes with the handler 'http', not with {handler}",
-                {"handler": repr(self.handler), "member": "target"},
+                {"handler": repr(self.handler), "field": "target"},
             )
         return self
 

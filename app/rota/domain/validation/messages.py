@@ -254,7 +254,7 @@ def _length(kind: str, context: Mapping[str, Any], given: Any) -> str:
     things = (
         "characters"
         if kind.startswith("string") or isinstance(given, str)
-        else "members"
+        else "fields"
         if isinstance(given, dict)
         else "items"
     )

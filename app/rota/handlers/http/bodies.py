@@ -54,6 +54,6 @@ def _in_charset(text: str, charset: str) -> bytes:
 
 
 def _impossible(target: Target, path: tuple[str | int, ...], message: str) -> Never:
-    member = "/input" if target.body is None else "/target/body"
-    text = f"the body cannot be sent: {member}{json_text.pointer_to(path)}: {message}"
+    field = "/input" if target.body is None else "/target/body"
+    text = f"the body cannot be sent: {field}{json_text.pointer_to(path)}: {message}"
     raise EndsWith(Failed(RunError("http.body", json_text.printable(text, 2_000))))

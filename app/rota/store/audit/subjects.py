@@ -85,9 +85,9 @@ def _read_tasks(tx: Transaction, names: Sequence[str], *, definitions: bool, loc
 
 
 def _task_state(connection: Connection, row: Mapping[Any, Any]) -> State:
-    members = definition_of(connection, row) if "definition" in row else {}
+    fields = definition_of(connection, row) if "definition" in row else {}
     lifecycle = ("status", "status_reason", "generation", "declared", "moved_to_at")
-    return {**members, **{name: shown_column(row[name]) for name in lifecycle if name in row}}
+    return {**fields, **{name: shown_column(row[name]) for name in lifecycle if name in row}}
 
 
 _KEY = (

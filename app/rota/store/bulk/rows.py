@@ -199,7 +199,7 @@ def write_quota(quota: Quota | None) -> str | None:
 def _read_quota(text: str | None) -> Quota | None:
     if text is None:
         return None
-    members = json_text.loads(text)
-    prefixes = members["prefixes"]
+    fields = json_text.loads(text)
+    prefixes = fields["prefixes"]
     limit = UNLIMITED if prefixes is None else NameLimit(tuple(prefixes))
-    return Quota(Counted.UNFINISHED_RUNS, members["allowed"], limit)
+    return Quota(Counted.UNFINISHED_RUNS, fields["allowed"], limit)

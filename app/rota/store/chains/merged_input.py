@@ -10,7 +10,7 @@ from rota.db.expressions.byte_lengths import byte_length
 from rota.db.tables import run
 from rota.domain.chains.result_merge import (
     MOST_INPUT_BYTES,
-    RUN_MEMBERS,
+    RUN_FIELDS,
     merged,
     too_large,
     write_merged,
@@ -75,7 +75,7 @@ class Results:
         size = byte_length(run.c.result)
         rows = self._connection.execute(
             select(
-                *(run.c[name] for name in RUN_MEMBERS),
+                *(run.c[name] for name in RUN_FIELDS),
                 size.label("size"),
                 case((size <= _SMALL, run.c.result)).label("text"),
                 run.c.traceparent,

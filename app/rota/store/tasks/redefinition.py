@@ -173,7 +173,7 @@ def same_rule(existing: Task, command: Declaration) -> bool:
 
 
 def same_definition(one: TaskDefinition, other: TaskDefinition) -> bool:
-    """Return whether two definitions are the same as JSON: defaults filled in, members in any order, 1 is 1.0."""
+    """Return whether two definitions are the same as JSON: defaults filled in, fields in any order, 1 is 1.0."""
     return json_text.equal(
         one.model_dump(mode="json", warnings=False), other.model_dump(mode="json", warnings=False)
     )
