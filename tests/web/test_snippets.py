@@ -45,8 +45,8 @@ TASKS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def api(another_database: Callable[[str], str]) -> Iterator[Api]:
     with serving(another_database("sqlite")) as service:
-        for name, members in TASKS.items():
-            service.task(name, **members)
+        for name, fields in TASKS.items():
+            service.task(name, **fields)
         yield service
 
 

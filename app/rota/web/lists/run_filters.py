@@ -86,8 +86,8 @@ class RunFilters:
         """Return the selector of a bulk operation; local times are on the clock of a zone. Raises ValueError."""
         asked = self.asked(now)
         chosen: dict[str, Any] = {
-            member: [each for each in asked[name].split(",") if each]
-            for name, member in _LISTS.items()
+            field: [each for each in asked[name].split(",") if each]
+            for name, field in _LISTS.items()
             if name in asked
         }
         if "error_text" in asked:
