@@ -16,8 +16,8 @@ from rota.engine.checks.constraint_checker import ConstraintChecker
 from rota.engine.checks.lease_expiry import LeaseExpiry
 from rota.engine.execution import Execution
 from rota.engine.firing import Firing
-from rota.engine.held_runs import HeldRuns
-from rota.engine.hold_releaser import HoldReleaser
+from rota.engine.holds.held_runs import HeldRuns
+from rota.engine.holds.hold_releaser import HoldReleaser
 from rota.engine.maintenance import Maintenance
 from rota.engine.replanning.calendar_replanner import CalendarReplanner
 from rota.engine.replanning.zone_replanner import Replanner

@@ -72,7 +72,7 @@ class AuditedTogether(Audited[R], Generic[R]):
 
 
 def audited(command: Command[R], **entry: Any) -> Audited[R]:
-    """Return a command with its entry: the members of `Audited`."""
+    """Return a command with its entry: the fields of `Audited`."""
     kind = AuditedTogether if command.batched else Audited
     return kind(command=command, **entry)
 

@@ -16,9 +16,9 @@ from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.fire_times import fire_times
 from rota.domain.tasks.definition import TaskStatus
-from rota.engine import hold_releaser
 from rota.engine.firing import Firing
-from rota.engine.hold_releaser import HoldReleaser
+from rota.engine.holds import hold_releaser
+from rota.engine.holds.hold_releaser import HoldReleaser
 from rota.engine.maintenance import Maintenance
 from rota.metrics import Metrics
 from rota.store.holds.changes import EndHold, SetHold
