@@ -58,12 +58,12 @@ class Group(StrEnum):
     IDLE = "idle"  # never due here
 
 
-def fill(url: str, count: int, due: int, **members: Any) -> None:
+def fill(url: str, count: int, due: int, **fields: Any) -> None:
     """Make an empty database one of `count` tasks, with `due` of them in each group that can be due.
 
-    `members`: what else is declared of each of them.
+    `fields`: what else is declared of each of them.
     """
-    register_model(migrated(url), members)
+    register_model(migrated(url), fields)
     engine = create_engine(url, poolclass=NullPool)
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         if engine.dialect.name == "sqlite":
@@ -94,8 +94,8 @@ def make_due(url: str, group: Group, at: datetime) -> int:
         return made.rowcount
 
 
-def register_model(url: str, members: Mapping[str, Any]) -> None:
-    """Register one task, whose row is copied, in an empty database. `members`: what else is declared of it."""
+def register_model(url: str, fields: Mapping[str, Any]) -> None:
+    """Register one task, whose row is copied, in an empty database. `fields`: what else is declared of it."""
     database = Database(url)
     writer = Writer(database.writing, SystemClock(), lambda _: None, follow_up=follow_up)
     writer.start()
@@ -109,7 +109,7 @@ def register_model(url: str, members: Mapping[str, Any]) -> None:
                 "handler": HANDLER,
                 "input": {"customer": 1, "kind": "reminder"},
                 "schedule": {"type": "interval", "every": EVERY.total_seconds()},
-                **members,
+                **fields,
             }
         )
         writer.call(Register(name=_MODEL, definition=definition))

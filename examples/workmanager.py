@@ -40,7 +40,7 @@ class Rota:
     def ask(
         self, method: str, path: str, body: Any = None, status: int = 200, **expected: Any
     ) -> Any:
-        """Make a request, whose answer must have this status and these members; return the answer."""
+        """Make a request, whose answer must have this status and these fields; return the answer."""
         print(f"  {method} /v1{path}" + ("" if body is None else f"  {_short(body)}"))
         response = self._http.request(method, path, json=body)
         answer = response.json() if response.content else {}
@@ -58,7 +58,7 @@ class Rota:
         return run
 
     def see(self, path: str, **expected: Any) -> Any:
-        """Look until the answer has these members (of a list: its first item); return it."""
+        """Look until the answer has these fields (of a list: its first item); return it."""
         deadline = time.monotonic() + PATIENCE
         while True:
             answer = self._http.get(path).json()
@@ -72,7 +72,7 @@ class Rota:
 
 
 def _has(answer: Any, expected: dict[str, Any]) -> bool:
-    """Tell whether the answer has these members; `...` stands for anything but null."""
+    """Tell whether the answer has these fields; `...` stands for anything but null."""
     return all(
         answer.get(name) is not None if value is ... else name in answer and answer[name] == value
         for name, value in expected.items()

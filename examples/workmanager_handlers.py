@@ -46,7 +46,7 @@ async def filter_photo(_ctx: Context, input: Filter) -> dict[str, str]:
 
 @handler("pack")
 async def pack(_ctx: Context, input: dict[str, Any]) -> dict[str, Any]:
-    """The second step: with `overwrite` the results of the first lie in its input like its own members."""
+    """The second step: with `overwrite` the results of the first lie in its input like its own fields."""
     quality = input.pop("quality")
     input.pop("runs", None)  # how the first ones ended
     return {"files": sorted(input.values()), "quality": quality}

@@ -32,7 +32,7 @@ from rota.api.tasks.request_models import MOST_IN_A_BATCH, MOST_KV_SCHEMA_BYTES,
 from rota.api.tasks.response_models import WarningOut
 from rota.client import Rota
 from rota.db import writer
-from rota.domain.access.named import MEMBERS
+from rota.domain.access.named import FIELDS
 from rota.domain.chains import result_merge
 from rota.domain.explain.model import MEANINGS, Verdict
 from rota.domain.http_target.outcome_document import LONGEST_WAIT, MOST_OPERATIONS, OutcomeIn
@@ -41,7 +41,8 @@ from rota.domain.http_target.templates import grammar as template_grammar
 from rota.domain.http_target.templates import urls as url_templates
 from rota.domain.json_schema import weight
 from rota.domain.kv import schemas as kv_schemas
-from rota.domain.primitives import durations, json_text
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times import durations
 from rota.domain.reasons import CancelReason, ExplainedReason, FailReason, SkipReason, WaitingOn
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import AttemptOutcome
@@ -57,7 +58,8 @@ from rota.handlers.http import response
 from rota.sdk import kv_operations
 from rota.sdk.stop import StopReason
 from rota.setting_files import FROM_FILES, variable_of_file
-from rota.settings import CLIENT_VARIABLES, Settings
+from rota.setting_names import CLIENT_VARIABLES
+from rota.settings import Settings
 from rota.store.runs.reading import MOST_LISTED
 from tests.support.metrics import families, name_of
 
@@ -182,19 +184,17 @@ def test_a_limit_is_documented_as_it_is(what: str) -> None:
         assert found, (limit, row)
 
 
-@pytest.mark.parametrize("member", ["errors_omitted", "truncated", "unreadable", "too_costly"])
-def test_every_mark_of_a_limit_is_documented_with_the_limits(member: str) -> None:
-    assert f"`{member}`" in (ROOT / "docs/reference/service/limits.md").read_text().replace(
-        '"', "`"
-    )
+@pytest.mark.parametrize("field", ["errors_omitted", "truncated", "unreadable", "too_costly"])
+def test_every_mark_of_a_limit_is_documented_with_the_limits(field: str) -> None:
+    assert f"`{field}`" in (ROOT / "docs/reference/service/limits.md").read_text().replace('"', "`")
 
 
-@pytest.mark.parametrize("path", MEMBERS, ids=".".join)
-def test_every_member_that_holds_a_name_is_documented_with_what_a_key_may_name(
+@pytest.mark.parametrize("path", FIELDS, ids=".".join)
+def test_every_field_that_holds_a_name_is_documented_with_what_a_key_may_name(
     path: tuple[str, ...],
 ) -> None:
-    member = ".".join(path).replace(".*", "[]")
-    assert f"`{member}`" in (ROOT / "docs/reference/access/limited-keys.md").read_text()
+    field = ".".join(path).replace(".*", "[]")
+    assert f"`{field}`" in (ROOT / "docs/reference/access/limited-keys.md").read_text()
 
 
 def test_every_type_of_problem_is_documented_as_its_page_has_it() -> None:
@@ -310,7 +310,7 @@ def test_every_type_of_error_is_documented() -> None:
 
 @pytest.mark.parametrize("page", PRESENT, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_dotted_name_in_a_document_exists(page: Path) -> None:
-    """Types of errors and events, lines of the log, members of definitions."""
+    """Types of errors and events, lines of the log, fields of definitions."""
     families = "clock|encryption|http|input|kv|process|register|result|run|secret|setting|streams|task|writer|zones"
     columns = {"run.result", "task.kv", "task.kv_bytes", "task.kv_entries"}
     there = "\n".join(CODE)
@@ -408,7 +408,7 @@ def test_the_map_has_every_package() -> None:
     assert {each.name for each in packages if f"{each.name}/" not in text} == set()
 
 
-def test_the_error_of_a_call_is_shown_with_all_its_members() -> None:
+def test_the_error_of_a_call_is_shown_with_all_its_fields() -> None:
     shown = json.loads(blocks("reference/handlers/handlers.md", "json")[1])
 
     assert list(shown) == [field.name for field in fields(RunError)]

@@ -9,9 +9,10 @@ from pydantic import ValidationError
 from pydantic_settings import SettingsError
 
 from rota.cli.local.terminal import settings_of
+from rota.configuration import keyring
 from rota.handlers.processes.fork_server import handlers_environment
-from rota.main import keyring
-from rota.settings import Settings, unknown_variables
+from rota.setting_names import unknown_variables
+from rota.settings import Settings
 
 ONE, OTHER = bytes(range(32)), bytes(range(224, 256))
 

@@ -39,7 +39,7 @@ class Fault:
 
     @property
     def sentence(self) -> str:
-        """The whole, to be read without the members."""
+        """The whole, to be read without the fields."""
         return sentence(f"{self.pointer}: {self.detail}")
 
 

@@ -19,38 +19,38 @@ from rota.api.http.streaming.run_waiters import Waiters
 from rota.api.http.streaming.streams import Streams
 from rota.api.middleware import auth, cors, head, limits, origins, refusals, shutdown
 from rota.api.openapi import pages as docs
+from rota.api.problems import pages as problem_pages
 from rota.api.problems import problem
-from rota.api.problems import types as problem_types
 from rota.api.routers import ROUTERS
 from rota.clock import Clock, SystemClock
+from rota.configuration import (
+    alerting,
+    environment_secrets,
+    guard_of,
+    is_local,
+    keyring,
+    mail_client,
+    targets_of,
+)
 from rota.db import migrations
 from rota.db.client_reads import ClientReads
-from rota.db.encryption import Keyring
 from rota.db.engine import Database
-from rota.db.engines.urls import servers_of
 from rota.db.reader import Reader
 from rota.db.writer import Writer
-from rota.domain.alerts.defaults import Alerting, read_defaults
 from rota.domain.effects import Effect
-from rota.domain.hosts.policy import TargetPolicy
-from rota.domain.secrets.environment import Given, from_environment
-from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.time_zones.zone import database as zone_database
-from rota.egress.guard import Guard, OwnEndpoint
+from rota.egress.guard import Guard
 from rota.egress.origins.gate import GateRules, OriginGate
 from rota.egress.proxy import HttpProxy
-from rota.egress.smtp.client import MailClient
 from rota.egress.smtp.relay import SmtpRelay
 from rota.engine.end_counts import EndCounts
 from rota.engine.resources import Resources
 from rota.engine.supervisor import Engine
 from rota.engine.waking import HostWaker
-from rota.errors import Invalid
 from rota.handlers.calls import capture
 from rota.handlers.discovery import discover
 from rota.handlers.executor import Executor
 from rota.handlers.registry import Registry
-from rota.listening import check_loopback
 from rota.metrics import Metrics
 from rota.settings import Settings
 from rota.store.access.reading import has_kept_keys
@@ -109,79 +109,11 @@ def create_app(settings: Settings | None = None, clock: Clock | None = None) -> 
     problem.install(app)
     for router in ROUTERS:
         app.include_router(router)
-    app.include_router(problem_types.routes)
+    app.include_router(problem_pages.routes)
     app.include_router(guide.routes)
     app.state.routes = [route for router in ROUTERS for route in router.routes]
     docs.install(app, VERSION)
     return app
-
-
-def keyring(settings: Settings) -> Keyring | None:
-    """Return the encryption keys, None if none are set."""
-    return Keyring(settings.keys_by_id) if settings.encryption_keys else None
-
-
-def environment_secrets(settings: Settings) -> dict[str, OpenedSecret]:
-    """Return the named secrets of the environment; raises Invalid."""
-    return from_environment(
-        Given(each.variable, each.name, each.value, each.origins, each.tasks)
-        for each in settings.secrets
-    )
-
-
-def is_local(settings: Settings) -> bool:
-    """Return whether the service listens for this machine only, whose programs need no key as long as there is none."""
-    try:
-        check_loopback(settings.host, settings.port)
-    except Invalid:
-        return False
-    return not settings.api_key
-
-
-def alerting(settings: Settings) -> Alerting:
-    """Return the defaults of alerts, and the address for links in them; raises Invalid."""
-    defaults = read_defaults(
-        settings.on_failure, settings.on_success, settings.on_skipped, settings.on_late
-    )
-    return Alerting(defaults=defaults, public_url=settings.public_url)
-
-
-def targets_of(settings: Settings, *, has_keys: bool = False) -> TargetPolicy:
-    """Return what may be connected to; raises Invalid. `has_keys`: there are stored keys.
-
-    A service without a key is there for this machine only, and so are its targets on the loopback.
-    """
-    if settings.http_targets:
-        return TargetPolicy.of(settings.http_targets)
-    return TargetPolicy.by_default(on_loopback=is_local(settings) and not has_keys)
-
-
-def guard_of(
-    settings: Settings, policy: TargetPolicy | None = None, *, has_keys: bool = False
-) -> Guard:
-    """Return the guard of connections, by default of those to targets; raises Invalid. `has_keys`: some are stored.
-
-    It refuses the database, and the service itself where that requires a key, which a target might not have; without
-    one, redirects to it.
-    """
-    needs_key = has_keys or not is_local(settings)
-    own = [OwnEndpoint(host, port) for host, port in servers_of(settings.database_url)]
-    host = settings.host.strip("[]")
-    own.append(OwnEndpoint(host, settings.port, is_for_targets=not needs_key))
-    if policy is not None:
-        return Guard(policy, own)
-    return Guard(targets_of(settings, has_keys=has_keys), own, HttpProxy.of(settings))
-
-
-def mail_client(settings: Settings) -> MailClient | None:
-    """Return the client of the relay for e-mails, None if there is none; raises Invalid.
-
-    Who runs the service names the relay, and no task: it may be on this machine, or anywhere.
-    """
-    relay = SmtpRelay.of(settings)
-    if relay is None:
-        return None
-    return MailClient(relay, guard_of(settings, TargetPolicy.by_default(on_loopback=True)))
 
 
 class _Service:

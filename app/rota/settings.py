@@ -1,16 +1,14 @@
 """Settings: `ROTA_*` environment variables, each with its default and its meaning."""
 
 import os
-from collections.abc import Iterable
-from difflib import get_close_matches
 from typing import Literal, Self
 
 from pydantic import Field, PrivateAttr, SecretStr, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-from rota.secret_variables import PREFIX, SecretVariables, read_secrets
+from rota.secret_variables import SecretVariables, read_secrets
 from rota.setting_bounds import BOUNDS, contradiction
-from rota.setting_files import FROM_FILES, FileSettings, variable_of_file
+from rota.setting_files import FileSettings
 from rota.setting_values import (
     Address,
     ApiKeys,
@@ -302,23 +300,3 @@ class Settings(BaseSettings):
     def keys_by_id(self) -> dict[str, bytes]:
         """The encryption keys, the one that encrypts first."""
         return dict(read_encryption_key(key) for key in self.encryption_keys)
-
-
-#: What the command line and `rota.client` read; the service does not.
-CLIENT_VARIABLES = ("ROTA_URL", "ROTA_KEY", "ROTA_CONTEXT")
-
-
-def unknown_variables(names: Iterable[str]) -> dict[str, str | None]:
-    """Return the names that begin with ROTA_ but are not settings, each with the most similar setting or None."""
-    prefix = "ROTA_"
-    known = [f"{prefix}{name.upper()}" for name in Settings.model_fields]
-    known += [variable_of_file(name) for name in FROM_FILES]
-    unknown = sorted(
-        name
-        for name in names
-        if name.upper().startswith(prefix)
-        and not name.startswith(PREFIX)
-        and name.upper() not in {*known, *CLIENT_VARIABLES}
-    )
-    near = {name: get_close_matches(name.upper(), known, n=1, cutoff=0.7) for name in unknown}
-    return {name: found[0] if found else None for name, found in near.items()}

@@ -42,9 +42,9 @@ def add_due(folder: Path, model: Job, count: int, at: datetime) -> None:
         connection.executemany("INSERT INTO apscheduler_jobs VALUES (?, ?, ?)", due)
 
 
-def _state(model: Job, id: str, at: datetime, **members: Any) -> bytes:
+def _state(model: Job, id: str, at: datetime, **fields: Any) -> bytes:
     """Return what a job store keeps of such a job."""
-    state = model.__getstate__() | {"id": id, "next_run_time": at} | members
+    state = model.__getstate__() | {"id": id, "next_run_time": at} | fields
     return pickle.dumps(state, pickle.HIGHEST_PROTOCOL)
 
 

@@ -1,7 +1,7 @@
 """A key-value table over Redis, with the routes of Rota's: a FastAPI endpoint per operation, a command or a MULTI each.
 
 It keeps a value as JSON and no more: neither version nor time, no history, nothing for watchers. The answers have the
-members of Rota's that it knows.
+fields of Rota's that it knows.
 """
 
 import argparse

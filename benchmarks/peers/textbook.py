@@ -1,7 +1,7 @@
 """The textbook: a FastAPI + SQLModel endpoint that commits per request; and the same without the database.
 
 It validates as much as Rota does (a union of schedules, durations, a retry policy), keeps and shows the same
-members, and is as durable: WAL with `synchronous=FULL`. It neither computes fire times nor knows
+fields, and is as durable: WAL with `synchronous=FULL`. It neither computes fire times nor knows
 handlers.
 """
 

@@ -13,7 +13,7 @@
 // - What may be repeated is repeated when no reply came, or 429, 502, 503, 504, after its `Retry-After`. GET, PUT, PATCH
 //   and DELETE may be; a POST only with an Idempotency-Key, by which Rota acts once, or after a 429.
 // - Integers beyond 2^53 are BigInt, in replies and in what is sent: Rota stores them exactly, JSON.parse would not.
-// - Members that this file does not know are there all the same: what is returned is what Rota has sent.
+// - Fields that this file does not know are there all the same: what is returned is what Rota has sent.
 
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -68,8 +68,8 @@ export function stringify(value) {
   if (typeof value === "bigint") return String(value);
   if (Array.isArray(value)) return `[${value.map((item) => stringify(item) ?? "null").join()}]`;
   if (typeof value !== "object" || value === null || value.toJSON) return JSON.stringify(value);
-  const members = Object.entries(value).filter(([, member]) => member !== undefined);
-  return `{${members.map(([name, member]) => `${JSON.stringify(name)}:${stringify(member)}`).join()}}`;
+  const fields = Object.entries(value).filter(([, field]) => field !== undefined);
+  return `{${fields.map(([name, field]) => `${JSON.stringify(name)}:${stringify(field)}`).join()}}`;
 }
 
 // ----------------------------------------------------------------------------------------------------- requests

@@ -35,7 +35,7 @@ while :; do
     request="{\"handlers\": [\"disk-usage\"], \"wait\": ${WAIT:-20}, \"lease\": 60, \"kv\": []}"
     leased=$(authorized -X POST "$rota/v1/queues/$queue/lease" -H "$json" -d "$request") || { sleep 1; continue; }
     case $leased in *'"token":'*) ;; *) continue ;; esac
-    # The document begins with the run; its token is the last member of that name, whatever the input has.
+    # The document begins with the run; its token is the last field of that name, whatever the input has.
     run=$(printf '%s' "$leased" | sed 's/^{"items":\[{"run":{"id":"\([0-9a-f-]*\)".*/\1/')
     token=$(printf '%s' "$leased" | sed 's/.*"token":"\([A-Za-z0-9_-]*\)".*/\1/')
 

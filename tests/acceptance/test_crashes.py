@@ -42,7 +42,7 @@ def ordeal(server: Server, kills: int) -> None:
     seed = ordeals.seed()
     dice = random.Random(seed)
     server.start()
-    tasks = {name: register(server, name, **members) for name, members in crowd(dice).items()}
+    tasks = {name: register(server, name, **fields) for name, fields in crowd(dice).items()}
     register(server, "manual", handler="count", schedule={"type": "manual"}, **ALLOW)
     client = Client(server, random.Random(seed + 1))
     with client.working():
@@ -83,9 +83,9 @@ def crowd(dice: random.Random) -> dict[str, dict[str, Any]]:
     return tasks
 
 
-def register(server: Server, name: str, **members: Any) -> dict[str, Any]:
+def register(server: Server, name: str, **fields: Any) -> dict[str, Any]:
     """Register a task; return it as it was accepted."""
-    accepted: dict[str, Any] = server.call("PUT", f"/v1/tasks/{name}", json=KEEP | members)
+    accepted: dict[str, Any] = server.call("PUT", f"/v1/tasks/{name}", json=KEEP | fields)
     return accepted
 
 

@@ -134,7 +134,7 @@ def test_every_schedule_in_the_documents_is_accepted(
 def test_every_registration_in_the_documents_is_accepted(
     server: Server, task: dict[str, Any]
 ) -> None:
-    sent = {member: value for member, value in task.items() if member != "…"}
+    sent = {field: value for field, value in task.items() if field != "…"}
 
     answer = server.ask("POST", "/v1/tasks?on_conflict=update", json=sent)
 
@@ -305,10 +305,10 @@ def test_changes_of_a_table_are_as_the_document_shows_them(server: Server) -> No
     assert shape(received) == shape(shown_event)
 
 
-def register(server: Server, name: str, handler: str, **members: Any) -> None:
+def register(server: Server, name: str, handler: str, **fields: Any) -> None:
     """Register a task, and replace an existing one."""
     server.ask("DELETE", f"/v1/tasks/{name}")
-    task = {"name": name, "handler": handler, "schedule": {"type": "manual"}} | members
+    task = {"name": name, "handler": handler, "schedule": {"type": "manual"}} | fields
     server.call("POST", "/v1/tasks", json=task)
 
 

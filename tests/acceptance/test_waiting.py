@@ -116,8 +116,8 @@ def test_other_runs_do_not_wait_for_the_reply_of_a_target(serve: Serve, tmp_path
             assert max(taken, default=0) < 2, shape
 
 
-def _task(handler: str, **members: Any) -> dict[str, Any]:
-    return {"handler": handler, "schedule": {"type": "manual"}, **members}
+def _task(handler: str, **fields: Any) -> dict[str, Any]:
+    return {"handler": handler, "schedule": {"type": "manual"}, **fields}
 
 
 def _has_ended(server: Server, run: dict[str, Any]) -> bool:

@@ -56,9 +56,9 @@ def ended(server: Server, made: dict[str, Any]) -> dict[str, Any]:
     return dict(server.call("GET", f"/v1/runs/{made['id']}?wait=30"))
 
 
-def register(server: Server, name: str, handler: str, **members: Any) -> None:
+def register(server: Server, name: str, handler: str, **fields: Any) -> None:
     body = {"handler": handler, "schedule": {"type": "manual"}, "overlap_policy": "allow"}
-    server.call("PUT", f"/v1/tasks/{name}", json=body | members)
+    server.call("PUT", f"/v1/tasks/{name}", json=body | fields)
 
 
 @needs_node

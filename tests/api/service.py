@@ -58,9 +58,9 @@ class Api:
         """Make calls at the same time; the answers come in the order of the calls."""
         return self.portal.call(self._together, calls)
 
-    def task(self, name: str, **members: Any) -> dict[str, Any]:
+    def task(self, name: str, **fields: Any) -> dict[str, Any]:
         """Declare a task, with a manual schedule by default; return it as it is read."""
-        body = {"handler": "echo", "schedule": MANUAL} | members
+        body = {"handler": "echo", "schedule": MANUAL} | fields
         answer = self.put(f"/v1/tasks/{name}", json=body)
         assert answer.status_code in {200, 201}, answer.text
         return self.read(f"/v1/tasks/{name}")

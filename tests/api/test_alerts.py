@@ -75,7 +75,7 @@ def test_raised_alerts_are_listed_and_filtered(api: Api) -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "pointer"),
+    ("fields", "pointer"),
     [
         ({"on_failure": {"task": "self"}}, "/on_failure/task"),
         ({"on_success": {"task": "self"}}, "/on_success/task"),
@@ -87,8 +87,8 @@ def test_raised_alerts_are_listed_and_filtered(api: Api) -> None:
         ({"on_failure": "on"}, "/on_failure"),
     ],
 )
-def test_errors_of_rules_have_pointers(api: Api, members: dict[str, Any], pointer: str) -> None:
-    refused = api.put("/v1/tasks/self", json={"handler": "echo", "schedule": MANUAL, **members})
+def test_errors_of_rules_have_pointers(api: Api, fields: dict[str, Any], pointer: str) -> None:
+    refused = api.put("/v1/tasks/self", json={"handler": "echo", "schedule": MANUAL, **fields})
 
     assert (refused.status_code, pointers(refused)) == (422, [pointer])
 

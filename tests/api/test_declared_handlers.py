@@ -15,8 +15,8 @@ def declare(api: Api, name: str = "resize", **body: Any) -> Any:
     return api.put(f"/v1/handlers/{name}", json=body)
 
 
-def register(api: Api, **members: Any) -> Any:
-    body = {"handler": "resize", "schedule": MANUAL, "input": {"file": "a.png"}} | members
+def register(api: Api, **fields: Any) -> Any:
+    body = {"handler": "resize", "schedule": MANUAL, "input": {"file": "a.png"}} | fields
     return api.put("/v1/tasks/t", json=body)
 
 

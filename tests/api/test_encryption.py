@@ -98,8 +98,8 @@ def test_a_row_that_was_changed_past_the_service_is_recognised(
         assert api.read("/v1/tasks/t/kv/a")["value"] == 2
 
 
-def secret(api: Api, **members: Any) -> dict[str, Any]:
-    return api.task("s", handler="echo", **{"secret_input": True} | members)
+def secret(api: Api, **fields: Any) -> dict[str, Any]:
+    return api.task("s", handler="echo", **{"secret_input": True} | fields)
 
 
 @on_both

@@ -28,10 +28,10 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
         yield made
 
 
-def outcome(api: Api, handler: str, **members: Any) -> dict[str, Any]:
+def outcome(api: Api, handler: str, **fields: Any) -> dict[str, Any]:
     """Run a hostile handler and a neighbour at the same time; return the run of the hostile one."""
     api.task("neighbour", handler="echo", overlap_policy="allow")
-    api.task(handler, handler=handler, retry=ONE_TRY, **members)
+    api.task(handler, handler=handler, retry=ONE_TRY, **fields)
     run = api.run(handler)
     at = datetime.now(UTC) + timedelta(seconds=0.2)
     beside = api.ended(api.run("neighbour", scheduled_for=at.isoformat()))

@@ -232,7 +232,7 @@ def test_the_trace_of_the_trigger_is_handed_on(outside: Api) -> None:
 
 @shares_service
 @pytest.mark.parametrize(
-    ("member", "value"),
+    ("field", "value"),
     [
         ("handlers", []),
         ("handlers", "work"),
@@ -248,8 +248,8 @@ def test_the_trace_of_the_trigger_is_handed_on(outside: Api) -> None:
         ("secret", True),
     ],
 )
-def test_what_is_wrong_with_a_request_is_said(api: Api, member: str, value: Any) -> None:
-    refused = api.post("/v1/queues/q/lease", json={"handlers": ["work"], member: value})
+def test_what_is_wrong_with_a_request_is_said(api: Api, field: str, value: Any) -> None:
+    refused = api.post("/v1/queues/q/lease", json={"handlers": ["work"], field: value})
 
     problem(refused, 422, "invalid")
-    assert all(str(pointer).startswith(f"/{member}") for pointer in pointers(refused))
+    assert all(str(pointer).startswith(f"/{field}") for pointer in pointers(refused))

@@ -57,7 +57,7 @@ def test_a_read_queue_can_be_declared_again_and_changes_nothing(api: Api) -> Non
     assert (again.status_code, again.json()) == (200, read)
 
 
-def test_members_that_are_left_out_take_their_defaults(api: Api) -> None:
+def test_fields_that_are_left_out_take_their_defaults(api: Api) -> None:
     put(api, concurrency=5, paused=True)
 
     declared = put(api).json()

@@ -16,8 +16,8 @@ def traced(trace: str) -> dict[str, Any]:
     return {"headers": {"traceparent": trace}}
 
 
-def body(**members: Any) -> dict[str, Any]:
-    return {"handler": "echo", "schedule": MANUAL} | members
+def body(**fields: Any) -> dict[str, Any]:
+    return {"handler": "echo", "schedule": MANUAL} | fields
 
 
 def run_of(api: Api, task: str) -> dict[str, Any]:

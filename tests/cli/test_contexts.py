@@ -170,15 +170,15 @@ def test_a_file_that_cannot_be_written_leaves_no_key_beside_it(
     assert (folder / ".contexts.toml.lock").read_bytes() == b""
 
 
-@pytest.mark.parametrize("members", ["key = 5", "key = ['a']", "key = true"])
+@pytest.mark.parametrize("fields", ["key = 5", "key = ['a']", "key = true"])
 def test_a_key_that_is_no_text_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, members: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fields: str
 ) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path))
     path = tmp_path / "rota" / "contexts.toml"
     path.parent.mkdir()
     path.touch(mode=0o600)
-    path.write_text(f'[contexts.a]\nurl = "http://a"\n{members}\n')
+    path.write_text(f'[contexts.a]\nurl = "http://a"\n{fields}\n')
 
     with pytest.raises(CommandFailed, match="damaged"):
         read_contexts()

@@ -31,7 +31,7 @@ def schemas() -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("model", _models(), ids=lambda model: model.__name__)
-def test_a_model_has_the_members_of_its_schema(model: type[Model], schemas: dict[str, Any]) -> None:
+def test_a_model_has_the_fields_of_its_schema(model: type[Model], schemas: dict[str, Any]) -> None:
     schema = schemas[model.schema_name]
     fields = {field.alias or name: field for name, field in model.model_fields.items()}
 
@@ -40,7 +40,7 @@ def test_a_model_has_the_members_of_its_schema(model: type[Model], schemas: dict
     assert required <= set(schema.get("required", ()))
 
 
-def test_members_of_a_newer_service_are_kept() -> None:
+def test_fields_of_a_newer_service_are_kept() -> None:
     made = Progress.model_validate({"fraction": 0.5, "message": None, "phase": "upload"})
 
     assert made.model_dump() == {"fraction": 0.5, "message": None, "phase": "upload"}

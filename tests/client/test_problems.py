@@ -7,8 +7,8 @@ import pytest
 from rota.api.problems.types import PROBLEM_TYPES
 from rota.client.entries.values import conflict_in
 from rota.client.errors import BackPressure, ProblemError
+from rota.client.problem_classes import PROBLEMS, problem_of
 from rota.client.problems import (
-    PROBLEMS,
     Conflict,
     Forbidden,
     Invalid,
@@ -16,7 +16,6 @@ from rota.client.problems import (
     NotFound,
     TaskExists,
     Unavailable,
-    problem_of,
 )
 
 BASES: dict[int, type[ProblemError]] = {
@@ -67,7 +66,7 @@ def test_an_error_says_where_the_faults_are_and_survives_pickle() -> None:
     assert copied.errors == error.errors
 
 
-def test_members_of_a_problem_show_what_exists() -> None:
+def test_fields_of_a_problem_show_what_exists() -> None:
     error = problem_of(409, {"type": "/problems/task-exists", "task": {"name": "t"}})
 
     assert isinstance(error, TaskExists)

@@ -41,8 +41,8 @@ def name() -> str:
     return f"task-{next(_NUMBERS)}"
 
 
-def declare(rota: Rota, name: str, **members: Any) -> None:
-    rota.tasks.declare(name, **({"handler": "echo", "schedule": MANUAL} | members))
+def declare(rota: Rota, name: str, **fields: Any) -> None:
+    rota.tasks.declare(name, **({"handler": "echo", "schedule": MANUAL} | fields))
 
 
 @on_both

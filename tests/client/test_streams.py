@@ -53,7 +53,7 @@ _ABSENT = (
 _AT = "2026-11-25T08:00:00.000Z"
 
 
-def run(status: str = "running", **members: Any) -> dict[str, Any]:
+def run(status: str = "running", **fields: Any) -> dict[str, Any]:
     """Return a run as the service shows it."""
     made = dict.fromkeys(_ABSENT.split()) | {
         "id": "r1",
@@ -70,7 +70,7 @@ def run(status: str = "running", **members: Any) -> dict[str, Any]:
     }
     made |= dict.fromkeys(("scheduled_for", "created_at", "started_at"), _AT)
     made |= {key: [] for key in ("waiting_on", "attempts", "fed_by", "fed")}
-    return made | members
+    return made | fields
 
 
 def test_a_stream_that_breaks_goes_on_behind_its_last_event(

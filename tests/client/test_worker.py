@@ -61,11 +61,11 @@ def task(queue: str) -> str:
     return f"task-of-{queue}"
 
 
-def declare(rota: Rota, task: str, queue: str, **members: Any) -> None:
+def declare(rota: Rota, task: str, queue: str, **fields: Any) -> None:
     """Declare a task whose runs a worker executes."""
-    members = {"schedule": {"type": "manual"}, "overlap_policy": "allow"} | members
+    fields = {"schedule": {"type": "manual"}, "overlap_policy": "allow"} | fields
     rota.handlers.declare(queue)
-    rota.tasks.declare(task, handler=queue, queue=queue, **members)
+    rota.tasks.declare(task, handler=queue, queue=queue, **fields)
 
 
 @on_both

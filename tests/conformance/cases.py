@@ -18,7 +18,7 @@ class _Part(BaseModel):
 
 
 class WireRequest(_Part):
-    """What must be seen of a request: the query and the body have no other members, headers may have."""
+    """What must be seen of a request: the query and the body have no other fields, headers may have."""
 
     method: Method
     path: str

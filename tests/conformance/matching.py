@@ -61,14 +61,14 @@ def _unequal(
     elif isinstance(expected, dict) and "<one of>" in expected:
         yield from _one_of(expected["<one of>"], actual, variables, at)
     elif isinstance(expected, dict) and isinstance(actual, dict):
-        yield from _members(expected, actual, variables, exact=exact, at=at)
+        yield from _fields(expected, actual, variables, exact=exact, at=at)
     elif isinstance(expected, list) and isinstance(actual, list):
         yield from _items(expected, actual, variables, at)
     elif not _equal(expected, actual):
         yield f"{at or 'it'} is {_shown(actual)}, and not {_shown(expected)}"
 
 
-def _members(
+def _fields(
     expected: dict[str, Any],
     actual: dict[str, Any],
     variables: Variables,

@@ -244,7 +244,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _with(body: bytes, added: dict[str, Any]) -> bytes:
-    """Return a reply with more members, in its object and in each of its items."""
+    """Return a reply with more fields, in its object and in each of its items."""
     value = json.loads(body)
     value.update(added)
     for item in value.get("items", ()):

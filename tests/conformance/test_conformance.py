@@ -215,7 +215,7 @@ def test_a_cut_connection_is_lost_to_the_client(proxy: Proxy) -> None:
 
 
 @on_sqlite
-def test_members_are_added_to_a_reply(proxy: Proxy) -> None:
+def test_fields_are_added_to_a_reply(proxy: Proxy) -> None:
     tasks = WireRequest(method="GET", path="/v1/tasks")
     proxy.script = Script([Exchange(request=tasks, add={"new": [1]})], (), {})
 

@@ -66,9 +66,9 @@ def declare(client: httpx.Client, target: str) -> Present:
     bound = {"origins": [target], "tasks": ["there*"]}
     assert client.put("/v1/secrets/there", json={"value": BEFORE} | bound).is_success
     assert client.post("/v1/secrets/there/rotate", json={"value": STORED}).is_success
-    for name, members in zip(TASKS, _definitions(target), strict=True):
+    for name, fields in zip(TASKS, _definitions(target), strict=True):
         own = {"schedule": {"type": "manual"}, "overlap_policy": "allow"}
-        answer = client.put(f"/v1/tasks/{name}", json=own | members)
+        answer = client.put(f"/v1/tasks/{name}", json=own | fields)
         assert answer.is_success, answer.text
         assert client.put(f"/v1/tasks/{name}/kv/k", json={"value": IN_KV}).is_success
     return Present({name: _ended(client, name) for name in TASKS})

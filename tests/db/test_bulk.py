@@ -161,12 +161,12 @@ def test_values_that_rows_share_are_written_to_each(world: World) -> None:
         ),
         apart=True,
     )
-    members = ("host", "pid", "started_at", "lease_expires_at")
-    for shared in chain.from_iterable(combinations(members, size) for size in range(5)):
+    fields = ("host", "pid", "started_at", "lease_expires_at")
+    for shared in chain.from_iterable(combinations(fields, size) for size in range(5)):
         old = [_row(number, shared) for number in range(1, 21)]
         new = [_row(number + 100, shared) | {"id": numbered(number)} for number in range(1, 21)]
         changes = [
-            {f"n_{name}": after[name] for name in members[:3]}
+            {f"n_{name}": after[name] for name in fields[:3]}
             | {"g_id": before["id"], "g_lease": before["lease_expires_at"]}
             for before, after in zip(old, new, strict=True)
         ]
@@ -248,8 +248,8 @@ def test_texts_may_be_of_several_enums(world: World) -> None:
 
 @pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
 def test_a_text_that_is_too_long_for_its_column_is_refused_and_not_truncated(world: World) -> None:
-    members = ["name", "description", "isolation", "updated_at"]
-    insert = Bulk(sa.insert(handler), members, apart=True)
+    fields = ["name", "description", "isolation", "updated_at"]
+    insert = Bulk(sa.insert(handler), fields, apart=True)
     rows = [
         {"name": f"{number:0200}", "description": "", "isolation": "none", "updated_at": NOON}
         for number in range(20)

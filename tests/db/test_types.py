@@ -9,7 +9,7 @@ from sqlalchemy import delete, insert, select
 from sqlalchemy.exc import StatementError
 
 from rota.db import tables
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from tests.support.factories import NOON, World
 
 ZONES = st.sampled_from(

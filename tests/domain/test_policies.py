@@ -13,8 +13,8 @@ from tests.support.factories import numbered
 RUN = numbered(7)
 DURATIONS = st.integers(0, 10**9).map(lambda ms: timedelta(milliseconds=ms))
 POLICIES = st.builds(
-    lambda intervals, **members: RetryPolicy(
-        initial_interval=min(intervals), max_interval=max(intervals), **members
+    lambda intervals, **fields: RetryPolicy(
+        initial_interval=min(intervals), max_interval=max(intervals), **fields
     ),
     intervals=st.tuples(DURATIONS, DURATIONS),
     backoff=st.sampled_from(["exponential", "linear", "constant"]),

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from rota.configuration import mail_client
 from rota.domain.http_target.phases import CallPhase
 from rota.egress.client import HttpClient
 from rota.errors import Invalid
-from rota.main import create_app, mail_client
+from rota.main import create_app
 from rota.settings import Settings
 from tests.egress.calls import failed, get, on_a_loop, sent
 from tests.egress.certificates import certificate, server_context

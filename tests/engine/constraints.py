@@ -27,9 +27,9 @@ def checking(world: World, load: Callable[[], float | None] = lambda: 0.1) -> Co
     )
 
 
-def register(on: Any, name: str = "t", *constraints: dict[str, Any], **members: Any) -> None:
+def register(on: Any, name: str = "t", *constraints: dict[str, Any], **fields: Any) -> None:
     defaults = {"schedule": {"type": "manual"}, "overlap_policy": "allow"}
-    on.register(name, constraints=list(constraints), **defaults | members)
+    on.register(name, constraints=list(constraints), **defaults | fields)
 
 
 def look(checker: ConstraintChecker) -> None:
@@ -56,5 +56,5 @@ def closed_port() -> int:
         return port
 
 
-def port_constraint(port: int, **members: Any) -> dict[str, Any]:
-    return {"type": "reachable", "host": "127.0.0.1", "port": port, **members}
+def port_constraint(port: int, **fields: Any) -> dict[str, Any]:
+    return {"type": "reachable", "host": "127.0.0.1", "port": port, **fields}

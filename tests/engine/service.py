@@ -83,7 +83,7 @@ class Service(Client):
 
     @property
     def holder(self) -> Id:
-        return self.engine._lease.holder
+        return self.engine._execution.lease.holder
 
     def start(self) -> None:
         self.writer.start()

@@ -103,10 +103,10 @@ def test_a_backfill_that_cannot_be_planned_ends_and_the_others_continue(
 ) -> None:
     broken, sound = begin(hourly, newest_first=True), begin(hourly)
 
-    def fails_backwards(*given: Any, **members: Any) -> Iterator[datetime]:
-        if members["newest_first"]:
+    def fails_backwards(*given: Any, **fields: Any) -> Iterator[datetime]:
+        if fields["newest_first"]:
             raise Unplannable("the zone is gone")
-        return times_from(*given, **members)
+        return times_from(*given, **fields)
 
     monkeypatch.setattr(backfiller, "times_from", fails_backwards)
     engine.make_pass()
@@ -234,12 +234,12 @@ def test_spaced_runs_never_start_before_their_times(serve: Callable[..., Service
     assert waited[2] >= timedelta(seconds=0.4)
 
 
-def _begin_yesterday(service: Service, hours: int = 24, **members: Any) -> Backfill:
+def _begin_yesterday(service: Service, hours: int = 24, **fields: Any) -> Backfill:
     """Begin a backfill of the whole hours of some hours of a past day."""
     anchor = "2026-01-01T00:00:00Z"
     service.register(schedule={"type": "interval", "every": 3600, "anchor": anchor})
     midnight = datetime(2026, 1, 2, tzinfo=UTC)
-    return begin(service, starts_at=midnight, minutes=60 * (hours - 1), **members)
+    return begin(service, starts_at=midnight, minutes=60 * (hours - 1), **fields)
 
 
 def _ended(service: Service, id: Id) -> Backfill | None:

@@ -26,17 +26,17 @@ def engine(world: World) -> BulkRunner:
     return BulkRunner(world.database, world.writer, world.clock)
 
 
-def failed(world: World, number: int, name: str = "t", **members: Any) -> list[Id]:
+def failed(world: World, number: int, name: str = "t", **fields: Any) -> list[Id]:
     own = {"schedule": {"type": "manual"}, "retry": {"max_attempts": 1}, "overlap_policy": "allow"}
-    world.register(name, **own | members)
+    world.register(name, **own | fields)
     ids = [world.run_now(name).id for _ in range(number)]
     for claimed in world.claim():
         world.end(claimed, BROKEN)
     return ids
 
 
-def begin(world: World, name: str = "t", **members: Any) -> Bulk:
-    request = Request(verb=BulkVerb.RERUN, selector=RunSelector(task=(name,)), **members)
+def begin(world: World, name: str = "t", **fields: Any) -> Bulk:
+    request = Request(verb=BulkVerb.RERUN, selector=RunSelector(task=(name,)), **fields)
     selection = world.read(select_runs, request)
     return world.do(BeginBulk(request=request, selection=selection, by="me", confirmed=True))
 

@@ -341,8 +341,8 @@ def test_after_a_claim_that_failed_the_next_one_comes(waiting: World, failure: E
     _play(play())
 
 
-def _manual(world: World, name: str, runs: int = 0, **members: Any) -> None:
-    world.register(name, overlap_policy="allow", schedule={"type": "manual"}, **members)
+def _manual(world: World, name: str, runs: int = 0, **fields: Any) -> None:
+    world.register(name, overlap_policy="allow", schedule={"type": "manual"}, **fields)
     for _ in range(runs):
         world.run_now(name)
 

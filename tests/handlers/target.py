@@ -48,8 +48,8 @@ class Site:
     def origin(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def target(self, path: str = "/", **members: Any) -> Target:
-        return Target(url=f"http://127.0.0.1:{self.port}{path}", **members)
+    def target(self, path: str = "/", **fields: Any) -> Target:
+        return Target(url=f"http://127.0.0.1:{self.port}{path}", **fields)
 
     def answer(
         self, status: int, body: bytes = b"", content_type: str = "", **headers: str
@@ -133,20 +133,18 @@ def serving(at: socket.socket | None = None) -> Iterator[Site]:
         thread.join()
 
 
-def get(bench: Bench, site: Site, input: str = "{}", **members: Any) -> Any:
-    """Run an `http` task whose target has these members; return the outcome."""
-    return bench.run("http", input, target=site.target(**members))
+def get(bench: Bench, site: Site, input: str = "{}", **fields: Any) -> Any:
+    """Run an `http` task whose target has these fields; return the outcome."""
+    return bench.run("http", input, target=site.target(**fields))
 
 
-def result(bench: Bench, site: Site, **members: Any) -> Any:
-    outcome = get(bench, site, **members)
+def result(bench: Bench, site: Site, **fields: Any) -> Any:
+    outcome = get(bench, site, **fields)
     assert isinstance(outcome, Succeeded), outcome
     return json.loads(outcome.result)
 
 
-def error(
-    bench: Bench, site: Site, kind: type[Failed | Fatal] = Failed, **members: Any
-) -> RunError:
-    outcome = get(bench, site, **members)
+def error(bench: Bench, site: Site, kind: type[Failed | Fatal] = Failed, **fields: Any) -> RunError:
+    outcome = get(bench, site, **fields)
     assert isinstance(outcome, kind), outcome
     return outcome.error

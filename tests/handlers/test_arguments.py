@@ -5,14 +5,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel, ConfigDict
 
-from rota.domain.chains.result_merge import RUN_MEMBERS, merged
-from rota.domain.primitives import json_text
+from rota.domain.chains.result_merge import RUN_FIELDS, merged
+from rota.domain.primitives.json import json_text
 from rota.handlers.outcomes import InvalidInput, arguments
 from rota.handlers.registry import RegisteredHandler, register
 from rota.sdk.contexts import Context
 from rota.sdk.decorator import Handler
 
-RUNS = {"extract": dict.fromkeys(RUN_MEMBERS)}
+RUNS = {"extract": dict.fromkeys(RUN_FIELDS)}
 IN_A_CHAIN = json_text.dumps(merged({}, [("extract", 1)], "by_task", RUNS))
 
 

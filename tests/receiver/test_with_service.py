@@ -75,12 +75,12 @@ class Receiving:
                 raise RuntimeError("broken")
             raise Fail("never")
 
-    def declare(self, name: str, path: str, **members: Any) -> None:
+    def declare(self, name: str, path: str, **fields: Any) -> None:
         target = {"url": f"{self.origin}{path}", "signature": {"secret": "signing"}}
-        target |= members.pop("target", {})
+        target |= fields.pop("target", {})
         retry = {"initial_interval": 0.1, "jitter": False, "max_attempts": 5}
         body = {"handler": "http", "schedule": {"type": "manual"}, "target": target, "retry": retry}
-        self.rota.tasks.declare(name, **body | members)
+        self.rota.tasks.declare(name, **body | fields)
 
     def run(self, name: str) -> str:
         return self.rota.task(name).run().id

@@ -28,11 +28,11 @@ def everything(world: World) -> dict[str, list[str]]:
         }
 
 
-def register(name: str = "t", **members: Any) -> Register:
+def register(name: str = "t", **fields: Any) -> Register:
     given = {"on_conflict": OnConflict.UPDATE, "by": "ann"} | {
-        key: members.pop(key) for key in ("on_conflict", "paused") if key in members
+        key: fields.pop(key) for key in ("on_conflict", "paused") if key in fields
     }
-    return Register(name=name, definition=define(**members), **given)
+    return Register(name=name, definition=define(**fields), **given)
 
 
 def try_out(world: World, *items: Register) -> list[WouldRegister]:

@@ -46,9 +46,9 @@ def answer(found: Explanation) -> tuple[str, str | None]:
     return found.verdict, found.reason
 
 
-def queue(world: World, **members: Any) -> None:
+def queue(world: World, **fields: Any) -> None:
     world.do(
-        PutQueue(**{"name": "default", "concurrency": None, "paused": False, "by": "me"} | members)
+        PutQueue(**{"name": "default", "concurrency": None, "paused": False, "by": "me"} | fields)
     )
 
 

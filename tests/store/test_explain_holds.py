@@ -14,9 +14,9 @@ UNTIL_ONE = "until 2026-03-10T13:00:00.000Z"
 NAMED = "hold 'h' (the database moves)"
 
 
-def hold(world: World, fire_times: HeldFireTimes = HeldFireTimes.SKIP, **members: Any) -> None:
+def hold(world: World, fire_times: HeldFireTimes = HeldFireTimes.SKIP, **fields: Any) -> None:
     defaults: dict[str, Any] = {"ends_at": NOON + HOUR, "reason": "the database moves"}
-    set_hold(world, fire_times=fire_times, **defaults | members)
+    set_hold(world, fire_times=fire_times, **defaults | fields)
 
 
 def test_a_held_task_does_not_fire_and_says_until_when(world: World) -> None:

@@ -19,14 +19,14 @@ from rota.store.tasks.lifecycle import Resume
 from tests.support.factories import BROKEN, HOUR, NOON, World, change
 
 
-def _info(name: str, **members: object) -> HandlerInfo:
+def _info(name: str, **fields: object) -> HandlerInfo:
     facts: dict[str, object] = {
         "description": "does it",
         "input_schema": {"type": "object"},
         "timeout": timedelta(seconds=1.5),
         "isolation": "process",
     }
-    return HandlerInfo(name=name, **facts | members)  # type: ignore[arg-type]
+    return HandlerInfo(name=name, **facts | fields)  # type: ignore[arg-type]
 
 
 def test_handlers_are_announced_and_announced_anew(world: World) -> None:

@@ -19,10 +19,10 @@ def _render(made: Registration) -> Reply:
     return Reply(201, {"location": f"/{made.task.name}"}, str(made.task.id).encode())
 
 
-def _once(command: Command[Any] | None = None, **members: str) -> Once:
+def _once(command: Command[Any] | None = None, **fields: str) -> Once:
     register = Register(name="t", definition=define())
     defaults = {"key": "k", "principal": "ann", "fingerprint": "f"}
-    return Once(command=command or register, render=_render, **defaults | members)
+    return Once(command=command or register, render=_render, **defaults | fields)
 
 
 def test_the_same_request_is_executed_once_and_answered_twice(world: World) -> None:

@@ -24,7 +24,7 @@ def test_tasks_are_listed_by_name_in_byte_order_page_by_page(world: World) -> No
     assert _names(world, after="B", limit=3) == wanted[3:6]
 
 
-def test_tasks_are_filtered_by_their_members(world: World) -> None:
+def test_tasks_are_filtered_by_their_fields(world: World) -> None:
     world.register("a", tags=["x"], queue="slow")
     world.register("b", tags=["x", "y"], handler="other")
     world.register("ab", paused=True)
@@ -44,7 +44,7 @@ def test_a_task_that_is_not_there_is_not_found(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    "members",
+    "fields",
     [
         {},
         {"input": [5.0, 10**20, -0.0, {"ü": None}]},
@@ -59,14 +59,14 @@ def test_a_task_that_is_not_there_is_not_found(world: World) -> None:
         {"schedule": {"type": "manual"}, "priority": -32_768, "retention": {"runs": 1}},
     ],
 )
-def test_a_definition_comes_back_as_it_was_declared(world: World, members: Any) -> None:
-    wanted = define(**members)
+def test_a_definition_comes_back_as_it_was_declared(world: World, fields: Any) -> None:
+    wanted = define(**fields)
 
     read_back = read_definition(write_definition(wanted)).model_copy(update={"input": wanted.input})
 
     assert repr(read_back.model_dump()) == repr(wanted.model_dump())
     if wanted.handler != "http":
-        world.register(**members)
+        world.register(**fields)
         assert repr(world.task().definition.input) == repr(wanted.input)
 
 

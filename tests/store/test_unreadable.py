@@ -16,7 +16,7 @@ from rota.store.tasks.lifecycle import Delete, Resume
 from tests.support.factories import HOUR, NOON, World, change
 
 STORED = {
-    "a member of a later version": '{"handler":"noop","schedule":{"type":"manual"},"mood":[1],"priority":7}',
+    "a field of a later version": '{"handler":"noop","schedule":{"type":"manual"},"mood":[1],"priority":7}',
     "a schedule of a later version": '{"handler":"noop","schedule":{"type":"lunar"},"priority":7}',
     "a value that is refused now": '{"handler":"noop","schedule":{"type":"manual"},"timeout":0,"priority":7}',
 }
@@ -30,7 +30,7 @@ def _spoil(world: World, definition: str, name: str = "t") -> None:
 
 
 @pytest.mark.parametrize("definition", STORED.values(), ids=STORED)
-def test_readable_members_are_kept_and_the_schedule_names_the_others(definition: str) -> None:
+def test_readable_fields_are_kept_and_the_schedule_names_the_others(definition: str) -> None:
     read = read_definition(definition)
 
     assert (read.handler, read.priority) == ("noop", 7)

@@ -46,5 +46,5 @@ DATA: dict[str, Any] = {
 
 
 def event(type: str = "alert.failing", **data: Any) -> dict[str, Any]:
-    """Return an event, with some members of its data replaced."""
+    """Return an event, with some fields of its data replaced."""
     return {"type": type, "timestamp": "2026-11-29T02:07:12.481Z", "data": DATA | data}

@@ -9,9 +9,9 @@ from rota.store.scheduling.backfill import BeginBackfill
 from tests.support.factories import MINUTE, NOON, Client
 
 
-def begin(client: Client, **members: Any) -> Backfill:
+def begin(client: Client, **fields: Any) -> Backfill:
     """Begin a backfill of the task `t`, by default of the first ten minutes after noon."""
-    return client.do(beginning(client, **members))
+    return client.do(beginning(client, **fields))
 
 
 def beginning(
@@ -20,7 +20,7 @@ def beginning(
     name: str = "t",
     starts_at: datetime = NOON,
     minutes: int = 10,
-    **members: Any,
+    **fields: Any,
 ) -> BeginBackfill:
     """Return the command that begins one, as the API makes it."""
     task = client.task(name)
@@ -30,8 +30,8 @@ def beginning(
         starts_at=starts_at,
         ends_at=starts_at + minutes * MINUTE,
     )
-    found = survey(span, newest_first=members.get("newest_first", False))
+    found = survey(span, newest_first=fields.get("newest_first", False))
     defaults = {"expected": (task.id, task.generation), "by": "me"}
     return BeginBackfill(
-        task=name, span=span, runs=found.runs, first=found.first, **defaults | members
+        task=name, span=span, runs=found.runs, first=found.first, **defaults | fields
     )

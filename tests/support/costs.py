@@ -35,12 +35,12 @@ def _nested(count: int) -> str:
 
 #: JSON documents of about n parts, by the kind of part.
 SHAPES: Mapping[str, Shape] = {
-    "members, one of them twice": lambda n: (
+    "fields, one of them twice": lambda n: (
         "{" + "".join(f'"m{index}":0,' for index in range(n)) + '"m0":1}'
     ),
-    "objects with a member twice": lambda n: _list_of('{"a":1,"a":2}', n),
-    "members that are not known": lambda n: json.dumps({f"m{index}": 0 for index in range(n)}),
-    "members whose names are long": lambda n: json.dumps(
+    "objects with a field twice": lambda n: _list_of('{"a":1,"a":2}', n),
+    "fields that are not known": lambda n: json.dumps({f"m{index}": 0 for index in range(n)}),
+    "fields whose names are long": lambda n: json.dumps(
         {f"{index}{'k' * 100}": 0 for index in range(n // 20)}
     ),
     "a name that is nearly right, again and again": lambda n: json.dumps({"handler" * n: 0}),

@@ -23,8 +23,8 @@ from rota.domain.alerts.defaults import Alerting
 from rota.domain.effects import Effect, RunEnded
 from rota.domain.kv import operations
 from rota.domain.kv.entries import KvChange, KvEntry
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, random_id
+from rota.domain.primitives.json import json_text
 from rota.domain.primitives.preconditions import Precondition
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Attempt, ClaimedRun, Run
@@ -81,10 +81,10 @@ def eventually(
     return found
 
 
-def define(**members: Any) -> TaskDefinition:
+def define(**fields: Any) -> TaskDefinition:
     """Return a definition: by default every minute, with the handler `noop`."""
     defaults = {"handler": "noop", "schedule": {"type": "interval", "every": 60}}
-    return TaskDefinition.model_validate(defaults | members)
+    return TaskDefinition.model_validate(defaults | fields)
 
 
 def once(at: datetime) -> dict[str, str]:
@@ -131,17 +131,17 @@ def set_entry(
     key: str,
     value: bytes = b"1",
     ttl: timedelta | None = None,
-    **members: Any,
+    **fields: Any,
 ) -> Transact:
     """Return the command of a client that writes an entry."""
     written = operations.Set(key, value, ttl)
-    return Transact(task=task, operations=(written,), **{"by": "me"} | members)
+    return Transact(task=task, operations=(written,), **{"by": "me"} | fields)
 
 
-def delete_entry(task: str, key: str, **members: Any) -> Transact:
+def delete_entry(task: str, key: str, **fields: Any) -> Transact:
     """Return the command of a client that removes an entry."""
     removal: dict[str, Any] = {"must_exist": True, "by": "me"}
-    return Transact(task=task, operations=(operations.Delete(key),), **removal | members)
+    return Transact(task=task, operations=(operations.Delete(key),), **removal | fields)
 
 
 class Client:
@@ -189,14 +189,14 @@ class Client:
                 ended = update(tables.replica).where(which)
                 tx.connection.execute(ended.values(lease_expires_at=LONG_AGO))
 
-    def register(self, name: str = "t", **members: Any) -> Task:
+    def register(self, name: str = "t", **fields: Any) -> Task:
         """Register a task, by default one that fires every minute."""
-        return self.registration(name, **members).task
+        return self.registration(name, **fields).task
 
-    def registration(self, name: str = "t", **members: Any) -> Registration:
+    def registration(self, name: str = "t", **fields: Any) -> Registration:
         """The same, with the result of the registration."""
-        own = {key: members.pop(key) for key in _OF_REGISTER & members.keys()}
-        return self.do(Register(name=name, definition=define(**members), **own))
+        own = {key: fields.pop(key) for key in _OF_REGISTER & fields.keys()}
+        return self.do(Register(name=name, definition=define(**fields), **own))
 
     def task(self, name: str = "t") -> Task:
         return self.read(find_task, name)
@@ -213,8 +213,8 @@ class Client:
     def delete(self, name: str = "t") -> None:
         self.do(Delete(change(name)))
 
-    def run_now(self, name: str = "t", **members: Any) -> Run:
-        return self.do(RunNow(task=name, **members))
+    def run_now(self, name: str = "t", **fields: Any) -> Run:
+        return self.do(RunNow(task=name, **fields))
 
     def run(self, id: Id) -> Run:
         return self.read(find_run, id)
@@ -234,10 +234,10 @@ class Client:
         found = self.read(kv.list_entries, name, kv.KvFilter(), self.now, limit=1_000)
         return {each.key: json_text.loads(each.value) for each in found if each.key[0] != "_"}
 
-    def set(self, key: str, value: Any, name: str = "t", **members: Any) -> KvEntry:
+    def set(self, key: str, value: Any, name: str = "t", **fields: Any) -> KvEntry:
         """Write a kv entry as a client."""
         encoded = json_text.dumps(value).encode()
-        return self.do(set_entry(name, key, encoded, **{"by": "local"} | members)).entries[0]
+        return self.do(set_entry(name, key, encoded, **{"by": "local"} | fields)).entries[0]
 
 
 class World(Client):
@@ -307,8 +307,8 @@ class World(Client):
         made = self.run_now(name)
         return next(run for run in self.claim(holder=holder) if run.id == made.id)
 
-    def end(self, claimed: ClaimedRun, outcome: Outcome, **members: Any) -> Settlement:
-        return self.do(finish(claimed, outcome, **{"holder": self.holder} | members))
+    def end(self, claimed: ClaimedRun, outcome: Outcome, **fields: Any) -> Settlement:
+        return self.do(finish(claimed, outcome, **{"holder": self.holder} | fields))
 
     def succeed(self, claimed: ClaimedRun, result: str = "null", **entries: Any) -> Settlement:
         """End an attempt with a result and kv entries."""
@@ -345,14 +345,14 @@ def success(claimed: ClaimedRun, result: str = "null", **entries: Any) -> Succee
     return Succeeded(result, changes, claimed.kv_revision)
 
 
-def finish(claimed: ClaimedRun, outcome: Outcome, *, holder: Id, **members: Any) -> Finish:
-    """Return the command that ends an attempt as its holder would; `members` are of the run or of the command."""
-    of_run = {name: members.pop(name) for name in list(members) if hasattr(claimed, name)}
-    if "retry" in members:
-        definition = claimed.definition.model_copy(update={"retry": members.pop("retry")})
+def finish(claimed: ClaimedRun, outcome: Outcome, *, holder: Id, **fields: Any) -> Finish:
+    """Return the command that ends an attempt as its holder would; `fields` are of the run or of the command."""
+    of_run = {name: fields.pop(name) for name in list(fields) if hasattr(claimed, name)}
+    if "retry" in fields:
+        definition = claimed.definition.model_copy(update={"retry": fields.pop("retry")})
         of_run["definition"] = definition
     run = replace(claimed, **of_run)
-    return Finish(run=run, holder=holder, outcome=outcome, **members)
+    return Finish(run=run, holder=holder, outcome=outcome, **fields)
 
 
 def _handler(name: str) -> HandlerInfo:

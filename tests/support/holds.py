@@ -17,14 +17,14 @@ def set_hold(
     name_prefix: str = "",
     queues: tuple[str, ...] = (),
     limit: NameLimit = UNLIMITED,
-    **members: Any,
+    **fields: Any,
 ) -> StoredHold:
     """Set a hold, by default on every task, from now on until it is ended."""
     selector = HoldSelector(
         tags=frozenset(tags), name_prefix=name_prefix, queues=frozenset(queues), limit=limit
     )
     defaults = {"fire_times": HeldFireTimes.SKIP, "by": "me"}
-    return world.do(SetHold(name=name, selector=selector, **defaults | members))[0]
+    return world.do(SetHold(name=name, selector=selector, **defaults | fields))[0]
 
 
 def end_hold(world: World, name: str = "h") -> None:

@@ -169,10 +169,10 @@ def test_a_replaced_run_is_not_awaited_any_longer() -> None:
 
 def test_the_limits_of_an_attempt_are_those_of_the_service() -> None:
     limits = (attempts.MAX_RESULT_BYTES, attempts.MAX_VALUE_BYTES, attempts.MAX_LOG_BYTES)
-    members = (
+    fields = (
         Settings.model_fields[name].default
         for name in ("max_result_bytes", "max_value_bytes", "max_log_bytes")
     )
 
-    assert limits == tuple(members)
+    assert limits == tuple(fields)
     assert attempts.CANCEL_GRACE == CANCEL_GRACE

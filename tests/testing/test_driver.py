@@ -307,14 +307,14 @@ def test_a_garbage_collected_driver_leaves_nothing_open() -> None:
         assert another.run("t").result == {"cursor": 1}
 
 
-@pytest.mark.parametrize("members", [{}, {"constraints": [{"type": "min_free_disk", "bytes": 1}]}])
+@pytest.mark.parametrize("fields", [{}, {"constraints": [{"type": "min_free_disk", "bytes": 1}]}])
 def test_more_runs_than_one_claim_takes_are_all_executed(
-    members: Any, monkeypatch: pytest.MonkeyPatch
+    fields: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rota.testing.fake_service._BATCH", 2)
     driver = Driver(now=START)
     for number in range(5):
-        driver.register(f"t{number}", handler=count, schedule=HOURLY, **members)
+        driver.register(f"t{number}", handler=count, schedule=HOURLY, **fields)
 
     driver.advance("1h")
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.web.task_forms.fields import Field, Kind
 from rota.web.task_forms.input_fields import input_field, only
 from rota.web.task_forms.layout import Shown, lay_out_one

@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 import pytest
 
-from rota.domain.primitives.names import RESERVED_KEYS, RESERVED_NAMES
+from rota.domain.primitives.texts.names import RESERVED_KEYS, RESERVED_NAMES
 from rota.web.pages import now
 from rota.web.routes import VIEWS
 from tests.api.service import YEARLY, Api, serving
@@ -32,11 +32,11 @@ def api(another_database: Callable[[str], str]) -> Iterator[Api]:
         service.post("/v1/tasks/hostile/pause", json={"reason": HOSTILE})
         service.post("/v1/tasks/hostile/resume")
         service.ended(service.run("hostile"))
-        members: dict[str, Any] = {
+        fields: dict[str, Any] = {
             HOSTILE: {"type": "string", "description": HOSTILE, "default": HOSTILE}
         }
-        members["choice"] = {"enum": [HOSTILE, {HOSTILE: HOSTILE}]}
-        schema = {"type": "object", "properties": members, "description": HOSTILE}
+        fields["choice"] = {"enum": [HOSTILE, {HOSTILE: HOSTILE}]}
+        schema = {"type": "object", "properties": fields, "description": HOSTILE}
         service.put("/v1/handlers/outside", json={"description": HOSTILE, "input_schema": schema})
         service.task("schema", handler="outside", input={HOSTILE: HOSTILE, "choice": HOSTILE})
         service.put("/v1/holds/stopped", json={"selector": {"tags": ["none"]}, "reason": HOSTILE})

@@ -45,8 +45,8 @@ TASKS: dict[str, dict[str, Any]] = {
 @pytest.fixture(scope="module")
 def api(another_database: Callable[[str], str]) -> Iterator[Api]:
     with serving(another_database("sqlite")) as service:
-        for name, members in TASKS.items():
-            service.task(name, **members)
+        for name, fields in TASKS.items():
+            service.task(name, **fields)
         yield service
 
 
@@ -93,7 +93,7 @@ def test_a_handler_registers_the_same_definition(api: Api, name: str) -> None:
     given = arguments(as_handler(name, expected), "ctx.tasks.register")
 
     own = {each: given.pop(each) for each in ("name", "handler", "schedule")}
-    made = declared(**own, on_conflict="update", members=given)
+    made = declared(**own, on_conflict="update", fields=given)
     assert made.name == name
     read = TaskDefinition.model_validate(expected)
     assert made.definition.model_dump(exclude_unset=True) == read.model_dump(exclude_unset=True)

@@ -19,12 +19,12 @@ def api(another_database: Callable[[str], str]) -> Iterator[Api]:
 @pytest.fixture
 def browser(api: Api) -> Browser:
     api.post("/v1/tasks/delete", json={"selector": {"all": True}})
-    for name, members in {
+    for name, fields in {
         "a-1": {"tags": ["a", "b"], "schedule": YEARLY},
         "a-2": {"tags": ["a"], "handler": "count", "schedule": YEARLY},
         "b-1": {"queue": "slow", "handler": "greet", "input": {"name": "Ada"}},
     }.items():
-        api.task(name, **members)
+        api.task(name, **fields)
     return Browser(api)
 
 

@@ -25,8 +25,8 @@ from rota.domain.access.principal import Principal
 from rota.domain.access.scopes import Scope
 from rota.domain.alerts.rules import AlertKind, RaisedKind
 from rota.domain.primitives.ids import to_id
-from rota.domain.primitives.instants import format_instant, parse_instant
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.instants import format_instant, parse_instant
 from rota.store.alerts.reading import (
     Position,
     RaisedAlert,

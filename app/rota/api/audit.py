@@ -23,9 +23,9 @@ from rota.api.http.services import Served
 from rota.api.http.validation import checked_filter
 from rota.api.problems.problem import describe
 from rota.domain.audit.actions import Action, Kind
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import to_id
-from rota.domain.primitives.instants import format_instant, parse_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.instants import format_instant, parse_instant
 from rota.store.audit.reading import AuditFilter, Position, list_entries
 
 routes: APIRouter = router("/v1/audit", "audit")

@@ -21,8 +21,8 @@ from rota.api.http.services import Served
 from rota.api.http.validation import refusal
 from rota.api.problems.problem import describe
 from rota.domain.audit.actions import Action, Kind
-from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.durations import Duration
 from rota.domain.tasks.input_schema import usable_schema
 from rota.errors import Fault
 from rota.store.declared_handlers import DeclareHandler, RemoveHandler, existing_handler
@@ -60,7 +60,7 @@ class HandlersOut(TypedDict):
     next_cursor: str | None
 
 
-_SERVICE_MEMBERS = frozenset({"isolation", "updated_at"})
+_SERVICE_FIELDS = frozenset({"isolation", "updated_at"})
 # Handlers of replicas can have other names than one can declare.
 _AnyName = Annotated[str, Path(min_length=1, max_length=128)]
 
@@ -100,8 +100,8 @@ class HandlerIn(RequestModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _ignore_members_of_the_service(cls, body: Any) -> Any:
-        return without(body, _SERVICE_MEMBERS)
+    def _ignore_fields_of_the_service(cls, body: Any) -> Any:
+        return without(body, _SERVICE_FIELDS)
 
     @field_validator("timeout")
     @classmethod

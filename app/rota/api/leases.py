@@ -23,9 +23,9 @@ from rota.api.kv.views import show_entry
 from rota.api.problems.problem import describe
 from rota.api.runs.response_models import RunSummaryOut
 from rota.api.runs.views import show_run
-from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.names import READABLE_KEY_PATTERN, Name
+from rota.domain.primitives.texts.names import READABLE_KEY_PATTERN, Name
+from rota.domain.primitives.times.durations import Duration
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.model import Run
 from rota.domain.trace_context import traceparent_of_attempt
 from rota.errors import Fault
@@ -245,4 +245,4 @@ def _show(leased: Leased, run: Run, table: HandedOut) -> LeasedRunOut:
 def _value(entry: Any) -> Any:
     if "encoding" not in entry:
         return entry["value"]
-    return {member: entry[member] for member in ("value", "encoding", "content_type")}
+    return {field: entry[field] for field in ("value", "encoding", "content_type")}

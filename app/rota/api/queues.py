@@ -20,7 +20,7 @@ from rota.api.problems.problem import describe
 from rota.domain.access.principal import Principal
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.policies import MAX_CONCURRENCY
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
 from rota.store.runs.queues import (
     PutQueue,
     Queue,
@@ -78,7 +78,7 @@ class QueuesOut(TypedDict):
     next_cursor: str | None
 
 
-_SERVICE_MEMBERS = frozenset(
+_SERVICE_FIELDS = frozenset(
     {"blocked", "ended", "oldest_queued_at", "queued", "running", "updated_at", "updated_by"}
 )
 
@@ -103,8 +103,8 @@ class QueueIn(RequestModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _ignore_members_of_the_service(cls, body: Any) -> Any:
-        return without(body, _SERVICE_MEMBERS)
+    def _ignore_fields_of_the_service(cls, body: Any) -> Any:
+        return without(body, _SERVICE_FIELDS)
 
     @field_validator("concurrency", mode="before")
     @classmethod

@@ -14,7 +14,7 @@ from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served
 from rota.api.problems.problem import describe
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.store.replicas import Replica, list_replicas
 
 routes: APIRouter = router("/v1/replicas", "system")

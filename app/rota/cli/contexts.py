@@ -157,8 +157,8 @@ def _parsed(document: dict[str, Any]) -> Contexts:
     return Contexts(servers, current if current in servers else None)
 
 
-def _key_of(members: dict[str, Any]) -> str | None:
-    key = members.get("key")
+def _key_of(fields: dict[str, Any]) -> str | None:
+    key = fields.get("key")
     if not isinstance(key, str | None):
         raise TypeError("a key is text")
     return key

@@ -103,7 +103,7 @@ COMMANDS = (
         "Look for what is wrong with settings, database, handlers and machine; name the fix of each finding.",
         SERVICE,
     ),
-    Entry("db", "rota.cli.local.database", "group", "The database.", SERVICE),
+    Entry("db", "rota.cli.local.database.commands", "group", "The database.", SERVICE),
     Entry("key", "rota.cli.keys", "group", "API keys.", SERVICE),
     Entry("task", "rota.cli.remote.tasks.group", "group", "Tasks.", WORK),
     Entry(

@@ -7,7 +7,7 @@ from typing import Any, Literal, TypedDict
 Texts = str | Sequence[str] | None
 #: Seconds, a text such as "15m", or a timedelta.
 Duration = float | str | timedelta
-Members = Mapping[str, Any]
+Fields = Mapping[str, Any]
 
 OnConflict = Literal["reject", "keep", "update", "replace"]
 CatchUp = Literal["none", "once", "all"]

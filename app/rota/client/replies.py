@@ -10,7 +10,7 @@ import httpx
 
 from rota.client import wire
 from rota.client.errors import InvalidResponse, Unreachable
-from rota.client.problems import problem_of
+from rota.client.problem_classes import problem_of
 
 # A failure of these is one before anything was sent.
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
@@ -35,7 +35,7 @@ class Reply:
             raise InvalidResponse(_no_rota(self.status, self.content)) from None
 
     @property
-    def members(self) -> dict[str, Any]:
+    def fields(self) -> dict[str, Any]:
         """The object of the body; raises InvalidResponse if it is none."""
         value = self.value
         if not isinstance(value, dict):

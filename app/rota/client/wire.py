@@ -27,15 +27,15 @@ class _Unset:
 UNSET: Any = _Unset()
 
 
-def given(**members: Any) -> dict[str, Any]:
-    """Return the members that were given; a `_` at the end of a name is left out (`from_`)."""
-    return {name.rstrip("_"): value for name, value in members.items() if value is not UNSET}
+def given(**fields: Any) -> dict[str, Any]:
+    """Return the fields that were given; a `_` at the end of a name is left out (`from_`)."""
+    return {name.rstrip("_"): value for name, value in fields.items() if value is not UNSET}
 
 
 def encode(value: Any) -> bytes:
     """Return JSON text; raises ValueError or TypeError for what JSON cannot carry.
 
-    Datetimes must know their zone; timedeltas become seconds, models their members.
+    Datetimes must know their zone; timedeltas become seconds, models their fields.
     """
     text = json.dumps(
         value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from sqlalchemy import Connection
 
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import PREFIX, SealedText, key_of
+from rota.domain.primitives.texts.sealed import PREFIX, SealedText, key_of
 from rota.domain.secrets.opened import OpenedSecret
 from rota.errors import Sealed
 

@@ -1,6 +1,7 @@
 """The tables. Constraint names are part of the design: the tests violate each constraint and recognise it by name.
 
-Columns that hold JSON are text, written by `domain.primitives.json_text`: the databases' own JSON types change numbers.
+Columns that hold JSON are text, written by `domain.primitives.json.json_text`: the databases' own JSON types change
+numbers.
 """
 
 from sqlalchemy import Table

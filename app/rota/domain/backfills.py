@@ -8,7 +8,7 @@ from itertools import chain, islice, takewhile
 
 from rota.domain.fire_time import TICK
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned
 from rota.domain.schedules.running_times import running_times

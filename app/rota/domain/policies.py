@@ -25,9 +25,9 @@ from rota.domain.primitives.bounds import (
     is_stored,
     settle,
 )
-from rota.domain.primitives.durations import MAX_DURATION, Duration
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.durations import MAX_DURATION, Duration
 
 MAX_ATTEMPTS = 1_000
 MAX_CONCURRENCY = 10_000

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rota.domain.primitives.ids import Id, to_id
-from rota.domain.primitives.names import KEY_PREFIX_PATTERN, READABLE_KEY_PATTERN
+from rota.domain.primitives.texts.names import KEY_PREFIX_PATTERN, READABLE_KEY_PATTERN
 from rota.errors import Fault, Invalid
 
 _LONGEST = 18

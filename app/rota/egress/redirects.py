@@ -4,7 +4,7 @@ from dataclasses import replace
 from urllib.parse import urljoin
 
 from rota.domain.hosts.policy import farthest
-from rota.domain.primitives.urls import has_credentials, is_http_url
+from rota.domain.primitives.texts.urls import has_credentials, is_http_url
 from rota.egress.requests import Request, Response
 from rota.egress.urls import UrlError, read_url
 

@@ -11,8 +11,8 @@ from rota.domain.alerts.notifier_inputs import notifier_faults
 from rota.domain.alerts.notifiers import NOTIFIERS
 from rota.domain.bulk.model import Bulk, BulkVerb, Refusal
 from rota.domain.effects import BulkChanged, Effect, RunEnded
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.status import Trigger
 from rota.domain.tasks.input_schema import input_faults, usable_schema
 from rota.engine.timing.wakeable_thread import WakeableThread

@@ -1,57 +1,35 @@
 """The engine: the parts that work without a request, and the order in which they start, drain and stop."""
 
-import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import CancelledError
 from datetime import timedelta
 from functools import partial
 
 import structlog
 
-from rota.domain.effects import (
-    CalendarsChanged,
-    CancelRequested,
-    DueSooner,
-    Effect,
-    KeysFreed,
-    OutsideAttemptEnded,
-    RunsReady,
-    TaskDeleted,
-)
-from rota.domain.primitives.ids import Id
-from rota.domain.runs.model import ClaimedRun
-from rota.engine.attempts.runner import Runner
+from rota.domain.effects import CalendarsChanged, DueSooner, Effect, TaskDeleted
 from rota.engine.backfiller import Backfiller
 from rota.engine.bulk_runner import BulkRunner
 from rota.engine.checks.alert_checker import AlertChecker
 from rota.engine.checks.constraint_checker import ConstraintChecker
 from rota.engine.checks.lease_expiry import LeaseExpiry
-from rota.engine.claimer import Claimer
+from rota.engine.execution import Execution
 from rota.engine.firing import Firing
-from rota.engine.held_runs import HeldRuns
-from rota.engine.hold_releaser import HoldReleaser
-from rota.engine.lanes import lanes_of
-from rota.engine.leases import Lease
+from rota.engine.holds.held_runs import HeldRuns
+from rota.engine.holds.hold_releaser import HoldReleaser
 from rota.engine.maintenance import Maintenance
 from rota.engine.replanning.calendar_replanner import CalendarReplanner
 from rota.engine.replanning.zone_replanner import Replanner
 from rota.engine.resources import Resources
 from rota.engine.timing.clock_steps import ClockSteps
-from rota.engine.timing.loop_thread import LoopThread
 from rota.engine.timing.wakeable_thread import WakeableThread
 from rota.engine.timing.watchdog import Watchdog
 from rota.errors import Unavailable
 from rota.store.events.stored import EventRetention
-from rota.store.handlers import Announce, HandlerInfo, describe_handler
-from rota.store.runs.reading import cancel_requested
 
 log = structlog.get_logger(__name__)
 
-# How many seconds a start may take, and a stop besides the grace period of its drain.
-_TIMEOUT = 30.0
-_TICK = 1.0
-_READING_THREADS = 4
 _REAPS_PER_TTL = 3
 # How many seconds a stop waits for a periodic job in progress; it is left to its daemon thread then.
 _STOP_TIMEOUT = 2.0
@@ -66,6 +44,7 @@ class Engine:
         settings, clock = resources.settings, resources.clock
         database, writer = resources.database, resources.writer
         self._resources = resources
+        self._execution = Execution(resources)
         self._clock_steps = ClockSteps(clock)
         self._maintenance = Maintenance(
             database,
@@ -85,7 +64,7 @@ class Engine:
             self._clock_steps,
             interval=settings.watchdog_interval,
             ttl=timedelta(seconds=settings.lease_ttl),
-            holder=lambda: self._lease.holder,
+            holder=lambda: self._execution.lease.holder,
         )
         self._firing = Firing(database, writer, clock, resources.metrics, self._expiry)
         self._constraints = ConstraintChecker(
@@ -123,17 +102,13 @@ class Engine:
             self._held_runs,
             Watchdog(settings.watchdog_interval, self._check, clock, settings.freeze_limit),
         )
-        self._loop = LoopThread("rota-engine", _READING_THREADS)
-        self._tasks: list[asyncio.Task[None]] = []
-        self._running = False
 
     def start(self) -> None:
         """Take the lease, release the runs of dead replicas, and begin to fire and claim. Raises Unavailable."""
         self._resources.executor.start()
-        self._loop.start()
-        self._loop.run(self._start(), _TIMEOUT)
+        self._execution.start()
         self._expiry.forgive()
-        self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
+        self._reap_expired()
         self._replanner.begin()  # before anything fires
         self._calendar_replanner.begin()
         for thread in self._threads:
@@ -142,14 +117,13 @@ class Engine:
 
     def stop(self) -> None:
         """Stop claiming, wait the grace period for running attempts, release the others, end the lease."""
-        self._running = False
+        self._execution.running = False
         for thread in reversed(self._threads):
             thread.stop()
-        with contextlib.suppress(Unavailable):
-            self._loop.run(self._stop(), self._resources.settings.drain_grace + _TIMEOUT)
+        self._execution.stop()
         self._resources.executor.stop()
         self._resources.guard.close()
-        self._loop.stop()
+        self._execution.close()
 
     def committed(self, effects: Sequence[Effect]) -> None:
         """React to the effects of a commit; called in the writer's thread, never blocks."""
@@ -162,22 +136,14 @@ class Engine:
         due = [effect.at for effect in effects if isinstance(effect, DueSooner)]
         if due:
             self._firing.scheduler.wake_at(min(due))
-        if not self._running:  # other replicas claim
+        if not self._execution.running:  # other replicas claim
             return
-        queues = {effect.queue for effect in effects if isinstance(effect, RunsReady)}
-        if queues:
-            self._loop.call_soon(self._claimer.wake, queues)
+        self._execution.committed(effects)
         for effect in effects:
             self._react(effect)
 
     def _react(self, effect: Effect) -> None:
         match effect:
-            case CancelRequested():
-                self._loop.call_soon(self._runner.cancel, effect.run_id)
-            case OutsideAttemptEnded():
-                self._loop.call_soon(self._ended_outside, effect)
-            case KeysFreed():
-                self._loop.call_soon(self._claimer.promote_soon, effect.keys)
             case CalendarsChanged():
                 self._calendars.wake()
             case TaskDeleted():
@@ -192,13 +158,13 @@ class Engine:
     def troubles(self) -> list[str]:
         """Return what keeps the service from working, as sentences without a full stop; empty if it works."""
         resources = self._resources
-        stale = resources.settings.stale_after
+        stale, running = resources.settings.stale_after, self._execution.running
         age, lag = self.firing_age(), resources.executor.lag()
         signs = (
             (age > stale, f"the last firing pass was {age:.0f} s ago"),
             (not resources.writer.alive, "the writer has ended"),
-            (not self._running, "the engine is not running"),
-            (self._running and not self._lease.trusted, "the lease was not renewed in time"),
+            (not running, "the engine is not running"),
+            (running and not self._execution.lease.trusted, "the lease was not renewed in time"),
             (resources.executor.fork_server_is_silent(), "the fork server does not answer"),
             (lag > stale, f"the handlers' loop has been stuck for {lag:.0f} s"),
         )
@@ -208,103 +174,17 @@ class Engine:
         """Return what is wrong although the service works, as sentences."""
         return self._replanner.warnings
 
-    async def _start(self) -> None:
-        resources = self._resources
-        self._lease = Lease(
-            resources.writer,
-            resources.clock,
-            ttl=resources.settings.lease_ttl,
-            handlers=tuple(resources.registry),
-            on_lost=self._lost,
-        )
-        self._runner = Runner(
-            resources, self._lease, free_slot=self._free_slot, ended=self._run_ended
-        )
-        self._claimer = Claimer(
-            resources.database,
-            resources.writer,
-            self._lease,
-            lanes_of(resources.registry, resources.settings),
-            begin=self._runner.begin,
-            release=self._runner.release,
-        )
-        await self._lease.enlist()
-        taken = await resources.writer.run(Announce(tuple(self._handlers())))
-        if taken:
-            log.warning(
-                "handlers.taken_over", handlers=taken, effect="workers lease no more of their runs"
-            )
-        self._tasks = [
-            asyncio.create_task(work, name=name)
-            for name, work in (
-                ("lease", self._lease.keep()),
-                ("claiming", self._claimer.run()),
-                ("tick", self._tick()),
-            )
-        ]
-        self._running = True
-
-    async def _stop(self) -> None:
-        if not self._tasks:  # the start failed before there was anything to stop
-            return
-        lease, claiming, tick = self._tasks
-        # The lease is kept while draining: other replicas must not take what still runs here.
-        for task in (claiming, tick):
-            task.cancel()
-        await asyncio.gather(claiming, tick, return_exceptions=True)
-        try:
-            with contextlib.suppress(Unavailable):
-                await self._claimer.release_unknown()
-            await self._runner.drain(self._resources.settings.drain_grace)
-        finally:
-            # Also if the drain failed: other replicas are to take over at once what is left.
-            lease.cancel()
-            await asyncio.gather(lease, return_exceptions=True)
-            await self._lease.retire()
-
-    def _handlers(self) -> Iterator[HandlerInfo]:
-        registry = self._resources.registry
-        for name in registry:
-            yield describe_handler(registry.lookup(name))
-
-    def _free_slot(self, run: ClaimedRun) -> None:
-        self._claimer.free_slot(run)
-
-    def _run_ended(self, queue: str) -> None:
-        self._claimer.ended(queue)
-
-    def _ended_outside(self, ended: OutsideAttemptEnded) -> None:
-        self._claimer.ended(ended.queue)
-        self._runner.ended_outside(ended)
-
     def _reap(self) -> None:
         """Release the runs of dead replicas, after renewing the own lease: this process may have been silent."""
-        if not self._running:
+        if not self._execution.running:
             return
         with contextlib.suppress(Unavailable, CancelledError):
-            self._loop.run(self._lease.renew(), _TIMEOUT)
-            self._maintenance.reap(self._lease.holder, judging=self._lease.judges)
+            self._execution.renew_lease()
+            self._reap_expired()
 
-    def _lost(self) -> None:
-        self._runner.abandon()
-
-    async def _tick(self) -> None:
-        """Once a second: store what runs have reported, and read what other processes have requested."""
-        while True:
-            await asyncio.sleep(_TICK)
-            try:
-                await self._runner.flush()
-                for run_id in await asyncio.to_thread(self._cancels):
-                    self._runner.cancel(run_id)
-                await self._claimer.discover()
-            except Unavailable as error:
-                log.warning("tick.unavailable", error=error.detail)
-            except Exception:
-                log.exception("tick.failed")
-
-    def _cancels(self) -> list[Id]:
-        with self._resources.database.read() as connection:
-            return cancel_requested(connection, self._lease.holder)
+    def _reap_expired(self) -> None:
+        lease = self._execution.lease
+        self._maintenance.reap(lease.holder, judging=lease.judges)
 
     def _check(self, stood_still: float) -> None:
         """Wake the threads whose events may occur in other processes, and measure the handlers' loop.

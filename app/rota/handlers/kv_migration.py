@@ -1,6 +1,6 @@
 """Migration of a task's kv to the version that its handler expects: once, in the commit of a run."""
 
-from rota.domain.primitives.names import VERSION_KEY
+from rota.domain.primitives.texts.names import VERSION_KEY
 from rota.domain.runs.errors import RunError
 from rota.handlers.registry import RegisteredHandler
 from rota.sdk.attempt_draft import AttemptDraft

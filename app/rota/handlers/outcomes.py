@@ -11,8 +11,8 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from pydantic_core import to_jsonable_python
 
 from rota.domain.chains.result_merge import without_runs
-from rota.domain.primitives import json_text
-from rota.domain.primitives.sealed import NOT_SEALED, is_sealed
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.sealed import NOT_SEALED, is_sealed
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import (
     Cancelled,

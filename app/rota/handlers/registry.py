@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from pydantic.errors import PydanticUserError
 
 from rota.domain.json_schema.compiled import UnusableSchemaError
-from rota.domain.primitives.names import NAME_PATTERN
+from rota.domain.primitives.texts.names import NAME_PATTERN
 from rota.domain.tasks.input_schema import compile_schema
 from rota.errors import Invalid, NotFound
 from rota.sdk.decorator import Handler

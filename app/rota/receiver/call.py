@@ -9,7 +9,7 @@ from typing import Any
 from rota.receiver.kv import CallKv
 from rota.receiver.outcomes import Claim
 
-#: The members of a body that carries entries (`target.kv`).
+#: The fields of a body that carries entries (`target.kv`).
 _ENVELOPE = {"input", "kv", "run"}
 
 Report = Callable[[float | None, str | None], Awaitable[None]]
@@ -32,7 +32,7 @@ class Call:
     task: str
     chain_id: str
     scheduled_for: str
-    #: The body as JSON, or its member `input` if the target sends entries; the bytes, if it is no JSON.
+    #: The body as JSON, or its field `input` if the target sends entries; the bytes, if it is no JSON.
     input: Any
     kv: CallKv
     body: bytes

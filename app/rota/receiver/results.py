@@ -59,5 +59,5 @@ def _unfit(error: ValidationError) -> Fail:
     return Fail(f"the input does not fit: {'; '.join(named)}")
 
 
-def _document(**members: Any) -> bytes:
-    return json.dumps(to_jsonable_python(members), allow_nan=False).encode()
+def _document(**fields: Any) -> bytes:
+    return json.dumps(to_jsonable_python(fields), allow_nan=False).encode()

@@ -10,8 +10,8 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from rota.domain.http_target.target import Target
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.primitives.value_class import value_class
 from rota.domain.secrets.opened import OpenedSecret
 from rota.sdk.attempt_draft import AttemptDraft

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Literal, TypeVar, get_args, overload
 
-from rota.domain.primitives.durations import parse_duration
+from rota.domain.primitives.times.durations import parse_duration
 
 Isolation = Literal["none", "process"]
 F = TypeVar("F", bound=Callable[..., Any])

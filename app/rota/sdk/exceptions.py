@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from rota.domain.primitives.durations import parse_duration
+from rota.domain.primitives.times.durations import parse_duration
 
 
 class Retry(Exception):  # named by what it requests

@@ -5,7 +5,7 @@ from typing import Any, Protocol, TypeVar
 
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.operations import Commuting
-from rota.domain.primitives.unset import UNSET
+from rota.domain.primitives.json.unset import UNSET
 from rota.sdk import kv_operations
 from rota.sdk.attempt_draft import AttemptDraft
 from rota.sdk.kv_operations import Ttl, to_ttl, to_type

@@ -6,9 +6,9 @@ from typing import Any
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.operations import Append, Check, Increment, Max
 from rota.domain.kv.present import JSON_TYPE
-from rota.domain.primitives import json_text
-from rota.domain.primitives.durations import parse_duration
-from rota.domain.primitives.unset import UNSET
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.unset import UNSET
+from rota.domain.primitives.times.durations import parse_duration
 from rota.errors import Invalid
 
 Ttl = float | str | timedelta | None

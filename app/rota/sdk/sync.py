@@ -8,7 +8,7 @@ from typing import Any
 
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.operations import Commuting
-from rota.domain.primitives.unset import UNSET
+from rota.domain.primitives.json.unset import UNSET
 from rota.sdk import kv_operations
 from rota.sdk.attempt_draft import AttemptDraft
 from rota.sdk.kv_operations import Ttl, to_ttl, to_type
@@ -170,12 +170,12 @@ class SyncTasks:
         handler: str | Callable[..., Any],
         schedule: Schedule,
         on_conflict: str = "update",
-        **members: Any,
+        **fields: Any,
     ) -> None:
         """Register a task when, and only when, this run succeeds; fields as in `POST /v1/tasks`, `input` among them.
 
-        Raises ValueError, with a pointer to the fault, if the members are invalid. Faults that only the database
+        Raises ValueError, with a pointer to the fault, if the fields are invalid. Faults that only the database
         shows fail the attempt at its end, and none of its changes is kept: a name that is taken
         (`on_conflict="reject"`), a handler that no replica has, an input that the handler does not accept.
         """
-        self._draft.register(declared(name, handler, schedule, on_conflict, members))
+        self._draft.register(declared(name, handler, schedule, on_conflict, fields))

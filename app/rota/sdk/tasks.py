@@ -25,15 +25,15 @@ class Tasks:
         handler: str | Callable[..., Any],
         schedule: Schedule,
         on_conflict: str = "update",
-        **members: Any,
+        **fields: Any,
     ) -> None:
         """Register a task when, and only when, this run succeeds; fields as in `POST /v1/tasks`, `input` among them.
 
-        Raises ValueError, with a pointer to the fault, if the members are invalid. Faults that only the database
+        Raises ValueError, with a pointer to the fault, if the fields are invalid. Faults that only the database
         shows fail the attempt at its end, and none of its changes is kept: a name that is taken
         (`on_conflict="reject"`), a handler that no replica has, an input that the handler does not accept.
         """
-        self._draft.register(declared(name, handler, schedule, on_conflict, members))
+        self._draft.register(declared(name, handler, schedule, on_conflict, fields))
 
 
 def declared(
@@ -41,12 +41,12 @@ def declared(
     handler: str | Callable[..., Any],
     schedule: Schedule,
     on_conflict: str,
-    members: Mapping[str, Any],
+    fields: Mapping[str, Any],
 ) -> TaskRegistration:
     """Return the registration; raises ValueError with a pointer to the fault."""
     own = {"name": name, "handler": _name_of(handler), "on_conflict": on_conflict}
     rule = dict(schedule) if isinstance(schedule, Mapping) else schedule
-    return read_registration({**members, **own, "schedule": rule})
+    return read_registration({**fields, **own, "schedule": rule})
 
 
 def _name_of(handler: str | Callable[..., Any]) -> str:

@@ -1,11 +1,11 @@
-"""Definitions of tasks, as they are stored: JSON, in which members with their defaults are left out."""
+"""Definitions of tasks, as they are stored: JSON, in which fields with their defaults are left out."""
 
 from pydantic import ValidationError
 
 from rota.domain.http_target.secret_headers import stored_header
-from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import LONGEST, bounded_cache
 from rota.domain.primitives.bounds import STORED
+from rota.domain.primitives.json import json_text
 from rota.domain.schedules.definitions import Manual, Unreadable
 from rota.domain.tasks.definition import TaskDefinition
 from rota.domain.validation.locations import Place
@@ -58,11 +58,11 @@ def _salvage(text: str, error: ValidationError) -> TaskDefinition:
         f"{'.'.join(map(str, fault['loc']))}: {word([fault], Place(''))}" for fault in faults
     )
     try:
-        members = json_text.loads(text)
+        fields = json_text.loads(text)
     except Invalid:
-        members = {}
+        fields = {}
     unread = {str(fault["loc"][0]) for fault in faults if fault["loc"]}
-    kept = {name: value for name, value in members.items() if name not in unread}
+    kept = {name: value for name, value in fields.items() if name not in unread}
     try:
         read = TaskDefinition.model_validate(
             kept | {"schedule": {"type": "manual"}}, context=STORED
@@ -70,6 +70,6 @@ def _salvage(text: str, error: ValidationError) -> TaskDefinition:
     except ValidationError:
         schedule = Manual(type="manual")
         read = TaskDefinition.model_construct(
-            handler=str(members.get("handler", "")), schedule=schedule
+            handler=str(fields.get("handler", "")), schedule=schedule
         )
     return read.model_copy(update={"schedule": Unreadable(reason=reason[:300])})

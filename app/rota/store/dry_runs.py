@@ -14,12 +14,12 @@ from rota.db.command import Command, Transaction
 from rota.db.tables import kv
 from rota.db.types import is_one_of
 from rota.domain.audit.changes import State
-from rota.domain.dry_runs.changes import MemberChange, changes_between
+from rota.domain.dry_runs.changes import FieldChange, changes_between
 from rota.domain.kv.operations import SetOnce
-from rota.domain.primitives import json_text
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.sealed import SealedText
-from rota.domain.primitives.unset import UNSET
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.unset import UNSET
+from rota.domain.primitives.texts.sealed import SealedText
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.tasks.definition import Registered
 from rota.domain.tasks.task import Task
 from rota.store.audit.definitions import definition_of
@@ -33,10 +33,10 @@ _AS_IT_WAS = frozenset({Registered.UNCHANGED, Registered.KEPT})
 
 @dataclass(frozen=True, slots=True)
 class WouldRegister:
-    """What a registration would do, and which members of the task would change."""
+    """What a registration would do, and which fields of the task would change."""
 
     made: Registration
-    changes: tuple[MemberChange, ...]
+    changes: tuple[FieldChange, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class DryRun(Command[list[WouldRegister]]):
     """Make registrations, and take them back. Raises what they raise.
 
     `command` makes all of `items`, in their order, and returns the result of each. Of the first `most` that would
-    change something, the members are compared.
+    change something, the fields are compared.
     """
 
     command: Command[list[Registration]]
@@ -80,7 +80,7 @@ class One(Command[list[Registration]]):
 
 def _changes(
     tx: Transaction, made: Registration, seeds: Sequence[SetOnce]
-) -> tuple[MemberChange, ...]:
+) -> tuple[FieldChange, ...]:
     if made.outcome is Registered.KEPT:
         return ()
     written = _new_seeds(tx, made, seeds)
@@ -103,13 +103,13 @@ def _moved(side: Task, sides: tuple[Task, Task]) -> State:
 
 def _new_seeds(
     tx: Transaction, made: Registration, seeds: Sequence[SetOnce]
-) -> tuple[MemberChange, ...]:
+) -> tuple[FieldChange, ...]:
     """Return the entries that would be made: a seed is written only where there is none."""
     if not seeds:
         return ()
     there = set() if made.before is None else _present_keys(tx, made.before, seeds)
     return tuple(
-        MemberChange(f"/kv/{json_text.escape(seed.key)}", UNSET, json_text.loads(seed.value))
+        FieldChange(f"/kv/{json_text.escape(seed.key)}", UNSET, json_text.loads(seed.value))
         for seed in seeds
         if seed.key not in there
     )
@@ -126,18 +126,18 @@ def _present_keys(tx: Transaction, of: Task, seeds: Sequence[SetOnce]) -> set[st
 
 
 def _state(connection: Connection, of: Task) -> State:
-    """Return all members of a task as they are shown, those with defaults included, with what is secret hidden."""
+    """Return all fields of a task as they are shown, those with defaults included, with what is secret hidden."""
     stored = _stored(connection, of)
-    members: dict[str, Any] = of.definition.model_dump(mode="json", warnings=False)
-    members["schedule"] = of.definition.schedule.model_dump(mode="json", exclude_none=True)
-    members["input"] = stored["input"]
-    if members["target"] is not None:
-        members["target"]["headers"] = stored["target"].get("headers", {})
-    return {**members, "status": of.status}
+    fields: dict[str, Any] = of.definition.model_dump(mode="json", warnings=False)
+    fields["schedule"] = of.definition.schedule.model_dump(mode="json", exclude_none=True)
+    fields["input"] = stored["input"]
+    if fields["target"] is not None:
+        fields["target"]["headers"] = stored["target"].get("headers", {})
+    return {**fields, "status": of.status}
 
 
 def _stored(connection: Connection, of: Task) -> State:
-    """Return the members of a task that are not at their defaults, with what is secret hidden."""
+    """Return the fields of a task that are not at their defaults, with what is secret hidden."""
     given = of.definition.input
     row = {
         "id": of.id,

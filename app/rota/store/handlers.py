@@ -12,8 +12,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from rota.db.command import Command, Transaction
 from rota.db.tables import handler, run, task
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import Fault

@@ -9,7 +9,7 @@ from sqlalchemy import and_, delete, insert, select
 
 from rota.db.command import Command, Transaction
 from rota.db.tables import idempotency
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.errors import Invalid
 
 KEPT_FOR = timedelta(hours=24)

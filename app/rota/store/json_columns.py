@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Progress
 from rota.errors import Invalid
@@ -27,7 +27,7 @@ def dump_error(error: RunError | None) -> str | None:
     """Return the column's text for an error."""
     if error is None:
         return None
-    # `asdict` would copy each member deeply, and most errors have no response.
+    # `asdict` would copy each field deeply, and most errors have no response.
     document: dict[str, Any] = {
         "type": error.type,
         "message": error.message,
@@ -121,7 +121,7 @@ _SPECIAL = re.compile("[/%_]")
 def in_message(text: str) -> str:
     """Return the pattern (of LIKE) for texts of errors whose message contains a text.
 
-    The names of members, and what else an error has, such as the phases of a call, are no part of the message.
+    The names of fields, and what else an error has, such as the phases of a call, are no part of the message.
     """
     escaped = _SPECIAL.sub(lambda found: ESCAPE + found[0], json_text.dumps(text)[1:-1])
     return f'%"message":"%{escaped}%","traceback":%'

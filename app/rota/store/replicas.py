@@ -27,8 +27,8 @@ from sqlalchemy import (
 
 from rota.db.command import Command, Transaction
 from rota.db.tables import handler, replica
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.time_zones.zone import database
 
 # No lease is longer (`ROTA_LEASE_TTL`).

@@ -10,9 +10,9 @@ from rota.db.expressions.byte_lengths import byte_length
 from rota.db.tables import run, task, task_tag
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.access.names import UNLIMITED, NameLimit
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import SealedText, is_sealed
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.sealed import SealedText, is_sealed
 from rota.domain.runs.plan import DueTask
 from rota.domain.tasks.definition import TaskDefinition, TaskStatus
 from rota.domain.tasks.task import LastRun, Task
@@ -82,7 +82,7 @@ _BY_IDS_LOCKED = _BY_IDS.with_for_update(of=task)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskFilter:
-    """Which tasks are meant: values of one member are OR-ed, members are AND-ed; empty means any."""
+    """Which tasks are meant: values of one field are OR-ed, fields are AND-ed; empty means any."""
 
     status: Sequence[str] = ()
     tag: Sequence[str] = ()

@@ -12,11 +12,11 @@ from rota.domain.calendars.source import Source, SourceKind
 from rota.domain.kv.entries import KvEntry
 from rota.domain.kv.operations import Set
 from rota.domain.kv.present import JSON_TYPE
-from rota.domain.primitives import json_text
-from rota.domain.primitives.durations import parse_duration
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.instants import parse_date, parse_instant
-from rota.domain.primitives.unset import UNSET
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.unset import UNSET
+from rota.domain.primitives.times.durations import parse_duration
+from rota.domain.primitives.times.instants import parse_date, parse_instant
 from rota.domain.runs.model import Attempt, LogLine
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.task import Task
@@ -87,15 +87,15 @@ class Driver:
         schedule: Schedule = _MANUAL,
         kv: Mapping[str, Any] | None = None,
         on_conflict: str = "update",
-        **members: Any,
+        **fields: Any,
     ) -> Task:
         """Register a task as a client would, with entries in its kv; without a schedule it only runs on request.
 
-        Raises ValueError, with a pointer to the fault, for invalid members; Conflict for a name that is taken.
+        Raises ValueError, with a pointer to the fault, for invalid fields; Conflict for a name that is taken.
         """
         if not isinstance(handler, str):
             self._add_handler(handler)
-        made = declared(name, handler, schedule, on_conflict, members)
+        made = declared(name, handler, schedule, on_conflict, fields)
         try:
             with self._service.database.read() as connection:
                 command = to_register(connection, made, _BY)

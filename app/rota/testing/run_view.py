@@ -4,8 +4,8 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Progress, Run
 
@@ -36,7 +36,7 @@ class RunView:
     finished_at: datetime | None
 
     def __repr__(self) -> str:
-        """Only the main members, the status first: pytest cuts the representation of a value at 240 characters."""
+        """Only the main fields, the status first: pytest cuts the representation of a value at 240 characters."""
         error = None if self.error is None else self.error.in_short
         at = f"{self.scheduled_for:%Y-%m-%dT%H:%M:%SZ}"
         return (
@@ -66,7 +66,7 @@ def _describe(run: RunView) -> str:
 
 def view(run: Run) -> RunView:
     """Return the view of a run."""
-    seen = {member.name: getattr(run, member.name) for member in fields(RunView)}
+    seen = {field.name: getattr(run, field.name) for field in fields(RunView)}
     seen["status"], seen["trigger"] = str(run.status), str(run.trigger)
     seen["input"] = json_text.loads(run.input)
     seen["result"] = None if run.result is None else json_text.loads(run.result)

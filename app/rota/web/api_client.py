@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope
 
 from rota.api.middleware.auth import SESSION
 from rota.domain.access.session import Session
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 # Headers by which the API judges where a request comes from; all others are of the page.
 _PASSED_ON: Final = frozenset(

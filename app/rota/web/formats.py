@@ -8,8 +8,9 @@ from typing import Any, Final
 
 from markupsafe import Markup, escape
 
-from rota.domain.primitives import english, json_text
-from rota.domain.primitives.instants import parse_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts import english
+from rota.domain.primitives.times.instants import parse_instant
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 _MOST_SHOWN = 400

@@ -6,7 +6,7 @@ from typing import Any, Final, NamedTuple
 
 from markupsafe import Markup, escape
 
-from rota.domain.primitives.instants import parse_instant
+from rota.domain.primitives.times.instants import parse_instant
 from rota.domain.time_zones.zone import zone
 from rota.web.formats import instant
 

@@ -1,6 +1,6 @@
 """Names in bodies: a key that is limited to `ours-` names no task of others, and learns nothing of them by trying.
 
-Which members hold names is read from the schemas that the API documents, so that a new one is noticed.
+Which fields hold names is read from the schemas that the API documents, so that a new one is noticed.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,17 +10,17 @@ import httpx
 import pytest
 
 from rota.domain.access.names import NameLimit
-from rota.domain.primitives.names import NAME_PATTERN, NAME_PREFIX_PATTERN
+from rota.domain.primitives.texts.names import NAME_PATTERN, NAME_PREFIX_PATTERN
 from rota.domain.secrets.names import TASK_PATTERN
 from tests.api.access.clients import OURS, TEAM, client, headers_of, shared
 from tests.api.service import MANUAL, Api, pointers, problem
 from tests.domain.access.test_named import POINTERS, WITH_NAME, ready
-from tests.support.named_members import Path, named_members
+from tests.support.named_fields import Path, named_fields
 
 TEAM_KEY = headers_of(client(*TEAM, tasks=OURS, queues=NameLimit(("ours-", "default"))))
 TASK: dict[str, Any] = {"handler": "echo", "schedule": MANUAL}
 DEFINITION = set(WITH_NAME)
-#: The request bodies with members that hold names, and these members.
+#: The request bodies with fields that hold names, and these fields.
 BODIES: dict[str, set[Path]] = {
     "POST /v1/tasks": {("name",), *DEFINITION},
     "PUT /v1/tasks/{name}": {("name",), *DEFINITION},
@@ -50,17 +50,17 @@ def api(another_database: Callable[[str], str]) -> Iterator[Api]:
         yield made
 
 
-def test_every_body_with_a_member_that_holds_a_name_is_known(api: Api) -> None:
+def test_every_body_with_a_field_that_holds_a_name_is_known(api: Api) -> None:
     document = api.read("/openapi.json")
     found = {
-        f"{method.upper()} {path}": named_members(schema | {"components": document["components"]},
+        f"{method.upper()} {path}": named_fields(schema | {"components": document["components"]},
                                                   NAME_PATTERN, NAME_PREFIX_PATTERN, TASK_PATTERN)
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
         for schema in schemas_of(operation)
     }  # fmt: skip
 
-    assert {body: members for body, members in found.items() if members} == BODIES
+    assert {body: fields for body, fields in found.items() if fields} == BODIES
 
 
 def schemas_of(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -69,21 +69,21 @@ def schemas_of(operation: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield from (each["schema"] for kind, each in content.items() if kind == "application/json")
 
 
-def by_post(api: Api, **members: Any) -> httpx.Response:
-    return api.post("/v1/tasks", json=TASK | members | {"name": "ours-new"}, headers=TEAM_KEY)
+def by_post(api: Api, **fields: Any) -> httpx.Response:
+    return api.post("/v1/tasks", json=TASK | fields | {"name": "ours-new"}, headers=TEAM_KEY)
 
 
-def by_put(api: Api, **members: Any) -> httpx.Response:
-    return api.put("/v1/tasks/ours-new", json=TASK | members, headers=TEAM_KEY)
+def by_put(api: Api, **fields: Any) -> httpx.Response:
+    return api.put("/v1/tasks/ours-new", json=TASK | fields, headers=TEAM_KEY)
 
 
-def by_patch(api: Api, **members: Any) -> httpx.Response:
+def by_patch(api: Api, **fields: Any) -> httpx.Response:
     api.task("ours-old", handler="echo", schedule=MANUAL)
-    return api.patch("/v1/tasks/ours-old", json=members, headers=TEAM_KEY)
+    return api.patch("/v1/tasks/ours-old", json=fields, headers=TEAM_KEY)
 
 
-def by_batch(api: Api, **members: Any) -> httpx.Response:
-    items = [TASK | {"name": "ours-fine"}, TASK | members | {"name": "ours-new"}]
+def by_batch(api: Api, **fields: Any) -> httpx.Response:
+    items = [TASK | {"name": "ours-fine"}, TASK | fields | {"name": "ours-new"}]
     return api.post("/v1/tasks/batch", json={"items": items}, headers=TEAM_KEY)
 
 
@@ -104,16 +104,16 @@ def test_a_name_of_others_is_refused_whether_or_not_there_is_such_a_task(
     assert api.names("name_prefix=ours-new") == api.names("name_prefix=ours-fine") == []
 
 
-def test_names_of_its_own_are_taken_in_every_member(api: Api) -> None:
+def test_names_of_its_own_are_taken_in_every_field(api: Api) -> None:
     api.task("ours-first")
-    members = {
+    fields = {
         name: value for path in WITH_NAME for name, value in WITH_NAME[path]("ours-first").items()
     }
 
-    made = api.post("/v1/tasks", json=TASK | members | {"name": "ours-all"}, headers=TEAM_KEY)
+    made = api.post("/v1/tasks", json=TASK | fields | {"name": "ours-all"}, headers=TEAM_KEY)
 
     assert made.status_code == 201, made.text
-    assert {path[0] for path in WITH_NAME} == members.keys()
+    assert {path[0] for path in WITH_NAME} == fields.keys()
 
 
 def test_a_task_of_others_cannot_be_registered_whether_or_not_there_is_one(api: Api) -> None:
@@ -218,10 +218,10 @@ def test_a_cycle_is_refused_without_the_names_of_others_in_it(api: Api) -> None:
 
 def test_a_key_without_a_limit_may_use_all_names(api: Api) -> None:
     unlimited = headers_of(client(*TEAM))
-    members = {
+    fields = {
         name: value for path in WITH_NAME for name, value in WITH_NAME[path]("theirs-there").items()
     }
 
-    made = api.put("/v1/tasks/any", json=TASK | members, headers=unlimited)
+    made = api.put("/v1/tasks/any", json=TASK | fields, headers=unlimited)
 
     assert made.status_code == 201, made.text

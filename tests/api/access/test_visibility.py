@@ -451,8 +451,8 @@ def test_events_of_others_cannot_be_asked_for(service: Shared, query: str) -> No
 # ------------------------------------------------------------------------------------------------- alerts and audit
 def test_alerts_are_those_of_its_tasks(service: Shared) -> None:
     for team in ("ours", MARK):
-        members = TASK | {"handler": "refuse", "retry": {"max_attempts": 1}}
-        service.api.task(f"{team}-3", **members, on_failure={"task": f"{team}-1"})
+        fields = TASK | {"handler": "refuse", "retry": {"max_attempts": 1}}
+        service.api.task(f"{team}-3", **fields, on_failure={"task": f"{team}-1"})
         service.api.ended(service.api.run(f"{team}-3"))
     try:
         everyone = {each["task"] for each in service.api.items("/v1/alerts")}

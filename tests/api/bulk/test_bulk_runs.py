@@ -21,10 +21,10 @@ def bulk(api: Api, verb: str, *, status: int = 200, **body: Any) -> dict[str, An
     return dict(answer.json())
 
 
-def failed(api: Api, name: str, number: int = 2, **members: Any) -> list[str]:
+def failed(api: Api, name: str, number: int = 2, **fields: Any) -> list[str]:
     """Declare a task with so many runs that have failed; return these."""
     once = {"handler": "fail", "retry": {"max_attempts": 1}, "overlap_policy": "allow"}
-    api.task(name, **once | members)
+    api.task(name, **once | fields)
     return [api.ended(api.run(name))["id"] for _ in range(number)]
 
 

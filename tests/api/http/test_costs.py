@@ -65,10 +65,10 @@ _AT_HOME = {
     "numbers": "/v1/tasks/t/kv/import",
     "texts": "/v1/tasks/t/run",
 }
-# One shape for each part of what every route does with a body: JSON, members twice, pointers, and models.
+# One shape for each part of what every route does with a body: JSON, fields twice, pointers, and models.
 _EVERYWHERE = [
-    "members, one of them twice",
-    "members that are not known",
+    "fields, one of them twice",
+    "fields that are not known",
     "a long key over many items",
     "empty objects",
 ]
@@ -156,7 +156,7 @@ def test_an_unknown_handler_of_a_long_body_is_reported(api: Api) -> None:
     assert pointers(answer) == ["/handler", "/description"]
 
 
-def test_a_long_body_is_refused_where_every_member_has_a_default(api: Api) -> None:
+def test_a_long_body_is_refused_where_every_field_has_a_default(api: Api) -> None:
     api.task("all-optional")
 
     answer = api.post("/v1/tasks/all-optional/run", json={"inputs": "x" * 3_000})
@@ -289,7 +289,7 @@ def check_large(api: Api, method: str, path: str, shape: str) -> None:
 
 def test_the_cost_of_a_request_is_limited(api: Api) -> None:
     """Absolute bounds, far above what is measured, for what took seconds and hundreds of megabytes."""
-    twice = SHAPES["members, one of them twice"](20_000)
+    twice = SHAPES["fields, one of them twice"](20_000)
     key = f'{{"{"k" * 60_000}":[{"0," * 4_000}"\\u0041"]}}'
 
     assert seconds_of(lambda: send(api, "POST", "/v1/tasks", twice)) < 0.3

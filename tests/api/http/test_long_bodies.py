@@ -1,4 +1,4 @@
-"""Bodies that are long enough to be validated before FastAPI sees them, for models whose members all have defaults."""
+"""Bodies that are long enough to be validated before FastAPI sees them, for models whose fields all have defaults."""
 
 from typing import Any
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import httpx
 
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from tests.api.service import Api
 
 ADMIN = "an-administrator-of-tests"
@@ -17,9 +17,9 @@ def bearer(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def made(api: Api, *scopes: str, **members: Any) -> dict[str, Any]:
+def made(api: Api, *scopes: str, **fields: Any) -> dict[str, Any]:
     """Make a key; return it with its secret."""
-    body = {"name": "a key of tests", "scopes": list(scopes)} | members
+    body = {"name": "a key of tests", "scopes": list(scopes)} | fields
     answer = api.post("/v1/keys", json=body, headers=bearer(ADMIN))
     assert answer.status_code == 201, answer.text
     return dict(answer.json())

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from tests.api.keys.clients import client, made
 from tests.api.service import MANUAL, Api, problem
 
@@ -125,6 +125,6 @@ def test_no_way_of_writing_exceeds_the_bytes_of_kv_values(api: Api) -> None:
     assert us.put(entry, json={"value": "y" * 90}).status_code == 200
 
 
-@pytest.mark.parametrize("member", ["max_tasks", "max_unfinished_runs", "max_kv_bytes"])
-def test_a_key_can_read_its_quotas(api: Api, member: str) -> None:
-    assert limited(api, "own-", **{member: 7}).read("/v1/keys/self")[member] == 7
+@pytest.mark.parametrize("field", ["max_tasks", "max_unfinished_runs", "max_kv_bytes"])
+def test_a_key_can_read_its_quotas(api: Api, field: str) -> None:
+    assert limited(api, "own-", **{field: 7}).read("/v1/keys/self")[field] == 7

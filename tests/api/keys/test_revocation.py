@@ -12,12 +12,12 @@ import pytest
 
 from rota.api.http.clients.stored_keys import StoredKeys
 from rota.api.middleware.holding import Held
-from rota.cli.local.opened_database import commit
+from rota.cli.local.database.opened import commit
 from rota.clock import SystemClock
 from rota.db.engine import Database
 from rota.domain.access.scopes import Scope
 from rota.domain.access.stored_key import Proof
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.store.access.changes import CreateKey, RevokeKey
 from tests.api.keys.clients import ADMIN, asked, bearer, client, made
 from tests.api.service import Api, problem, serving

@@ -480,7 +480,7 @@ def test_keys_do_not_show_in_the_settings() -> None:
     assert KEY not in repr(settings)
 
 
-@pytest.mark.parametrize("members", [{"port": "x"}, {"lease_ttl": 0}, {"log_level": "loud"}])
-def test_invalid_settings_are_refused(members: dict[str, Any]) -> None:
+@pytest.mark.parametrize("fields", [{"port": "x"}, {"lease_ttl": 0}, {"log_level": "loud"}])
+def test_invalid_settings_are_refused(fields: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Settings(**members)
+        Settings(**fields)

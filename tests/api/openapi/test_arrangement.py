@@ -32,7 +32,7 @@ def test_tasks_come_before_their_kv_and_that_begins_with_its_entries(
     assert len(kv) == 7
 
 
-def test_a_name_is_the_first_member(document: dict[str, Any]) -> None:
+def test_a_name_is_the_first_field(document: dict[str, Any]) -> None:
     schemas = document["components"]["schemas"]
 
     assert next(iter(schemas["TaskIn"]["properties"])) == "name"

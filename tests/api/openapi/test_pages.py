@@ -128,7 +128,7 @@ def test_every_example_of_a_problem_is_one_of_its_type_and_status(
             assert (shown["type"], shown["status"]) == (f"/problems/{slug}", int(status)), name
             assert PROBLEM_TYPES[slug][0] == int(status)
             assert f"`{slug}`: " in operation["responses"][status]["description"]
-            assert all(shown[member] for member in ("title", "detail", "request_id")), slug
+            assert all(shown[field] for field in ("title", "detail", "request_id")), slug
             seen.add(slug)
     # The rest is not an operation's: there is no such path, or method, or page; or it is that of one of many runs.
     assert PROBLEM_TYPES.keys() - seen <= {
@@ -168,11 +168,11 @@ def problems_of(operation: dict[str, Any]) -> Iterator[tuple[str, str, dict[str,
             yield status, slug, shown["value"]
 
 
-def test_a_problem_is_described_member_by_member(document: dict[str, Any]) -> None:
-    members = document["components"]["schemas"]["Problem"]
+def test_a_problem_is_described_field_by_field(document: dict[str, Any]) -> None:
+    fields = document["components"]["schemas"]["Problem"]
 
-    assert set(members["required"]) == {"type", "title", "status", "detail", "request_id"}
-    assert "errors" in members["properties"]
+    assert set(fields["required"]) == {"type", "title", "status", "detail", "request_id"}
+    assert "errors" in fields["properties"]
 
 
 def test_what_registers_a_task_has_examples_that_can_be_sent(

@@ -45,7 +45,7 @@ def api(migrated_database_url: str) -> Iterator[Api]:
         yield api
 
 
-def sent(api: Api, site: Site, **members: Any) -> tuple[dict[str, Any], Received]:
+def sent(api: Api, site: Site, **fields: Any) -> tuple[dict[str, Any], Received]:
     """Run a task whose request has secrets; return the run, which waits for its completion, and the request."""
     bound = {"origins": [f"http://127.0.0.1:{site.port}"]}
     for name, value in (("crm", BEFORE), ("number", NUMBER), ("password", PASSWORD)):
@@ -62,7 +62,7 @@ def sent(api: Api, site: Site, **members: Any) -> tuple[dict[str, Any], Received
         "kv": {"key": OF_KV},
         "retry": {"max_attempts": 1},
     }
-    answer = api.put("/v1/tasks/echo", json=given | members)
+    answer = api.put("/v1/tasks/echo", json=given | fields)
     assert answer.status_code == 201, answer.text
     return handed_off(api, api.run("echo")), site.received[-1]
 

@@ -25,12 +25,12 @@ def site() -> Iterator[Site]:
         yield site
 
 
-def later(api: Api, site: Site, name: str = "", **members: Any) -> dict[str, Any]:
+def later(api: Api, site: Site, name: str = "", **fields: Any) -> dict[str, Any]:
     """Declare a task whose target completes its runs later, and run it."""
     name = name or f"t{site.port}"  # tests share a service
     target = {"url": f"http://127.0.0.1:{site.port}/jobs", "async": True}
     retry = {"initial_interval": 1, "jitter": False}
-    api.task(name, handler="http", target=target, **{"retry": retry} | members)
+    api.task(name, handler="http", target=target, **{"retry": retry} | fields)
     return api.run(name)
 
 
@@ -45,9 +45,9 @@ def handed_off(api: Api, run: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def begun(api: Api, site: Site, **members: Any) -> tuple[dict[str, Any], str]:
+def begun(api: Api, site: Site, **fields: Any) -> tuple[dict[str, Any], str]:
     """Run a task whose target answers 202; return the run, which waits for its completion, and the token."""
-    run = handed_off(api, later(api, site, **members))
+    run = handed_off(api, later(api, site, **fields))
     return run, site.received[-1].headers["x-rota-token"]
 
 

@@ -24,8 +24,8 @@ def api(migrated_database_url: str) -> Iterator[Api]:
         yield api
 
 
-def body(**members: Any) -> dict[str, Any]:
-    return {"value": VALUE, "origins": [ORIGIN]} | members
+def body(**fields: Any) -> dict[str, Any]:
+    return {"value": VALUE, "origins": [ORIGIN]} | fields
 
 
 def target(header: str = "Bearer {{ secret.crm }}", url: str = ORIGIN) -> dict[str, Any]:

@@ -21,8 +21,8 @@ def guarded(another_database: Callable[[str], str]) -> Iterator[Api]:
         yield made
 
 
-def declare(api: Api, name: str, **members: Any) -> None:
-    answer = api.put(f"/v1/tasks/{name}", json=PINGED | members, headers=WITH_KEY)
+def declare(api: Api, name: str, **fields: Any) -> None:
+    answer = api.put(f"/v1/tasks/{name}", json=PINGED | fields, headers=WITH_KEY)
     assert answer.is_success, answer.text
 
 

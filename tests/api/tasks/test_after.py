@@ -5,23 +5,23 @@ from typing import Any
 import pytest
 
 from rota.domain.chains.limits import LONGEST_CHAIN, MOST_SUCCESSORS
-from rota.domain.chains.result_merge import RUN_MEMBERS, without_runs
+from rota.domain.chains.result_merge import RUN_FIELDS, without_runs
 from tests.api.marks import on_both
 from tests.api.service import FINAL, MANUAL, Api, pointers, problem
 from tests.support.factories import eventually
 
 
-def after(*tasks: str, **members: Any) -> dict[str, Any]:
-    return {"type": "after", "tasks": list(tasks), **members}
+def after(*tasks: str, **fields: Any) -> dict[str, Any]:
+    return {"type": "after", "tasks": list(tasks), **fields}
 
 
-def body(*tasks: str, **members: Any) -> dict[str, Any]:
+def body(*tasks: str, **fields: Any) -> dict[str, Any]:
     """Return a task: with these predecessors, or else with a manual schedule."""
-    return {"handler": "echo", "schedule": after(*tasks) if tasks else MANUAL} | members
+    return {"handler": "echo", "schedule": after(*tasks) if tasks else MANUAL} | fields
 
 
-def put(api: Api, name: str, *tasks: str, **members: Any) -> Any:
-    return api.put(f"/v1/tasks/{name}", json=body(*tasks, **members))
+def put(api: Api, name: str, *tasks: str, **fields: Any) -> Any:
+    return api.put(f"/v1/tasks/{name}", json=body(*tasks, **fields))
 
 
 def batch(api: Api, **items: list[str]) -> Any:
@@ -57,7 +57,7 @@ def test_a_run_receives_the_results_of_its_predecessors(api: Api) -> None:
     assert without_runs(run["input"]) == {"kind": "daily", "results": results}
     told = run["input"]["runs"]["extract"]
     before = last_run(api, "extract")
-    assert told == {name: before[name] for name in RUN_MEMBERS}
+    assert told == {name: before[name] for name in RUN_FIELDS}
     assert run["result"] == run["input"]
     assert run["lateness"] >= 0
 
@@ -218,8 +218,8 @@ def test_the_merged_input_is_checked_against_the_handlers_schema(
 ) -> None:
     api.task("extract")
 
-    members = {"handler": handler, "input": input, "schedule": after("extract", merge=merge)}
-    answer = put(api, "load", **members)
+    fields = {"handler": handler, "input": input, "schedule": after("extract", merge=merge)}
+    answer = put(api, "load", **fields)
 
     if pointer is None:
         assert answer.status_code == 201, answer.text

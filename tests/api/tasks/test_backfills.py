@@ -17,8 +17,8 @@ SPAN = {"from": "2026-01-01T12:00:00Z", "to": "2026-01-05T00:00:00Z"}
 DAYS = [f"2026-01-0{day}T00:00:00.000Z" for day in (2, 3, 4, 5)]
 
 
-def begin(api: Api, name: str = "t", **members: Any) -> dict[str, Any]:
-    answer = api.post(f"/v1/tasks/{name}/backfill", json=SPAN | members)
+def begin(api: Api, name: str = "t", **fields: Any) -> dict[str, Any]:
+    answer = api.post(f"/v1/tasks/{name}/backfill", json=SPAN | fields)
     assert answer.status_code == 202, answer.text
     return dict(answer.json())
 
@@ -165,7 +165,7 @@ def test_the_same_key_begins_one_backfill(daily: Api) -> None:
 
 @shares_service
 @pytest.mark.parametrize(
-    ("members", "pointer"),
+    ("fields", "pointer"),
     [
         ({"from": "2026-01-06T00:00:00Z"}, "/from"),
         ({"to": "2999-01-01T00:00:00Z"}, "/to"),
@@ -181,8 +181,8 @@ def test_the_same_key_begins_one_backfill(daily: Api) -> None:
         ({"input": {}}, "/input"),
     ],
 )
-def test_an_invalid_body_is_refused(daily: Api, members: dict[str, Any], pointer: str) -> None:
-    refused = daily.post("/v1/tasks/t/backfill", json=SPAN | members)
+def test_an_invalid_body_is_refused(daily: Api, fields: dict[str, Any], pointer: str) -> None:
+    refused = daily.post("/v1/tasks/t/backfill", json=SPAN | fields)
 
     problem(refused, 422, "invalid")
     assert pointers(refused) == [pointer]

@@ -14,8 +14,8 @@ GOOD = {"handler": "echo", "schedule": MANUAL}
 GREET = {"handler": "greet", "input": {"name": "Ada"}, "schedule": MANUAL}
 
 
-def batch(api: Api, items: list[Any], **members: Any) -> Any:
-    return api.post("/v1/tasks/batch", json={"items": items, **members})
+def batch(api: Api, items: list[Any], **fields: Any) -> Any:
+    return api.post("/v1/tasks/batch", json={"items": items, **fields})
 
 
 def named(*names: str) -> list[dict[str, Any]]:
@@ -145,8 +145,8 @@ def test_an_item_has_the_fire_times_and_warnings_of_a_single_registration(
     alone = [api.post("/v1/tasks?on_conflict=update", json=item).json() for item in ODD]
 
     told = ("name", "next_fire_at", "upcoming", "warnings")
-    assert [{member: item[member] for member in told} for item in items] == [
-        {member: answer[member] for member in told} for answer in alone
+    assert [{field: item[field] for field in told} for item in items] == [
+        {field: answer[field] for field in told} for answer in alone
     ]
     assert {item["outcome"] for item in items} == {"created"}
     codes = {item["name"]: {each["code"] for each in item["warnings"]} for item in items}

@@ -12,8 +12,8 @@ from tests.api.service import YEARLY, Api, pointers, problem
 VERBS = ["pause", "resume", "cancel", "run", "delete"]
 
 
-def bulk(api: Api, verb: str, *, selector: dict[str, Any], **members: Any) -> dict[str, Any]:
-    answer = api.post(f"/v1/tasks/{verb}", json={"selector": selector} | members)
+def bulk(api: Api, verb: str, *, selector: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    answer = api.post(f"/v1/tasks/{verb}", json={"selector": selector} | fields)
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -51,7 +51,7 @@ def test_tasks_are_paused_with_a_reason_and_resumed(three: Api) -> None:
     assert statuses(three) == {"bill-a": "active", "bill-b": "active", "mail": "paused"}
 
 
-def test_members_of_a_selector_are_combined_by_and(three: Api) -> None:
+def test_fields_of_a_selector_are_combined_by_and(three: Api) -> None:
     selector = {"tags": ["billing", "mail"], "name_prefix": "bill", "status": ["active"]}
 
     assert bulk(three, "cancel", selector=selector) == done(2, 2)
@@ -110,8 +110,8 @@ def test_ten_refusals_are_shown(api: Api, monkeypatch: pytest.MonkeyPatch) -> No
 def _with_limit(limit: int) -> Any:
     real = selecting.DoEach.__init__
 
-    def made(self: Any, **members: Any) -> None:
-        real(self, **{"limit": limit} | members)
+    def made(self: Any, **fields: Any) -> None:
+        real(self, **{"limit": limit} | fields)
 
     return made
 
@@ -164,11 +164,11 @@ def test_an_ambiguous_selector_is_refused(
     assert len(three.names()) == 3
 
 
-def test_members_of_another_verb_are_refused(three: Api) -> None:
-    for verb, member in (("cancel", "reason"), ("pause", "catch_up"), ("run", "input")):
-        body = {"selector": {"all": True}, member: "none"}
+def test_fields_of_another_verb_are_refused(three: Api) -> None:
+    for verb, field in (("cancel", "reason"), ("pause", "catch_up"), ("run", "input")):
+        body = {"selector": {"all": True}, field: "none"}
         refused = three.post(f"/v1/tasks/{verb}", json=body)
-        assert pointers(refused) == [f"/{member}"]
+        assert pointers(refused) == [f"/{field}"]
 
 
 def test_running_tasks_with_a_key_runs_them_once(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:

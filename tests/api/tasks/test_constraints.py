@@ -69,7 +69,7 @@ _REFUSED: list[tuple[Any, str, str]] = [
 ]
 
 
-def test_an_error_of_an_invalid_constraint_points_at_the_member(api: Api) -> None:
+def test_an_error_of_an_invalid_constraint_points_at_the_field(api: Api) -> None:
     for constraints, pointer, expected in _REFUSED:
         body = {"handler": "echo", "schedule": MANUAL, "constraints": constraints}
 

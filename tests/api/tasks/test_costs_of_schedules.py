@@ -18,8 +18,8 @@ OUT = [{"from": "1970-01-01", "to": "8999-12-31"}]
 WIDE = {"type": "any_of", "schedules": [EVERY_SECOND | {"exclude": OUT}] * 20}
 
 
-def task(schedule: Any, **members: Any) -> dict[str, Any]:
-    return {"handler": "echo", "schedule": schedule, **members}
+def task(schedule: Any, **fields: Any) -> dict[str, Any]:
+    return {"handler": "echo", "schedule": schedule, **fields}
 
 
 @pytest.fixture

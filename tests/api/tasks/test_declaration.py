@@ -51,7 +51,7 @@ def test_a_declaration_creates_then_updates_then_changes_nothing(api: Api) -> No
 
 
 @pytest.mark.parametrize(
-    "members",
+    "fields",
     [
         {},
         {"schedule": {"type": "once", "delay": "2h"}},
@@ -74,8 +74,8 @@ def test_a_declaration_creates_then_updates_then_changes_nothing(api: Api) -> No
         },
     ],
 )
-def test_a_read_task_can_be_put_back_and_changes_nothing(api: Api, members: dict[str, Any]) -> None:
-    put(api, BODY | members)
+def test_a_read_task_can_be_put_back_and_changes_nothing(api: Api, fields: dict[str, Any]) -> None:
+    put(api, BODY | fields)
     read = api.get("/v1/tasks/t")
 
     answer = put(api, read.json(), if_match=read.headers["etag"])
@@ -153,8 +153,8 @@ def test_a_task_shows_its_last_run(api: Api) -> None:
 
     task = api.read("/v1/tasks/t")
 
-    members = ("id", "status", "scheduled_for", "finished_at")
-    assert task["last_run"] == {member: ended[member] for member in members}
+    fields = ("id", "status", "scheduled_for", "finished_at")
+    assert task["last_run"] == {field: ended[field] for field in fields}
     assert task["last_success_at"] == ended["finished_at"]
     assert task["consecutive_failures"] == 0
 

@@ -83,7 +83,7 @@ def test_a_declaration_would_create_a_task_and_does_not(api: Api) -> None:
 
 @shares_service
 @on_both
-def test_an_edit_shows_members_and_fire_times_that_change(api: Api) -> None:
+def test_an_edit_shows_fields_and_fire_times_that_change(api: Api) -> None:
     task = api.task("edited", schedule=NINE, input={"a": 1, "b": [1]}, priority=3)
     body = {"handler": "echo", "schedule": TEN, "input": {"a": 1, "c": 2}, "tags": ["billing"]}
 

@@ -13,7 +13,7 @@ from tests.api.service import YEARLY, Api, pointers, problem
 from tests.domain.lint.test_rules import ALL_CODES
 from tests.support.factories import eventually
 
-MEMBERS = ["at", "expected", "verdict", "reason", "message", "run", "warnings"]
+FIELDS = ["at", "expected", "verdict", "reason", "message", "run", "warnings"]
 
 
 def why(api: Api, name: str = "t", at: str | None = None) -> dict[str, Any]:
@@ -31,7 +31,7 @@ def test_a_task_is_explained_at_each_stage_of_its_life(api: Api) -> None:
     ahead = task["next_fire_at"]
 
     idle = why(api)
-    assert list(idle) == MEMBERS
+    assert list(idle) == FIELDS
     assert (idle["verdict"], idle["expected"], idle["run"]) == ("not_due", False, None)
     assert ahead in idle["message"]
     future = why(api, "t", ahead)

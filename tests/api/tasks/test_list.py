@@ -12,8 +12,8 @@ from tests.api.service import MANUAL, YEARLY, Api, problem
 pytestmark = always_on_both
 
 
-def register(api: Api, *names: str, **members: Any) -> None:
-    items = [{"name": name, "handler": "echo", "schedule": MANUAL} | members for name in names]
+def register(api: Api, *names: str, **fields: Any) -> None:
+    items = [{"name": name, "handler": "echo", "schedule": MANUAL} | fields for name in names]
     assert api.post("/v1/tasks/batch", json={"items": items}).status_code == 201
 
 

@@ -11,7 +11,7 @@ from tests.api.tasks.test_declaration import patch, put
 pytestmark = on_both
 
 
-def test_a_patch_changes_the_members_that_it_has(api: Api) -> None:
+def test_a_patch_changes_the_fields_that_it_has(api: Api) -> None:
     before = api.task("t", input={"a": 1, "b": {"c": 2, "d": 3}}, tags=["x"])
 
     answer = patch(api, {"input": {"b": {"c": 9, "d": None}, "e": []}, "tags": ["y"]})
@@ -21,14 +21,14 @@ def test_a_patch_changes_the_members_that_it_has(api: Api) -> None:
     assert made["input"] == {"a": 1, "b": {"c": 9}, "e": []}
     assert made["tags"] == ["y"]
     unchanged = before.keys() - {"input", "tags", "generation", "updated_at"}
-    assert {member: made[member] for member in unchanged} == {
-        member: before[member] for member in unchanged
+    assert {field: made[field] for field in unchanged} == {
+        field: before[field] for field in unchanged
     }
 
 
-def test_null_resets_a_member_to_its_default(api: Api) -> None:
-    members: dict[str, Any] = {"handler": "greet", "input": {"name": "Ada"}, "timeout": 60}
-    api.task("t", **members, priority=5, retry={"max_attempts": 9, "jitter": False})
+def test_null_resets_a_field_to_its_default(api: Api) -> None:
+    fields: dict[str, Any] = {"handler": "greet", "input": {"name": "Ada"}, "timeout": 60}
+    api.task("t", **fields, priority=5, retry={"max_attempts": 9, "jitter": False})
 
     made = patch(api, {"priority": None, "timeout": None, "retry": {"max_attempts": None}}).json()
 
@@ -140,7 +140,7 @@ def test_a_patch_is_an_object(api: Api, body: Any) -> None:
     assert patch(api, body).status_code == 422
 
 
-def test_parallel_patches_of_different_members_all_take_effect(api: Api) -> None:
+def test_parallel_patches_of_different_fields_all_take_effect(api: Api) -> None:
     api.task("t")
     keys = [f"k{number}" for number in range(8)]
 

@@ -8,8 +8,8 @@ MARCH = "2026-03-01T00:00:00Z"
 BERLIN = {"type": "cron", "expression": "30 2 * * *", "timezone": "Europe/Berlin"}
 
 
-def preview(api: Api, schedule: Any, **members: Any) -> dict[str, Any]:
-    answer = api.post("/v1/schedules/preview", json={"schedule": schedule, **members})
+def preview(api: Api, schedule: Any, **fields: Any) -> dict[str, Any]:
+    answer = api.post("/v1/schedules/preview", json={"schedule": schedule, **fields})
     assert answer.status_code == 200, answer.text
     return dict(answer.json())
 
@@ -161,7 +161,7 @@ def test_a_one_off_that_is_long_past_is_refused_and_one_just_past_is_warned_of(a
     assert late["fire_times"][0]["at"] == "2026-02-28T23:30:00.000Z"
 
 
-def test_the_other_members_are_checked(api: Api) -> None:
+def test_the_other_fields_are_checked(api: Api) -> None:
     wrong = [
         ("count", 0),
         ("count", 101),
@@ -171,12 +171,12 @@ def test_the_other_members_are_checked(api: Api) -> None:
         ("x", 1),
     ]
 
-    for member, value in wrong:
-        body = {"schedule": {"type": "manual"}, member: value}
+    for field, value in wrong:
+        body = {"schedule": {"type": "manual"}, field: value}
         refused = api.post("/v1/schedules/preview", json=body)
 
         assert refused.status_code == 422
-        assert pointers(refused) == [f"/{member}"]
+        assert pointers(refused) == [f"/{field}"]
 
 
 # --------------------------------------------------------------------------------------------------- registrations

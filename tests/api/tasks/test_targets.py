@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
+from rota.configuration import guard_of, targets_of
 from rota.egress.guard import OwnEndpoint
 from rota.errors import Invalid
-from rota.main import guard_of, targets_of
 from rota.settings import Settings
 from tests.api.service import Api, pointers, problem, serving
 

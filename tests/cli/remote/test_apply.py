@@ -17,10 +17,10 @@ def file(tmp_path: Path) -> Path:
     return tmp_path / "tasks.yaml"
 
 
-def write(file: Path, *tasks: dict[str, Any], **members: Any) -> str:
+def write(file: Path, *tasks: dict[str, Any], **fields: Any) -> str:
     """Write a file with tasks, which are manual by default; return its path. YAML reads JSON."""
     defaults = {"handler": "echo", "schedule": MANUAL}
-    file.write_text(json.dumps({"tasks": [defaults | each for each in tasks], **members}))
+    file.write_text(json.dumps({"tasks": [defaults | each for each in tasks], **fields}))
     return str(file)
 
 

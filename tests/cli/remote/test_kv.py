@@ -206,10 +206,10 @@ def test_an_entry_that_may_have_been_written_is_not_called_unwritten(
     editor("path.write_text('2')")
     called = Service.call
 
-    def lost(self: Service, method: str, *arguments: Any, **members: Any) -> Any:
+    def lost(self: Service, method: str, *arguments: Any, **fields: Any) -> Any:
         if method == "POST":
             raise Unreachable("the answer is lost", may_be_done=True)
-        return called(self, method, *arguments, **members)
+        return called(self, method, *arguments, **fields)
 
     monkeypatch.setattr(Service, "call", lost)
     ended = rota.run("kv", "edit", "kv-lost", "a", code=3)

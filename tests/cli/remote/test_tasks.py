@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from rota.cli.remote.tasks.members import SET_BY_THE_SERVICE
+from rota.cli.remote.tasks.fields import SET_BY_THE_SERVICE
 from tests.cli.remote.command import CommandLine
 from tests.support.openapi import openapi_document
 
@@ -26,7 +26,7 @@ def test_a_task_is_added_from_options(rota: CommandLine) -> None:
     }
 
 
-def test_options_replace_members_of_a_file(rota: CommandLine, tmp_path: Path) -> None:
+def test_options_replace_fields_of_a_file(rota: CommandLine, tmp_path: Path) -> None:
     file = tmp_path / "task.yaml"
     file.write_text("name: filed\nhandler: echo\nschedule: {type: manual}\ninput: 1\n")
 
@@ -189,7 +189,7 @@ def test_what_is_no_export_is_refused_with_its_line(rota: CommandLine) -> None:
     )
 
 
-def test_every_member_that_only_the_service_sets_is_left_out_of_an_export() -> None:
+def test_every_field_that_only_the_service_sets_is_left_out_of_an_export() -> None:
     schemas = openapi_document()["components"]["schemas"]
     read = schemas["ListedTaskOut"]["properties"].keys()
     written = schemas["DeclaredTaskIn"]["properties"].keys()

@@ -8,7 +8,7 @@ from rota.domain.access.scopes import Scope
 from rota.domain.access.stored_key import StoredKey
 
 
-def stored(**members: Any) -> StoredKey:
+def stored(**fields: Any) -> StoredKey:
     """Return a key that is accepted, but for what is given."""
     defaults = {
         "id": KeyId("a" * 12),
@@ -31,4 +31,4 @@ def stored(**members: Any) -> StoredKey:
         "digest": b"d" * 32,
         "previous_digest": None,
     }
-    return StoredKey(**defaults | members)
+    return StoredKey(**defaults | fields)

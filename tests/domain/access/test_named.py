@@ -1,4 +1,4 @@
-"""Which members of a definition hold names, and which of them a key may not use."""
+"""Which fields of a definition hold names, and which of them a key may not use."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -6,16 +6,16 @@ from typing import Any
 import pytest
 from pydantic import Field
 
-from rota.domain.access.named import MEMBERS, NameKind, fault_of, names_in, not_kept, outside
+from rota.domain.access.named import FIELDS, NameKind, fault_of, names_in, not_kept, outside
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.access.principal import Principal
 from rota.domain.alerts.rules import OnFailure
-from rota.domain.primitives.names import NAME_PATTERN, Name
+from rota.domain.primitives.texts.names import NAME_PATTERN, Name
 from rota.domain.tasks.definition import TaskDefinition
 from tests.support.factories import define
-from tests.support.named_members import named_members
+from tests.support.named_fields import named_fields
 
-#: A definition for each member that holds a name, with that name in it.
+#: A definition for each field that holds a name, with that name in it.
 WITH_NAME: dict[tuple[str, ...], Any] = {
     ("queue",): lambda name: {"queue": name},
     ("concurrency", "key"): lambda name: {"concurrency": {"key": name}},
@@ -42,21 +42,21 @@ def key(tasks: NameLimit = UNLIMITED, queues: NameLimit = UNLIMITED) -> Principa
 A = key(NameLimit(("a-", "b-")), NameLimit(("a-", "b-")))
 
 
-def test_every_member_of_a_definition_that_holds_a_name_is_known() -> None:
-    found = named_members(TaskDefinition.model_json_schema(), NAME_PATTERN)
+def test_every_field_of_a_definition_that_holds_a_name_is_known() -> None:
+    found = named_fields(TaskDefinition.model_json_schema(), NAME_PATTERN)
 
-    assert found == set(MEMBERS) == set(WITH_NAME)
+    assert found == set(FIELDS) == set(WITH_NAME)
 
 
-def test_a_new_member_that_holds_a_name_would_be_noticed() -> None:
+def test_a_new_field_that_holds_a_name_would_be_noticed() -> None:
     class Wider(TaskDefinition):
         reviewer: Name | None = None
         next_tasks: dict[str, str] = Field(default_factory=dict)
         watches: tuple[OnFailure, ...] = ()
 
-    found = named_members(Wider.model_json_schema(), NAME_PATTERN)
+    found = named_fields(Wider.model_json_schema(), NAME_PATTERN)
 
-    assert found - set(MEMBERS) == {("reviewer",), ("next_tasks", "*"), ("watches", "*", "task")}
+    assert found - set(FIELDS) == {("reviewer",), ("next_tasks", "*"), ("watches", "*", "task")}
 
 
 @pytest.mark.parametrize("path", WITH_NAME, ids=POINTERS.get)
@@ -65,7 +65,7 @@ def test_a_name_is_found_with_its_pointer(path: tuple[str, ...]) -> None:
 
     (found,) = (each for each in names_in(definition) if each.name == "x-1")
 
-    assert (found.pointer, found.kind) == (POINTERS[path], MEMBERS[path])
+    assert (found.pointer, found.kind) == (POINTERS[path], FIELDS[path])
 
 
 @pytest.mark.parametrize("path", WITH_NAME, ids=POINTERS.get)
@@ -77,7 +77,7 @@ def test_a_name_with_one_of_the_prefixes_may_be_used(path: tuple[str, ...], name
 @pytest.mark.parametrize("path", WITH_NAME, ids=POINTERS.get)
 @pytest.mark.parametrize("name", ["c-1", "a", "A-1", "xa-1"])
 def test_another_name_is_refused_without_being_quoted(path: tuple[str, ...], name: str) -> None:
-    kind = MEMBERS[path]
+    kind = FIELDS[path]
 
     assert list(refused(A, **{"queue": "a-"} | WITH_NAME[path](name))) == [
         (POINTERS[path], f"this key may only use a {kind} whose name begins with 'a-' or 'b-'")
@@ -93,11 +93,11 @@ def test_a_key_without_any_names_may_use_none() -> None:
 
 
 def test_limits_of_tasks_and_of_queues_do_not_depend_on_each_other() -> None:
-    members = {"queue": "mail", "kv_grants": ["b"]}
+    fields = {"queue": "mail", "kv_grants": ["b"]}
 
-    assert [at for at, _ in refused(key(tasks=NameLimit(("a",))), **members)] == ["/kv_grants/0"]
-    assert [at for at, _ in refused(key(queues=NameLimit(("a",))), **members)] == ["/queue"]
-    assert list(refused(key(), **members)) == []
+    assert [at for at, _ in refused(key(tasks=NameLimit(("a",))), **fields)] == ["/kv_grants/0"]
+    assert [at for at, _ in refused(key(queues=NameLimit(("a",))), **fields)] == ["/queue"]
+    assert list(refused(key(), **fields)) == []
 
 
 def test_alerts_that_are_off_and_other_schedules_hold_no_name() -> None:
@@ -144,11 +144,11 @@ def test_constraints_may_change_their_order() -> None:
 
 
 def test_every_kind_of_name_occurs() -> None:
-    assert set(MEMBERS.values()) == set(NameKind)
+    assert set(FIELDS.values()) == set(NameKind)
 
 
-def refused(caller: Principal, **members: Any) -> Iterator[tuple[str, str]]:
+def refused(caller: Principal, **fields: Any) -> Iterator[tuple[str, str]]:
     """Yield pointer and detail of the faults of a definition."""
-    for each in outside(caller, define(**members)):
+    for each in outside(caller, define(**fields)):
         fault = fault_of(caller, each)
         yield fault.pointer, fault.detail

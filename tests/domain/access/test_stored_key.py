@@ -16,7 +16,7 @@ ROTATED = {"previous_digest": BEFORE, "previous_until": NOW}
 
 
 @pytest.mark.parametrize(
-    ("members", "at", "status"),
+    ("fields", "at", "status"),
     [
         ({}, NOW, KeyStatus.ACTIVE),
         ({"expires_at": NOW}, NOW - MOMENT, KeyStatus.ACTIVE),
@@ -26,13 +26,13 @@ ROTATED = {"previous_digest": BEFORE, "previous_until": NOW}
     ],
 )
 def test_a_key_is_accepted_until_it_is_revoked_or_expires(
-    members: dict[str, Any], at: datetime, status: KeyStatus
+    fields: dict[str, Any], at: datetime, status: KeyStatus
 ) -> None:
-    assert stored(**members).status(at) is status
+    assert stored(**fields).status(at) is status
 
 
 @pytest.mark.parametrize(
-    ("members", "digest", "at", "word"),
+    ("fields", "digest", "at", "word"),
     [
         ({}, PRESENT, NOW, None),
         (ROTATED, PRESENT, NOW, None),
@@ -44,21 +44,19 @@ def test_a_key_is_accepted_until_it_is_revoked_or_expires(
     ],
 )
 def test_who_has_the_secret_gets_the_reason_of_the_refusal(
-    members: dict[str, Any], digest: bytes, at: datetime, word: str | None
+    fields: dict[str, Any], digest: bytes, at: datetime, word: str | None
 ) -> None:
-    proof = prove(stored(**members), digest)
+    proof = prove(stored(**fields), digest)
 
     assert proof is not None
     fault = proof.fault(at)
     assert (fault is None) if word is None else (word in str(fault))
 
 
-@pytest.mark.parametrize("members", [{}, ROTATED, {"revoked_at": NOW}])
+@pytest.mark.parametrize("fields", [{}, ROTATED, {"revoked_at": NOW}])
 @pytest.mark.parametrize("digest", [OTHER, b"", bytes(32)])
-def test_who_has_no_secret_of_the_key_gets_no_reason(
-    members: dict[str, Any], digest: bytes
-) -> None:
-    assert prove(stored(**members), digest) is None
+def test_who_has_no_secret_of_the_key_gets_no_reason(fields: dict[str, Any], digest: bytes) -> None:
+    assert prove(stored(**fields), digest) is None
 
 
 def test_an_unknown_key_is_compared_as_often_as_a_known_one(

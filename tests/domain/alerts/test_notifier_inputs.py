@@ -41,7 +41,7 @@ def test_what_is_wrong_is_named_and_neither_an_address_nor_a_pattern_is_quoted(
     assert "^" not in fault.detail
 
 
-def test_members_that_may_come_from_results_are_not_missed() -> None:
+def test_fields_that_may_come_from_results_are_not_missed() -> None:
     after = After(type="after", tasks=("t",), merge="overwrite")
 
     assert notifier_faults(SLACK, {}, after) == []

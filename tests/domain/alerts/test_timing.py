@@ -30,10 +30,10 @@ LATE = Rules(on_late=LateRule.model_validate({"task": "ops", "after": "3m"}))
 END = 120
 
 
-def watched(**members: Any) -> Watched:
+def watched(**fields: Any) -> Watched:
     own: dict[str, Any] = {"name": "t", "is_active": True, "watched_from": NOON, "raised": {}}
     own["registered_at"] = NOON
-    return Watched(**own | members)
+    return Watched(**own | fields)
 
 
 @dataclass

@@ -145,7 +145,7 @@ def test_a_run_that_was_replaced_has_ended_otherwise() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "fired", "later", "begins", "over"),
+    ("fields", "fired", "later", "begins", "over"),
     [
         ({}, 9, 0, True, False),
         ({"start_at": NOON}, 0, -1, False, False),
@@ -157,9 +157,9 @@ def test_a_run_that_was_replaced_has_ended_otherwise() -> None:
     ],
 )
 def test_a_schedule_has_its_time(
-    members: dict[str, Any], fired: int, later: int, begins: bool, over: bool
+    fields: dict[str, Any], fired: int, later: int, begins: bool, over: bool
 ) -> None:
-    schedule = After.model_validate({"type": "after", "tasks": ["a"], **members})
+    schedule = After.model_validate({"type": "after", "tasks": ["a"], **fields})
     now = NOON + timedelta(milliseconds=later)
 
     assert has_started(schedule, now) is begins

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 
 from rota.domain.chains.result_merge import (
     MOST_INPUT_BYTES,
-    RUN_MEMBERS,
+    RUN_FIELDS,
     foreseen_faults,
     merged,
     without_runs,
     write_merged,
 )
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.schedules.definitions import After, Merge
 from rota.domain.tasks.input_schema import compile_schema
@@ -58,7 +58,7 @@ def test_of_an_own_input_with_results_those_of_the_runs_are_taken() -> None:
     assert merged({"results": "mine"}, [("a", 1)], "by_task") == {"results": {"a": 1}}
 
 
-RUN = dict.fromkeys(RUN_MEMBERS) | {"id": "1", "status": "failed"}
+RUN = dict.fromkeys(RUN_FIELDS) | {"id": "1", "status": "failed"}
 
 
 @pytest.mark.parametrize("merge", ["by_task", "overwrite", "collect"])
@@ -139,16 +139,16 @@ def test_an_input_that_is_too_deep_once_it_is_merged_cannot_be_kept() -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "pointers"),
+    ("field", "pointers"),
     [("results", []), ("results_limit", ["/input/results_limit"]), ("kind", ["/input/kind"])],
 )
 def test_of_a_handler_s_schema_all_is_checked_but_the_results(
-    member: str, pointers: list[str]
+    field: str, pointers: list[str]
 ) -> None:
-    validator = compile_schema({"type": "object", "properties": {member: {"type": "integer"}}})
+    validator = compile_schema({"type": "object", "properties": {field: {"type": "integer"}}})
     schedule = After(type="after", tasks=("extract",))
 
-    faults = foreseen_faults(validator, schedule, {member: "none"})
+    faults = foreseen_faults(validator, schedule, {field: "none"})
 
     assert [fault.pointer for fault in faults] == pointers
 

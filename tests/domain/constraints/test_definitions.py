@@ -60,8 +60,8 @@ def _read(*constraints: Any) -> tuple[Constraint, ...]:
     return _ALL.validate_python(list(constraints))
 
 
-def _window(**members: Any) -> Window:
-    (window,) = _read({"type": "window", **members})
+def _window(**fields: Any) -> Window:
+    (window,) = _read({"type": "window", **fields})
     assert isinstance(window, Window)
     return window
 

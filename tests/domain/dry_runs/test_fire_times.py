@@ -88,9 +88,9 @@ def test_the_diff_of_a_moved_fire_time_is_what_the_upcoming_ones_differ_in(
 
 
 # ----------------------------------------------------------------------------------------------------------- cases
-def edit(old: Any, new: Any, **members: Any) -> FireTimeDiff:
+def edit(old: Any, new: Any, **fields: Any) -> FireTimeDiff:
     after: dict[str, Any] = {"next_fire_at": None} if new is None else {}
-    return diff_fire_times(task_of(read(**old)), task_of(read(**new), **after | members), NOON)
+    return diff_fire_times(task_of(read(**old)), task_of(read(**new), **after | fields), NOON)
 
 
 def test_another_hour_moves_each_fire_time_of_the_next_90_days() -> None:

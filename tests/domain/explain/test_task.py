@@ -35,7 +35,7 @@ def ask(task: Any, at: Any, now: Any = NOON) -> Explanation:
     return explain_at(Facts(task=task, now=now), slot_at(task, at))
 
 
-def a_run(status: RunStatus, reason: str | None = None, **members: Any) -> Run:
+def a_run(status: RunStatus, reason: str | None = None, **fields: Any) -> Run:
     defaults: dict[str, Any] = dict.fromkeys(Run.__dataclass_fields__)
     return Run(
         **defaults
@@ -49,13 +49,13 @@ def a_run(status: RunStatus, reason: str | None = None, **members: Any) -> Run:
             "attempt": 1,
             "finished_at": NOON,
         }
-        | members
+        | fields
         | {"status": status, "reason": reason}
     )
 
 
 @pytest.mark.parametrize(
-    ("members", "offset", "fires"),
+    ("fields", "offset", "fires"),
     [
         (DAILY, 0 * SECOND, True),
         (DAILY, 59 * SECOND, True),
@@ -75,18 +75,18 @@ def a_run(status: RunStatus, reason: str | None = None, **members: Any) -> Run:
     ],
 )
 def test_a_question_is_about_the_minute_or_the_second_as_exact_as_the_rule(
-    members: dict[str, Any], offset: timedelta, fires: bool
+    fields: dict[str, Any], offset: timedelta, fires: bool
 ) -> None:
-    assert (slot_at(task_of(read(**members)), NINE + offset).fire is not None) == fires
+    assert (slot_at(task_of(read(**fields)), NINE + offset).fire is not None) == fires
 
 
 def test_a_fire_time_that_was_moved_belongs_to_the_time_that_it_was_moved_from() -> None:
-    for members in (
+    for fields in (
         DAILY | {"jitter": "2h"},
         {"type": "interval", "every": "1d", "anchor": "2026-03-11T09:00:00Z", "flex": "2h"},
     ):
-        task = task_of(read(**members))
-        (moved,) = take(read(**members), NINE + 20 * HOUR, 1)
+        task = task_of(read(**fields))
+        (moved,) = take(read(**fields), NINE + 20 * HOUR, 1)
         assert moved.at != NINE + DAY
 
         assert slot_at(task, NINE + DAY).fire == moved

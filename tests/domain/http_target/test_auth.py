@@ -16,13 +16,13 @@ OAUTH = {
 }
 
 
-def _target(auth: Any, **members: Any) -> Target:
-    return Target.model_validate({"url": "https://app.example.com/", "auth": auth} | members)
+def _target(auth: Any, **fields: Any) -> Target:
+    return Target.model_validate({"url": "https://app.example.com/", "auth": auth} | fields)
 
 
-def _faults(auth: Any, **members: Any) -> list[tuple[Any, str]]:
+def _faults(auth: Any, **fields: Any) -> list[tuple[Any, str]]:
     with pytest.raises(ValidationError) as refused:
-        _target(auth, **members)
+        _target(auth, **fields)
     return [(each["loc"], each["msg"]) for each in refused.value.errors()]
 
 
@@ -48,7 +48,7 @@ def test_what_can_authorize_requests_is_shown_as_it_was_given(auth: dict[str, st
 
 
 @pytest.mark.parametrize(
-    ("auth", "member"),
+    ("auth", "field"),
     [
         (BEARER | {"token": "sk_live_123"}, "token"),
         (BEARER | {"token": ""}, "token"),
@@ -76,11 +76,11 @@ def test_what_can_authorize_requests_is_shown_as_it_was_given(auth: dict[str, st
     ],
 )
 def test_what_cannot_authorize_requests_is_refused_where_it_is(
-    auth: dict[str, str], member: str
+    auth: dict[str, str], field: str
 ) -> None:
     ((place, _),) = _faults(auth)
 
-    assert place == ("auth", auth["type"], member)
+    assert place == ("auth", auth["type"], field)
 
 
 @pytest.mark.parametrize("auth", [{"type": "digest"}, {}, {"token": "{{ secret.crm }}"}])

@@ -18,7 +18,7 @@ LOGIN = "https://login.example.com"
 
 
 class Auth(BaseModel):
-    """As the models of `target.auth` are: members that are texts."""
+    """As the models of `target.auth` are: fields that are texts."""
 
     type: str
     token_url: str | None = None
@@ -26,8 +26,8 @@ class Auth(BaseModel):
     password: str | None = None
 
 
-def of(**members: Any) -> Any:
-    return SimpleNamespace(url=f"{HOME}/jobs", headers={}, **members)
+def of(**fields: Any) -> Any:
+    return SimpleNamespace(url=f"{HOME}/jobs", headers={}, **fields)
 
 
 def test_references_in_headers_are_found_with_their_pointers() -> None:

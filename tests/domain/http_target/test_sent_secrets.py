@@ -10,7 +10,7 @@ from rota.domain.http_target.sent_secrets import entries_needed, filled_in
 from rota.domain.http_target.target import Target
 from rota.domain.http_target.templates.scope import Scope, scope_of_run
 from rota.domain.primitives.ids import random_id
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.texts.sealed import SealedText
 
 URL = "https://api.example.com/jobs"
 CRM, OF_INPUT, OF_KV = "hunter1-and-more", "hunter2-and-more", "hunter3-and-more"

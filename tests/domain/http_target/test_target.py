@@ -12,8 +12,8 @@ from rota.domain.primitives.bounds import STORED
 from rota.errors import MOST_FAULTS
 
 
-def _target(**members: Any) -> Target:
-    return Target.model_validate({"url": "https://app.example.com/jobs"} | members)
+def _target(**fields: Any) -> Target:
+    return Target.model_validate({"url": "https://app.example.com/jobs"} | fields)
 
 
 @pytest.mark.parametrize(
@@ -174,19 +174,19 @@ def test_a_stored_secret_is_not_sent_to_another_server(url: str) -> None:
     assert moved.headers == stored.headers
 
 
-@pytest.mark.parametrize("member", ["headers", "query", "body", "kv_set"])
-def test_texts_with_braces_are_templates_without_kv_too(member: str) -> None:
-    kept = _target(**{member: {"a": "{{ input.a }} {{ run.attempt }} {{ task.name }}"}})
+@pytest.mark.parametrize("field", ["headers", "query", "body", "kv_set"])
+def test_texts_with_braces_are_templates_without_kv_too(field: str) -> None:
+    kept = _target(**{field: {"a": "{{ input.a }} {{ run.attempt }} {{ task.name }}"}})
 
-    assert getattr(kept, member)["a"].startswith("{{ input.a }}")
+    assert getattr(kept, field)["a"].startswith("{{ input.a }}")
     for wrong in ("{{ anything }}", "{{ input", "{{ input.a | upper }}"):
         with pytest.raises(ValidationError):
-            _target(**{member: {"a": wrong}})
+            _target(**{field: {"a": wrong}})
 
 
-def _check_refused(members: dict[str, Any], place: tuple[str | int, ...], message: str) -> None:
+def _check_refused(fields: dict[str, Any], place: tuple[str | int, ...], message: str) -> None:
     with pytest.raises(ValidationError) as refused:
-        _target(**members)
+        _target(**fields)
 
     (fault,) = refused.value.errors()
     assert fault["loc"] == place
@@ -194,7 +194,7 @@ def _check_refused(members: dict[str, Any], place: tuple[str | int, ...], messag
 
 
 @pytest.mark.parametrize(
-    ("members", "place", "message"),
+    ("fields", "place", "message"),
     [
         (
             {"kv": ["a.b"], "body": "{{ kv.a.b }}"},
@@ -260,9 +260,9 @@ def _check_refused(members: dict[str, Any], place: tuple[str | int, ...], messag
     ],
 )
 def test_a_template_that_could_never_be_filled_in_is_refused_at_its_place(
-    members: dict[str, Any], place: tuple[str | int, ...], message: str
+    fields: dict[str, Any], place: tuple[str | int, ...], message: str
 ) -> None:
-    _check_refused(members, place, message)
+    _check_refused(fields, place, message)
 
 
 def test_every_wrong_text_is_named_but_no_more_than_can_be_read() -> None:
@@ -386,7 +386,7 @@ def test_a_header_is_given_once_in_whatever_case() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "place", "message"),
+    ("fields", "place", "message"),
     [
         ({"body_format": "xml", "body": ""}, ("body_format",), "'json', 'text', 'form' or 'bytes'"),
         ({"body_format": "text", "body": {"a": 1}}, ("body",), "is a text, not an object"),
@@ -405,13 +405,13 @@ def test_a_header_is_given_once_in_whatever_case() -> None:
     ],
 )
 def test_a_body_that_its_format_cannot_have_is_refused(
-    members: dict[str, Any], place: tuple[str | int, ...], message: str
+    fields: dict[str, Any], place: tuple[str | int, ...], message: str
 ) -> None:
-    _check_refused(members, place, message)
+    _check_refused(fields, place, message)
 
 
 @pytest.mark.parametrize(
-    "members",
+    "fields",
     [
         {"body_format": "text", "body": "{{ input.a }}"},
         {"body_format": "form", "body": {"a": [1, "b", None], "c": True, "d": "{{ input.d }}"}},
@@ -422,8 +422,8 @@ def test_a_body_that_its_format_cannot_have_is_refused(
         {"body_format": "form"},
     ],
 )
-def test_a_body_fits_its_format(members: dict[str, Any]) -> None:
-    assert _target(**members).body_format == members["body_format"]
+def test_a_body_fits_its_format(fields: dict[str, Any]) -> None:
+    assert _target(**fields).body_format == fields["body_format"]
 
 
 @given(

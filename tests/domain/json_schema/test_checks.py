@@ -3,7 +3,7 @@
 import pytest
 
 from rota.domain.json_schema.checks import NotCheckedError, ValueCheck, first_misfit
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 INTEGERS = json_text.canonical({"additionalProperties": {"type": "integer"}})
 

@@ -19,7 +19,7 @@ from rota.domain.json_schema.compiled import (
 )
 from rota.domain.json_schema.pattern_size import pattern_size
 from rota.domain.json_schema.weight import MOST_STEPS, TooHeavyError, Weights
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from tests.support.costs import MOST_GROWTH
 
 
@@ -86,7 +86,7 @@ SLOWEST: list[tuple[Any, Any]] = [
 _PEAK = """
 import resource, sys
 from rota.domain.json_schema.compiled import JsonSchema
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 schema = JsonSchema(json_text.canonical({"items": {"anyOf": [{"required": ["a"]}] * 100}}), masked=True)
 value = [{"b": index} for index in range(int(sys.argv[1]))]
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

@@ -21,7 +21,7 @@ from rota.domain.kv.operations import (
     execute,
 )
 from rota.domain.kv.present import Present
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.errors import NotJson
 from tests.support.costs import check_growth
 from tests.support.factories import NOON

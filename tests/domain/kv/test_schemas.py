@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.present import Present
 from rota.domain.kv.schemas import KvSchema
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.tasks.definition import TaskDefinition
 from rota.domain.validation.faults import faults_of
 from tests.support.factories import define

@@ -43,8 +43,8 @@ def codes(schedule: Any) -> set[str]:
     return {each.code for each in of(schedule)}
 
 
-def cron_of(expression: str, **members: Any) -> Any:
-    return read(type="cron", expression=expression, **members)
+def cron_of(expression: str, **fields: Any) -> Any:
+    return read(type="cron", expression=expression, **fields)
 
 
 def from_to(schedule: Any, start: datetime, end: datetime, most: int = 100_000) -> list[Any]:
@@ -103,7 +103,7 @@ def test_a_rule_of_every_hour_is_warned_exactly_where_it_does_not_follow_the_tim
 
 
 @pytest.mark.parametrize(
-    ("members", "warned"),
+    ("fields", "warned"),
     [
         ({"expression": "*/20 * * * *"}, set()),
         ({"expression": "30 * * * *"}, set()),
@@ -118,9 +118,9 @@ def test_a_rule_of_every_hour_is_warned_exactly_where_it_does_not_follow_the_tim
     ],
 )
 def test_rules_of_every_hour_that_clock_changes_affect_have_a_warning(
-    members: Any, warned: set[str]
+    fields: Any, warned: set[str]
 ) -> None:
-    found = codes(read(**{"type": "cron", "timezone": "Europe/Berlin"} | members))
+    found = codes(read(**{"type": "cron", "timezone": "Europe/Berlin"} | fields))
 
     assert found & {"dst_gap", "dst_fold"} == warned
 

@@ -29,19 +29,19 @@ SPRING, AUTUMN = datetime(2026, 3, 29, 1, tzinfo=UTC), datetime(2026, 10, 25, 0,
 HALF_PAST = timedelta(minutes=30)
 
 
-def found(**members: Any) -> list[Finding]:
+def found(**fields: Any) -> list[Finding]:
     """Return what lint finds of a schedule that is registered at noon on 10 March 2026."""
-    schedule = read(**members)
+    schedule = read(**fields)
     anchor = Anchor(NOON, "t")
     return lint(schedule, NOON, first_runs(schedule, anchor, 3), NOON)
 
 
-def codes(**members: Any) -> list[str]:
-    return [each.code for each in found(**members)]
+def codes(**fields: Any) -> list[str]:
+    return [each.code for each in found(**fields)]
 
 
 @pytest.mark.parametrize(
-    "members",
+    "fields",
     [
         {"type": "manual"},
         {"type": "after", "tasks": ["a"]},
@@ -70,12 +70,12 @@ def codes(**members: Any) -> list[str]:
         {"type": "calendar", "unit": "year", "day": "12-31", "time": "09:00"},
     ],
 )
-def test_nothing_is_found_where_all_is_well(members: dict[str, Any]) -> None:
-    assert found(**members) == []
+def test_nothing_is_found_where_all_is_well(fields: dict[str, Any]) -> None:
+    assert found(**fields) == []
 
 
 @pytest.mark.parametrize(
-    ("members", "wanted", "says"),
+    ("fields", "wanted", "says"),
     [
         ({"type": "interval", "every": 1}, "every_second", "86,400"),
         ({"type": "cron", "expression": "* * * * * *"}, "every_second", "6 fields"),
@@ -147,15 +147,15 @@ def test_nothing_is_found_where_all_is_well(members: dict[str, Any]) -> None:
         ),
     ],
 )
-def test_what_may_not_be_meant_is_found(members: dict[str, Any], wanted: str, says: str) -> None:
-    (only,) = found(**members)
+def test_what_may_not_be_meant_is_found(fields: dict[str, Any], wanted: str, says: str) -> None:
+    (only,) = found(**fields)
 
     assert only.code == wanted
     assert says in only.message
 
 
 @pytest.mark.parametrize(
-    ("members", "gap", "fold"),
+    ("fields", "gap", "fold"),
     [
         ({"expression": "30 2 * * *"}, "at 03:00 instead", "first of the two only"),
         ({"expression": "30 2 * * *", "dst": {"gap": "skip", "fold": "both"}}, "dst_gap", "both"),
@@ -164,9 +164,9 @@ def test_what_may_not_be_meant_is_found(members: dict[str, Any], wanted: str, sa
     ],
 )
 def test_times_that_a_change_of_the_clocks_leaves_out_or_repeats_have_a_warning(
-    members: dict[str, Any], gap: str, fold: str
+    fields: dict[str, Any], gap: str, fold: str
 ) -> None:
-    in_spring, in_autumn = found(**BERLIN, **members)
+    in_spring, in_autumn = found(**BERLIN, **fields)
 
     assert (in_spring.code, in_autumn.code) == ("dst_gap", "dst_fold")
     assert "2026-03-29 and 2027-03-28" in in_spring.message
@@ -199,8 +199,8 @@ def test_a_delay_that_has_passed_was_meant(delay: Any) -> None:
 
 
 def test_a_step_counts_from_the_registration() -> None:
-    members = {"unit": "week", "day": "sun", "time": "02:30", "timezone": "Europe/Berlin"}
-    weekly = read(type="calendar", step=2, **members)
+    fields = {"unit": "week", "day": "sun", "time": "02:30", "timezone": "Europe/Berlin"}
+    weekly = read(type="calendar", step=2, **fields)
 
     found = [
         [each.at for each in lint(weekly, NOON - weeks * 7 * DAY, [NOON], NOON)] for weeks in (0, 1)
@@ -323,8 +323,8 @@ def test_a_timeout_longer_than_the_interval_has_a_warning_with_the_effect_of_the
 def test_a_timeout_is_compared_with_the_shortest_time_between_fire_times() -> None:
     schedule = {"type": "cron", "expression": "0 9,10 * * *"}
 
-    def found(timeout: str, **members: Any) -> bool:
-        definition = define(schedule=schedule | members, timeout=timeout)
+    def found(timeout: str, **fields: Any) -> bool:
+        definition = define(schedule=schedule | fields, timeout=timeout)
         return bool(lint_definition(definition, NOON, [NOON], NOON))
 
     assert found("61m")

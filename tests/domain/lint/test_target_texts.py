@@ -6,16 +6,16 @@ from rota.domain.http_target.target import Target
 from rota.domain.lint.definition import plain_headers
 from rota.domain.lint.target_texts import target_texts
 from rota.domain.primitives.bounds import STORED
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.texts.sealed import SealedText
 from tests.support.factories import define
 
 URL = "https://app.example.com/"
 
 
-def told(task_input: Any = None, **members: Any) -> dict[str, list[str]]:
+def told(task_input: Any = None, **fields: Any) -> dict[str, list[str]]:
     """Return the messages of the warnings, by their codes."""
     found: dict[str, list[str]] = {}
-    for each in target_texts(Target.model_validate({"url": URL} | members), task_input):
+    for each in target_texts(Target.model_validate({"url": URL} | fields), task_input):
         found.setdefault(each.code, []).append(each.message)
     return found
 

@@ -10,8 +10,8 @@ import pytest
 
 from rota.domain.http_target.templates import grammar as template_grammar
 from rota.domain.json_schema.compiled import UnusableSchemaError, compiled, size_of
-from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import LONGEST, MOST_BYTES, BoundedCache, bounded_cache
+from rota.domain.primitives.json import json_text
 from rota.store import definitions
 from rota.store.scheduling import backfill_rows
 from tests.support.factories import define

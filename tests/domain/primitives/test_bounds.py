@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from rota.domain.policies import RetryPolicy, retry_interval
-from rota.domain.primitives import json_text
 from rota.domain.primitives.bounds import STORED, without_defaults
+from rota.domain.primitives.json import json_text
 from rota.domain.tasks.definition import TaskDefinition
 from tests.support.factories import DAY, define, numbered
 
@@ -18,9 +18,9 @@ URL = "https://app.example.com/"
 SECOND = timedelta(seconds=1)
 
 
-def _http(call: Any = None, *, later: bool = False, **members: Any) -> TaskDefinition:
+def _http(call: Any = None, *, later: bool = False, **fields: Any) -> TaskDefinition:
     target = {"url": URL, "async": later} | ({} if call is None else {"timeout": call})
-    return define(handler="http", target=target, schedule={"type": "manual"}, **members)
+    return define(handler="http", target=target, schedule={"type": "manual"}, **fields)
 
 
 def _timeouts(definition: TaskDefinition) -> tuple[float, float]:
@@ -57,7 +57,7 @@ def test_the_default_of_an_interval_gives_way_to_the_other(
 
 
 @pytest.mark.parametrize(
-    ("call", "members", "made"),
+    ("call", "fields", "made"),
     [
         (None, {}, (30, 300)),
         (None, {"timeout": "10m"}, (600, 600)),
@@ -68,13 +68,13 @@ def test_the_default_of_an_interval_gives_way_to_the_other(
     ],
 )
 def test_the_default_of_a_timeout_gives_way_to_the_other(
-    call: Any, members: dict[str, Any], made: tuple[float, float]
+    call: Any, fields: dict[str, Any], made: tuple[float, float]
 ) -> None:
-    assert _timeouts(_http(call, **members)) == made
+    assert _timeouts(_http(call, **fields)) == made
 
 
 @pytest.mark.parametrize(
-    ("call", "members", "made"),
+    ("call", "fields", "made"),
     [
         (None, {}, (30, 300)),
         (None, {"timeout": "1h"}, (30, 3600)),
@@ -84,9 +84,9 @@ def test_the_default_of_a_timeout_gives_way_to_the_other(
     ],
 )
 def test_how_long_work_outside_may_take_says_nothing_of_the_call(
-    call: Any, members: dict[str, Any], made: tuple[float, float]
+    call: Any, fields: dict[str, Any], made: tuple[float, float]
 ) -> None:
-    assert _timeouts(_http(call, later=True, **members)) == made
+    assert _timeouts(_http(call, later=True, **fields)) == made
 
 
 @pytest.mark.parametrize(
@@ -109,7 +109,7 @@ def test_of_a_history_as_much_is_kept_as_is_asked_for(
 
 
 @pytest.mark.parametrize(
-    ("members", "places", "given"),
+    ("fields", "places", "given"),
     [
         (
             {"retry": {"initial_interval": "2h", "max_interval": "1h"}},
@@ -123,18 +123,18 @@ def test_of_a_history_as_much_is_kept_as_is_asked_for(
         ),
     ],
 )
-def test_what_contradicts_itself_is_refused_at_both_members(
-    members: dict[str, Any], places: set[tuple[str, ...]], given: str
+def test_what_contradicts_itself_is_refused_at_both_fields(
+    fields: dict[str, Any], places: set[tuple[str, ...]], given: str
 ) -> None:
     with pytest.raises(ValidationError) as refused:
-        define(**members)
+        define(**fields)
 
     assert {fault["loc"] for fault in refused.value.errors()} == places
     assert all(given in fault["msg"] for fault in refused.value.errors())
 
 
 _SECONDS = st.none() | st.sampled_from([1, 10, 29, 30, 31, 60, 300, 301, 3600, 7200])
-_MEMBERS = st.builds(
+_FIELDS = st.builds(
     lambda first, most, runs, age: {
         "retry": _given(initial_interval=first, max_interval=most),
         "retention": _given(runs=runs, age=age),
@@ -146,28 +146,26 @@ _MEMBERS = st.builds(
 )
 
 
-def _given(**members: Any) -> dict[str, Any]:
-    return {name: value for name, value in members.items() if value is not None}
+def _given(**fields: Any) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
-def _read(
-    call: Any, timeout: Any, members: dict[str, Any], *, later: bool
-) -> TaskDefinition | None:
+def _read(call: Any, timeout: Any, fields: dict[str, Any], *, later: bool) -> TaskDefinition | None:
     """Return what is declared, if it is not refused."""
     try:
-        return _http(call, later=later, **members, **_given(timeout=timeout))
+        return _http(call, later=later, **fields, **_given(timeout=timeout))
     except ValidationError:
         return None
 
 
-@given(_SECONDS, _SECONDS, _MEMBERS, st.booleans())
+@given(_SECONDS, _SECONDS, _FIELDS, st.booleans())
 def test_what_is_stored_or_shown_says_the_same_again(
     call: Any,
     timeout: Any,
-    members: dict[str, Any],
+    fields: dict[str, Any],
     later: bool,
 ) -> None:
-    definition = _read(call, timeout, members, later=later)
+    definition = _read(call, timeout, fields, later=later)
     if definition is None:
         return
     shown = json_text.loads(definition.model_dump_json())

@@ -23,7 +23,7 @@ def test_an_error_of_a_call_is_read_as_it_was_stored() -> None:
     assert (read.phase, read.timings) == (CallPhase.WAIT, timings)
 
 
-def test_an_error_of_an_older_version_has_none_of_the_new_members() -> None:
+def test_an_error_of_an_older_version_has_none_of_the_new_fields() -> None:
     read = load_error(OLD)
 
     assert read is not None
@@ -31,9 +31,9 @@ def test_an_error_of_an_older_version_has_none_of_the_new_members() -> None:
     assert read.response == ErrorResponse(503, {}, None)
 
 
-@pytest.mark.parametrize("member", ['"phase":"soon"', '"timings":[1]', '"timings":{"x":1}'])
-def test_a_phase_or_timing_that_is_none_makes_the_error_unreadable(member: str) -> None:
-    read = load_error(OLD[:-1] + f",{member}}}")
+@pytest.mark.parametrize("field", ['"phase":"soon"', '"timings":[1]', '"timings":{"x":1}'])
+def test_a_phase_or_timing_that_is_none_makes_the_error_unreadable(field: str) -> None:
+    read = load_error(OLD[:-1] + f",{field}}}")
 
     assert read is not None
     assert read.type == "unreadable"

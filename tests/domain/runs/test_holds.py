@@ -15,7 +15,7 @@ from rota.domain.fire_time import FireTime
 from rota.domain.holds.held import Holds
 from rota.domain.holds.model import HeldFireTimes, Hold, HoldSelector
 from rota.domain.policies import MOST_CAUGHT_UP, SKIP_GRACE, MisfirePolicy
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.plan import DueTask, Gap, Plan
 from rota.domain.runs.planning import plan

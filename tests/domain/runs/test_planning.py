@@ -30,7 +30,7 @@ EVERY_MINUTE = {"type": "interval", "every": 60}
 MINUTELY_CRON = {"type": "cron", "expression": "* * * * *"}
 
 
-def due(schedule: Any, **members: Any) -> DueTask:
+def due(schedule: Any, **fields: Any) -> DueTask:
     """Return a task whose first fire time has come."""
     first = first_fire(schedule, ANCHOR)
     assert first is not None
@@ -42,8 +42,8 @@ def due(schedule: Any, **members: Any) -> DueTask:
         "anchored_at": ANCHOR.at,
         "next_fire_at": first,
     }
-    policies = {name: members.pop(name) for name in list(members) if name.startswith("misfire_")}
-    return DueTask(definition=_definition(schedule, **policies), **defaults | members)
+    policies = {name: fields.pop(name) for name in list(fields) if name.startswith("misfire_")}
+    return DueTask(definition=_definition(schedule, **policies), **defaults | fields)
 
 
 def _definition(schedule: Any, **policies: Any) -> TaskDefinition:

@@ -35,7 +35,7 @@ DAILY = {"type": "cron", "expression": "0 9 * * *"}
 _PATIENCE = 300
 
 
-def task_of(schedule: Any, **members: Any) -> Task:
+def task_of(schedule: Any, **fields: Any) -> Task:
     """Return a task as it is registered, unless given otherwise."""
     defaults: dict[str, Any] = {
         "id": numbered(1),
@@ -47,7 +47,7 @@ def task_of(schedule: Any, **members: Any) -> Task:
         "status_changed_by": "me",
         "generation": 1,
         "anchored_at": ANCHOR.at,
-        "next_fire_at": None if "next_fire_at" in members else first_fire(schedule, ANCHOR),
+        "next_fire_at": None if "next_fire_at" in fields else first_fire(schedule, ANCHOR),
         "last_run": None,
         "last_success_at": None,
         "consecutive_failures": 0,
@@ -55,7 +55,7 @@ def task_of(schedule: Any, **members: Any) -> Task:
         "created_at": NOON,
         "updated_at": NOON,
     }
-    return Task(**defaults | members)
+    return Task(**defaults | fields)
 
 
 def _moved(task: Task, to: datetime) -> Task:

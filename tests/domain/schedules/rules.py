@@ -18,9 +18,9 @@ SECOND = timedelta(seconds=1)
 ANCHOR = Anchor(NOON, "a-task")
 
 
-def read(**members: Any) -> Any:
+def read(**fields: Any) -> Any:
     """Read a schedule as a client sends it."""
-    return ADAPTER.validate_python(members)
+    return ADAPTER.validate_python(fields)
 
 
 def take(schedule: Any, after: datetime, number: int) -> list[FireTime]:
@@ -29,7 +29,7 @@ def take(schedule: Any, after: datetime, number: int) -> list[FireTime]:
 
 
 def _some(**strategies: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
-    """Draw some of these members."""
+    """Draw some of these fields."""
     return st.fixed_dictionaries({}, optional=strategies)
 
 
@@ -107,9 +107,9 @@ _ONCE_RULES = _near(10_000).map(lambda at: {"type": "once", "at": at}) | st.inte
 
 
 def _with(
-    rules: st.SearchStrategy[dict[str, Any]], members: st.SearchStrategy[dict[str, Any]]
+    rules: st.SearchStrategy[dict[str, Any]], fields: st.SearchStrategy[dict[str, Any]]
 ) -> st.SearchStrategy[dict[str, Any]]:
-    return st.builds(lambda rule, more: rule | more, rules, members)
+    return st.builds(lambda rule, more: rule | more, rules, fields)
 
 
 def _flexed(rule: dict[str, Any], part: float) -> dict[str, Any]:
@@ -124,12 +124,12 @@ _UNIONS = st.lists(_MEMBERS, min_size=1, max_size=3).map(
 )
 
 
-def _fires(members: dict[str, Any]) -> bool:
+def _fires(fields: dict[str, Any]) -> bool:
     """Leave out what a registration would refuse because it never fires."""
-    if members["type"] == "any_of":
-        return all(_fires(member) for member in members["schedules"])
-    end_at = members.get("end_at")
-    return end_at is None or members.get("anchor", end_at) <= end_at
+    if fields["type"] == "any_of":
+        return all(_fires(member) for member in fields["schedules"])
+    end_at = fields.get("end_at")
+    return end_at is None or fields.get("anchor", end_at) <= end_at
 
 
 def _read_all(rules: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[Any]:

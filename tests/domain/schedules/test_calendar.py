@@ -92,13 +92,13 @@ def test_a_calendar_fires_on_the_days_that_a_look_at_each_day_finds(
     assert found == [at for at in wanted if at >= start]
 
 
-def _days(number: int = 4, **members: Any) -> list[str]:
-    schedule = read(type="calendar", time="09:00", **members)
+def _days(number: int = 4, **fields: Any) -> list[str]:
+    schedule = read(type="calendar", time="09:00", **fields)
     return [f"{each.at:%Y-%m-%d}" for each in take(schedule, NOON, number)]
 
 
 @pytest.mark.parametrize(
-    ("members", "days"),
+    ("fields", "days"),
     [
         ({"unit": "day"}, ["2026-03-11", "2026-03-12", "2026-03-13", "2026-03-14"]),
         ({"unit": "day", "step": 3}, ["2026-03-13", "2026-03-16", "2026-03-19", "2026-03-22"]),
@@ -136,8 +136,8 @@ def _days(number: int = 4, **members: Any) -> list[str]:
         ),
     ],
 )
-def test_calendars(members: dict[str, Any], days: list[str]) -> None:
-    assert _days(**members) == days
+def test_calendars(fields: dict[str, Any], days: list[str]) -> None:
+    assert _days(**fields) == days
 
 
 def test_the_time_of_day_stays_when_the_clocks_are_changed() -> None:

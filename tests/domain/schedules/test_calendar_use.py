@@ -75,16 +75,16 @@ def test_a_change_of_a_calendar_moves_no_fire_time(
 
 
 @pytest.mark.parametrize(
-    "members",
+    "fields",
     [
         {"type": "cron", "expression": "0 9 * * *"},
         {"type": "interval", "every": 86_400},
         {"type": "any_of", "schedules": [{"type": "cron", "expression": "0 9 * * *"}]},
     ],
-    ids=lambda members: members["type"],
+    ids=lambda fields: fields["type"],
 )
-def test_jitter_moves_what_a_calendar_leaves_out_as_what_runs(members: dict[str, Any]) -> None:
-    schedule = read(**members, jitter=3_600)
+def test_jitter_moves_what_a_calendar_leaves_out_as_what_runs(fields: dict[str, Any]) -> None:
+    schedule = read(**fields, jitter=3_600)
     tomorrow = (NOON + DAY).date()
 
     free, left_out = (

@@ -384,9 +384,9 @@ def test_a_cron_expression_is_described_with_its_zone(expression: str) -> None:
     assert describe(schedule) == f"{CRON[expression]}, Europe/Berlin"
 
 
-@pytest.mark.parametrize(("members", "words"), OTHERS)
-def test_every_kind_of_schedule_is_described(members: dict[str, Any], words: str) -> None:
-    assert describe(read(**members)) == words
+@pytest.mark.parametrize(("fields", "words"), OTHERS)
+def test_every_kind_of_schedule_is_described(fields: dict[str, Any], words: str) -> None:
+    assert describe(read(**fields)) == words
 
 
 def test_an_unreadable_schedule_is_described_as_well() -> None:

@@ -197,7 +197,7 @@ def test_an_interval_keeps_its_phase(schedule: Interval, age: timedelta) -> None
 
 
 @pytest.mark.parametrize(
-    ("members", "minutes"),
+    ("fields", "minutes"),
     [
         ({}, 15),
         ({"anchor": NOON + HOUR}, 60),  # it lies ahead
@@ -215,8 +215,8 @@ def test_an_interval_keeps_its_phase(schedule: Interval, age: timedelta) -> None
         ({"end_at": NOON + 14 * MINUTE}, None),
     ],
 )
-def test_the_first_fire_of_an_interval(members: dict[str, Any], minutes: int | None) -> None:
-    schedule = read(type="interval", every="15m", **members)
+def test_the_first_fire_of_an_interval(fields: dict[str, Any], minutes: int | None) -> None:
+    schedule = read(type="interval", every="15m", **fields)
 
     wanted = None if minutes is None else NOON + minutes * MINUTE
     assert first_fire(schedule, ANCHOR) == wanted
@@ -265,7 +265,7 @@ def test_ten_years_of_seconds_are_counted_at_once() -> None:
 
 
 @pytest.mark.parametrize(
-    "members",
+    "fields",
     [
         {"type": "cron", "expression": "* * * * *"},
         {"type": "interval", "every": 60, "exclude": ["2030-01-01"]},
@@ -274,8 +274,8 @@ def test_ten_years_of_seconds_are_counted_at_once() -> None:
         {"type": "manual"},
     ],
 )
-def test_what_cannot_be_counted_is_not_leapt_over(members: dict[str, Any]) -> None:
-    assert leap(read(**members), ANCHOR, NOON + MINUTE, NOON + DAY, 1) is None
+def test_what_cannot_be_counted_is_not_leapt_over(fields: dict[str, Any]) -> None:
+    assert leap(read(**fields), ANCHOR, NOON + MINUTE, NOON + DAY, 1) is None
 
 
 def test_from_a_time_that_is_none_of_its_own_an_interval_does_not_leap() -> None:
@@ -434,9 +434,9 @@ def test_any_of_fires_at_once_if_a_member_does() -> None:
 
 
 # --- none
-@pytest.mark.parametrize("members", [{"type": "manual"}, {"type": "after", "tasks": ["a"]}])
-def test_what_has_no_fire_times_never_fires(members: dict[str, Any]) -> None:
-    schedule = read(**members)
+@pytest.mark.parametrize("fields", [{"type": "manual"}, {"type": "after", "tasks": ["a"]}])
+def test_what_has_no_fire_times_never_fires(fields: dict[str, Any]) -> None:
+    schedule = read(**fields)
 
     assert first_fire(schedule, ANCHOR) is None
     assert after_finish(schedule, ANCHOR, NOON) is None

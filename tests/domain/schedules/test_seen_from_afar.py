@@ -68,8 +68,8 @@ def _rules(zone: str, at: datetime) -> Iterator[tuple[Any, str, str, str]]:
         rule = {"type": "cron", "expression": expression, "timezone": zone}
         yield read(**rule), expression, *usual
         yield read(**rule, dst={"gap": "skip", "fold": "both"}), expression, "skip", "both"
-    for members, expression in _calendars(at):
-        rule = {"type": "calendar", "timezone": zone, **members}
+    for fields, expression in _calendars(at):
+        rule = {"type": "calendar", "timezone": zone, **fields}
         yield read(**rule), expression, "shift", "first"
         yield read(**rule, dst={"fold": "both"}), expression, "shift", "both"
 

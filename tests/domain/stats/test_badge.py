@@ -49,7 +49,7 @@ def test_a_badge_says_first_what_keeps_a_task_from_running(
     assert state_badge(replace(STATE, **changed), NOON).message == message
 
 
-def report(ran: int, missed: int, **members: Any) -> Report:
+def report(ran: int, missed: int, **fields: Any) -> Report:
     tallies = (
         Tally(RunStatus.SUCCEEDED, None, Trigger.SCHEDULE, True, ran),
         Tally(RunStatus.SKIPPED, "misfire", Trigger.SCHEDULE, False, missed),
@@ -61,7 +61,7 @@ def report(ran: int, missed: int, **members: Any) -> Report:
         waiting={},
         duration=Quantiles(),
         lateness=Quantiles(),
-        **usual | members,
+        **usual | fields,
     )
 
 

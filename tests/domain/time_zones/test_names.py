@@ -44,12 +44,12 @@ ONCE = {"type": "once", "at": "2026-12-24T17:30:00"}
 @pytest.mark.parametrize("name", NO_PLACES)
 @pytest.mark.parametrize("rule", [DAILY, NINE, ONCE])
 def test_only_names_of_iana_are_taken_in_schedules(rule: dict[str, Any], name: str) -> None:
-    for members in (
+    for fields in (
         rule | {"timezone": name},
         {"type": "any_of", "schedules": [rule | {"timezone": name}]},
     ):
         with pytest.raises(ValidationError, match="is not an IANA time zone") as refused:
-            read(**members)
+            read(**fields)
         assert refused.value.errors()[0]["loc"][-1] == "timezone"
 
 

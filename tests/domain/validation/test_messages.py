@@ -39,7 +39,7 @@ from rota.api.tasks.request_models import (
 )
 from rota.domain.alerts.notifiers import EmailInput, SlackInput, WebhookInput
 from rota.domain.http_target.outcome_document import OutcomeIn
-from rota.domain.primitives.json_text import unescape
+from rota.domain.primitives.json.json_text import unescape
 from rota.domain.validation.faults import faults_of
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import PATTERNS, nearest, word
@@ -281,7 +281,7 @@ def messages_of(model: type[BaseModel], body: Any) -> dict[str, str]:
 
 
 def leads_into(pointer: str, body: Any, said: str) -> bool:
-    """Return whether a pointer leads to something in the body, or to a member that an object there lacks."""
+    """Return whether a pointer leads to something in the body, or to a field that an object there lacks."""
     *steps, last = [unescape(step) for step in pointer.split("/")][1:] or [""]
     for step in steps:
         body = body[int(step) if isinstance(body, list) else step]
@@ -293,13 +293,13 @@ def leads_into(pointer: str, body: Any, said: str) -> bool:
 
 
 @lru_cache
-def member_names(model: type[BaseModel]) -> list[str]:
+def field_names(model: type[BaseModel]) -> list[str]:
     return sorted(set(re.findall(r"'([a-z_]{2,20})'", str(model.__pydantic_core_schema__))))
 
 
 def bodies(model: type[BaseModel]) -> st.SearchStrategy[Any]:
-    """Bodies that have the right members here and there, and anything in them."""
-    names = member_names(model)
+    """Bodies that have the right fields here and there, and anything in them."""
+    names = field_names(model)
     tags = [
         "once",
         "interval",

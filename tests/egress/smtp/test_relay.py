@@ -12,9 +12,9 @@ from rota.settings import Settings
 HOST = "smtp.example.com"
 
 
-def relay(**members: Any) -> SmtpRelay | None:
-    password = SecretStr(members.pop("password", ""))
-    given = {f"smtp_{name}": value for name, value in members.items()}
+def relay(**fields: Any) -> SmtpRelay | None:
+    password = SecretStr(fields.pop("password", ""))
+    given = {f"smtp_{name}": value for name, value in fields.items()}
     return SmtpRelay.of(Settings(smtp_password=password, **given))
 
 
@@ -31,7 +31,7 @@ def test_without_a_host_there_is_no_relay() -> None:
 
 
 @pytest.mark.parametrize(
-    ("members", "named"),
+    ("fields", "named"),
     [
         ({"from": "rota@example.com"}, "ROTA_SMTP_HOST"),
         ({"user": "rota", "password": "hunter2"}, "ROTA_SMTP_HOST"),
@@ -43,9 +43,9 @@ def test_without_a_host_there_is_no_relay() -> None:
         ({"host": HOST, "from": "rota"}, "ROTA_SMTP_FROM"),
     ],
 )
-def test_settings_that_cannot_send_are_refused(members: Any, named: str) -> None:
+def test_settings_that_cannot_send_are_refused(fields: Any, named: str) -> None:
     with pytest.raises(Invalid) as refused:
-        relay(**members)
+        relay(**fields)
 
     assert named in refused.value.detail
     assert "hunter2" not in refused.value.detail

@@ -12,8 +12,8 @@ import structlog
 from structlog.testing import LogCapture
 
 from rota.domain.policies import RetryPolicy
-from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.throttling import MOST_LINES
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Cancelled, Conflicted, Failed, Outcome, Released

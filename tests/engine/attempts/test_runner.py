@@ -608,8 +608,8 @@ def test_a_kv_snapshot_is_of_the_task_of_the_run(world: World, claimed: ClaimedR
 
 
 def of_http(run: ClaimedRun, timeout: float) -> ClaimedRun:
-    members = {"target": Target(url="http://127.0.0.1:1/"), "timeout": timedelta(seconds=timeout)}
-    return replace(run, definition=run.definition.model_copy(update=members))
+    fields = {"target": Target(url="http://127.0.0.1:1/"), "timeout": timedelta(seconds=timeout)}
+    return replace(run, definition=run.definition.model_copy(update=fields))
 
 
 def test_a_call_of_http_may_end_itself_when_its_timeout_has_passed(

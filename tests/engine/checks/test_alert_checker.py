@@ -25,8 +25,8 @@ FAILURE = {"task": "ops", "success_within": "2h"}
 LATE = {"task": "ops", "after": "5m"}
 
 
-def checker_of(world: World, **members: Any) -> AlertChecker:
-    return AlertChecker(world.database, world.writer, world.clock, **members)
+def checker_of(world: World, **fields: Any) -> AlertChecker:
+    return AlertChecker(world.database, world.writer, world.clock, **fields)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from typing import Any
 
 from rota import Context, Fail, handler
 from rota.domain.chains.result_merge import without_runs
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.model import Run
 from tests.engine.service import Service
 from tests.support.factories import eventually

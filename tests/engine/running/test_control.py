@@ -116,11 +116,11 @@ class Hears:
 
         self.handlers = (hears, hears_sync)
 
-    def begin(self, service: Service, **members: Any) -> list[Any]:
+    def begin(self, service: Service, **fields: Any) -> list[Any]:
         """Start a run of each handler; return the runs."""
         once = {"max_attempts": 1}
         for name in ("hears", "hears-sync"):
-            service.register(name, handler=name, schedule=MANUAL, retry=once, **members)
+            service.register(name, handler=name, schedule=MANUAL, retry=once, **fields)
         made = [service.run_now(name) for name in ("hears", "hears-sync")]
         for _ in made:
             assert self.started.acquire(timeout=20)
@@ -168,6 +168,7 @@ def test_a_handler_is_notified_of_a_lost_lease(serve: Serve, hears: Hears) -> No
     hears.begin(service)
 
     service.end_lease(service.holder)
-    service.engine._loop.call_soon(service.engine._lost)
+    execution = service.engine._execution
+    execution._loop.call_soon(execution._lost)
 
     eventually(lambda: hears.both(StopReason.LEASE_LOST))

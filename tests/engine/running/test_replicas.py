@@ -101,10 +101,10 @@ def test_a_task_locked_by_another_transaction_stops_neither_other_tasks_nor_thei
 def test_after_a_tick_that_failed_the_next_one_comes(
     serve: Serve, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rota.engine.supervisor._TICK", 0.02)
+    monkeypatch.setattr("rota.engine.execution._TICK", 0.02)
     failures: list[Exception] = [RuntimeError("a bug"), Unavailable("no database")]
     service = serve(noop)
-    look = service.engine._cancels
+    look = service.engine._execution._cancels
     looked = threading.Event()
 
     def fail_first() -> list[Any]:
@@ -113,7 +113,7 @@ def test_after_a_tick_that_failed_the_next_one_comes(
         looked.set()
         return look()
 
-    monkeypatch.setattr(service.engine, "_cancels", fail_first)
+    monkeypatch.setattr(service.engine._execution, "_cancels", fail_first)
 
     assert looked.wait(DEADLINE)
     assert failures == []

@@ -150,7 +150,7 @@ def test_a_start_without_a_database_fails_and_can_be_stopped(migrated_database_u
 
 
 def test_a_stop_without_a_database_ends(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rota.engine.supervisor._TIMEOUT", 0.3)
+    monkeypatch.setattr("rota.engine.execution._TIMEOUT", 0.3)
     gate = Gate()
     service = serve(gate.handler, drain_grace=0)
     service.register(handler="gate", **MANUAL)

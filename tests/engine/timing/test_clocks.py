@@ -57,7 +57,7 @@ def _renewals(service: Service, number: int) -> None:
     seen = set()
 
     def renewed() -> bool:
-        seen.add(service.engine._lease._trusted_until)
+        seen.add(service.engine._execution.lease._trusted_until)
         return len(seen) > number
 
     eventually(renewed, "the lease is not renewed")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from rota import AttemptDraft
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.outcomes import Failed, Succeeded
 from rota.domain.tasks.definition import OnConflict
 from rota.domain.tasks.registration import MOST_BYTES, MOST_REGISTRATIONS, read_registration
@@ -15,8 +15,8 @@ EVERY_KIND = ["registers", "registers-sync", "registers-process", "registers-pro
 HOURLY = {"type": "interval", "every": "1h"}
 
 
-def register(bench: Bench, kind: str, **members: object) -> object:
-    given = {"name": "follow-up", "handler": "echo", "schedule": HOURLY} | members
+def register(bench: Bench, kind: str, **fields: object) -> object:
+    given = {"name": "follow-up", "handler": "echo", "schedule": HOURLY} | fields
     return bench.run(kind, json_text.dumps(given))
 
 

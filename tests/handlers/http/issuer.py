@@ -46,7 +46,7 @@ class Issuer:
     def token_url(self) -> str:
         return f"http://127.0.0.1:{self.port}/token"
 
-    def target(self, auth: dict[str, Any] | None = None, **members: Any) -> Target:
+    def target(self, auth: dict[str, Any] | None = None, **fields: Any) -> Target:
         oauth = {
             "type": "oauth2",
             "token_url": self.token_url,
@@ -54,7 +54,7 @@ class Issuer:
             "client_secret": "{{ secret.client }}",
         }
         url = f"http://127.0.0.1:{self.port}/"
-        return Target.model_validate({"url": url, "auth": oauth | (auth or {})} | members)
+        return Target.model_validate({"url": url, "auth": oauth | (auth or {})} | fields)
 
     def says(self, status: int, document: Any, **headers: str) -> None:
         body = document if isinstance(document, bytes) else json.dumps(document).encode()

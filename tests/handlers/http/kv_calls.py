@@ -39,25 +39,25 @@ class Table:
 
 
 def call(
-    bench: Bench, site: Site, input: str = '{"kind":1}', table: Table | None = None, **members: Any
+    bench: Bench, site: Site, input: str = '{"kind":1}', table: Table | None = None, **fields: Any
 ) -> Outcome:
     load = (table or Table()).load
-    return bench.run("http", input, target=site.target(**members), load_kv=load)
+    return bench.run("http", input, target=site.target(**fields), load_kv=load)
 
 
-def sent(bench: Bench, site: Site, **members: Any) -> Received:
-    outcome = call(bench, site, **members)
+def sent(bench: Bench, site: Site, **fields: Any) -> Received:
+    outcome = call(bench, site, **fields)
     assert isinstance(outcome, Succeeded), outcome
     return site.received[-1]
 
 
-def replied(bench: Bench, site: Site, *operations: dict[str, Any], **members: Any) -> Outcome:
+def replied(bench: Bench, site: Site, *operations: dict[str, Any], **fields: Any) -> Outcome:
     site.answer(200, json.dumps({"kv": operations}).encode(), OUTCOME)
-    return call(bench, site, **members)
+    return call(bench, site, **fields)
 
 
-def changes(bench: Bench, site: Site, *operations: dict[str, Any], **members: Any) -> list[Change]:
-    outcome = replied(bench, site, *operations, **members)
+def changes(bench: Bench, site: Site, *operations: dict[str, Any], **fields: Any) -> list[Change]:
+    outcome = replied(bench, site, *operations, **fields)
     assert isinstance(outcome, Succeeded), outcome
     return list(outcome.changes)
 

@@ -51,8 +51,8 @@ def down() -> Iterator[socket.socket]:
         yield bound
 
 
-def call(bench: Bench, at: socket.socket, **members: Any) -> Outcome:
-    return bench.run("http", target=Target(url=url(at), **members))
+def call(bench: Bench, at: socket.socket, **fields: Any) -> Outcome:
+    return bench.run("http", target=Target(url=url(at), **fields))
 
 
 def url(at: socket.socket) -> str:
@@ -112,16 +112,16 @@ def test_a_gateway_without_a_service_behind_it_is_down(
 
 
 @pytest.mark.parametrize(
-    ("status", "members"),
+    ("status", "fields"),
     [(500, {}), (404, {}), (429, {}), (503, {"success_codes": [503]}), (200, {})],
 )
 def test_an_answer_of_the_service_itself_stops_no_other_task_of_its_host(
-    limited: Limited, site: Site, status: int, members: dict[str, Any]
+    limited: Limited, site: Site, status: int, fields: dict[str, Any]
 ) -> None:
     bench = limited(failures=2)
     site.answer(status)
 
-    assert not any(isinstance(get(bench, site, **members), Postponed) for _ in range(5))
+    assert not any(isinstance(get(bench, site, **fields), Postponed) for _ in range(5))
 
 
 def test_a_service_that_is_silent_or_hangs_up_is_not_down(limited: Limited, site: Site) -> None:

@@ -14,7 +14,7 @@ FORM = "application/x-www-form-urlencoded"
 
 
 @pytest.mark.parametrize(
-    ("members", "content_type", "body"),
+    ("fields", "content_type", "body"),
     [
         ({"body_format": "text", "body": "M\xfcller"}, "text/plain; charset=utf-8", "M\xfcller"),
         (
@@ -46,12 +46,12 @@ FORM = "application/x-www-form-urlencoded"
     ],
 )
 def test_a_body_is_written_in_its_format_with_its_content_type(
-    bench: Bench, site: Site, members: dict[str, Any], content_type: str, body: str
+    bench: Bench, site: Site, fields: dict[str, Any], content_type: str, body: str
 ) -> None:
-    got = sent(bench, site, **members)
+    got = sent(bench, site, **fields)
 
     assert got.headers["content-type"] == content_type
-    assert got.body == body.encode("latin-1" if members["body_format"] == "bytes" else "utf-8")
+    assert got.body == body.encode("latin-1" if fields["body_format"] == "bytes" else "utf-8")
 
 
 def test_the_headers_may_declare_another_content_type(bench: Bench, site: Site) -> None:
@@ -68,7 +68,7 @@ def test_the_headers_may_declare_another_content_type(bench: Bench, site: Site) 
 
 
 @pytest.mark.parametrize(
-    ("members", "message"),
+    ("fields", "message"),
     [
         (
             {"body_format": "form", "body": {"a": "{{ input }}"}},
@@ -82,9 +82,9 @@ def test_the_headers_may_declare_another_content_type(bench: Bench, site: Site) 
     ],
 )
 def test_a_value_that_the_format_cannot_have_is_not_sent(
-    bench: Bench, site: Site, members: dict[str, Any], message: str
+    bench: Bench, site: Site, fields: dict[str, Any], message: str
 ) -> None:
-    failed = error(call(bench, site, **members))
+    failed = error(call(bench, site, **fields))
 
     assert failed.type == "http.body"
     assert message in failed.message

@@ -24,8 +24,8 @@ def public() -> Iterator[Bench]:
         yield bench
 
 
-def call(bench: Bench, site: Site, token: str = TOKEN, **members: Any) -> CallEnd:
-    target = site.target(**{"async": True} | members)
+def call(bench: Bench, site: Site, token: str = TOKEN, **fields: Any) -> CallEnd:
+    target = site.target(**{"async": True} | fields)
     return bench.begin("http", target=target, token=token).end()
 
 

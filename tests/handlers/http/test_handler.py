@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from rota.domain.http_target.phases import CallPhase
 from rota.domain.http_target.target import Target
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Cancelled, Failed, Fatal, RetryRequested, Succeeded

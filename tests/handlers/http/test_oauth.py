@@ -25,12 +25,12 @@ def secrets(issuer: Issuer) -> tuple[OpenedSecret, ...]:
     return (OpenedSecret("client", "s3cret", origins=(f"http://127.0.0.1:{issuer.port}",)),)
 
 
-def begin(bench: Bench, issuer: Issuer, **members: Any) -> Running:
-    return bench.begin("http", target=issuer.target(**members), secrets=secrets(issuer))
+def begin(bench: Bench, issuer: Issuer, **fields: Any) -> Running:
+    return bench.begin("http", target=issuer.target(**fields), secrets=secrets(issuer))
 
 
-def call(bench: Bench, issuer: Issuer, **members: Any) -> Any:
-    return begin(bench, issuer, **members).outcome()
+def call(bench: Bench, issuer: Issuer, **fields: Any) -> Any:
+    return begin(bench, issuer, **fields).outcome()
 
 
 def test_one_token_serves_many_calls(bench: Bench, issuer: Issuer) -> None:

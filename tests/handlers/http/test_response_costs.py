@@ -25,7 +25,7 @@ MEBIBYTE = 1_048_576
 #: Outcomes of about n parts, by what there are n of.
 OUTCOMES = {
     "operations that are empty": lambda n: f'{{"kv":[{",".join(["{}"] * n)}]}}',
-    "members that are not known": lambda n: json.dumps({f"m{index}": 0 for index in range(n)}),
+    "fields that are not known": lambda n: json.dumps({f"m{index}": 0 for index in range(n)}),
     "appended items": lambda n: json.dumps(
         {"kv": [{"op": "append", "key": "list", "value": 0}] * n}
     ),
@@ -88,7 +88,7 @@ def test_an_outcome_of_four_times_the_size_costs_at_most_five_times_as_much(
 
 def test_a_response_costs_no_more_than_its_limit() -> None:
     """Absolute bounds, far above what is measured, for what took minutes and hundreds of megabytes."""
-    twice = SHAPES["members, one of them twice"](20_000)
+    twice = SHAPES["fields, one of them twice"](20_000)
     key = f'{{"{"k" * 60_000}":[{"0," * 4_000}"\\u0041"]}}'
 
     assert seconds_of(lambda: read(twice, "application/json")) < 0.3

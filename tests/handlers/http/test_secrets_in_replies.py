@@ -91,8 +91,8 @@ SECRET_INPUT = json.dumps(
 )
 
 
-def call(bench: Bench, site: Site, given: str = SECRET_INPUT, **members: Any) -> Any:
-    return bench.run("http", given, target=site.target(**members), secret_input=True)
+def call(bench: Bench, site: Site, given: str = SECRET_INPUT, **fields: Any) -> Any:
+    return bench.run("http", given, target=site.target(**fields), secret_input=True)
 
 
 def test_a_secret_input_that_a_target_echoes_is_taken_out(bench: Bench, site: Site) -> None:

@@ -17,9 +17,9 @@ OLD = "whsec_" + base64.b64encode(bytes(range(1, 33))).decode()
 SIGNED = {"secret": "signing"}
 
 
-def received(bench: Bench, site: Site, input: str = "{}", **members: Any) -> Received:
-    secret = _secret(site, previous=members.pop("previous", None))
-    target = site.target(signature=SIGNED, **members)
+def received(bench: Bench, site: Site, input: str = "{}", **fields: Any) -> Received:
+    secret = _secret(site, previous=fields.pop("previous", None))
+    target = site.target(signature=SIGNED, **fields)
     assert isinstance(bench.run("http", input, target=target, secrets=(secret,)), Succeeded)
     return site.received[-1]
 
@@ -29,7 +29,7 @@ def verify(got: Received, key: str = KEY) -> None:
 
 
 @pytest.mark.parametrize(
-    "members",
+    "fields",
     [
         {},
         {"body": {"text": "é\n€ 😀", "number": 1.50}},
@@ -42,9 +42,9 @@ def verify(got: Received, key: str = KEY) -> None:
     ],
 )
 def test_exactly_the_bytes_that_are_sent_are_signed(
-    bench: Bench, site: Site, members: dict[str, Any]
+    bench: Bench, site: Site, fields: dict[str, Any]
 ) -> None:
-    verify(received(bench, site, '{"kind":"dümmlich\\n"}', **members))
+    verify(received(bench, site, '{"kind":"dümmlich\\n"}', **fields))
 
 
 def test_the_id_is_that_of_the_run_and_the_timestamp_that_of_the_attempt(

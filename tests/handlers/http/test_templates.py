@@ -11,7 +11,7 @@ import pytest
 from rota.domain.http_target.target import Target
 from rota.domain.kv.entries import KvChange, KvSnapshot
 from rota.domain.primitives.bounds import STORED
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Outcome, Succeeded
 from rota.domain.secrets.opened import OpenedSecret
@@ -191,7 +191,7 @@ def test_secrets_are_filled_in_in_headers(bench: Bench, site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "member",
+    "field",
     [
         {"body": "{{ secret.crm }}"},
         {"query": {"q": "{{ secret.crm }}"}},
@@ -200,11 +200,11 @@ def test_secrets_are_filled_in_in_headers(bench: Bench, site: Site) -> None:
     ],
 )
 def test_a_stored_target_sends_no_secret_elsewhere(
-    bench: Bench, site: Site, member: dict[str, Any]
+    bench: Bench, site: Site, field: dict[str, Any]
 ) -> None:
-    members = {"url": f"http://127.0.0.1:{site.port}/"} | member
-    members["url"] = members["url"].replace("{port}", str(site.port))
-    target = Target.model_validate(members, context=STORED)
+    fields = {"url": f"http://127.0.0.1:{site.port}/"} | field
+    fields["url"] = fields["url"].replace("{port}", str(site.port))
+    target = Target.model_validate(fields, context=STORED)
 
     failed = error(with_secrets(bench, target).outcome())
 
@@ -224,9 +224,9 @@ def test_a_stored_target_sends_no_secret_elsewhere(
 def test_an_error_about_a_secret_does_not_quote_it(
     bench: Bench, site: Site, header: str, kind: str
 ) -> None:
-    members = {"url": f"http://127.0.0.1:{site.port}/", "headers": {"X": header}}
+    fields = {"url": f"http://127.0.0.1:{site.port}/", "headers": {"X": header}}
 
-    failed = error(with_secrets(bench, Target.model_validate(members, context=STORED)).outcome())
+    failed = error(with_secrets(bench, Target.model_validate(fields, context=STORED)).outcome())
 
     assert failed.type == kind
     assert "s3cr3t" not in failed.message
@@ -295,9 +295,9 @@ def test_a_request_with_a_missing_reference_is_not_sent(bench: Bench, site: Site
     assert site.received == []
 
 
-def moved(bench: Bench, site: Site, body: Any, **members: Any) -> Outcome:
+def moved(bench: Bench, site: Site, body: Any, **fields: Any) -> Outcome:
     site.answer(200, json.dumps(body).encode(), "application/json", ETag='"v8"')
-    return call(bench, site, **members)
+    return call(bench, site, **fields)
 
 
 def test_templates_write_values_of_the_response_to_the_table(bench: Bench, site: Site) -> None:
@@ -375,7 +375,7 @@ BIG = KvSnapshot({"big": json.dumps("x" * 250_000).encode()}, revision=7)
 
 
 @pytest.mark.parametrize(
-    "members",
+    "fields",
     [
         {"body": ["{{ kv.big }}"] * 900},
         {"body": {"a": "{{ kv.big }}{{ kv.big }}" * 400}},
@@ -386,10 +386,10 @@ BIG = KvSnapshot({"big": json.dumps("x" * 250_000).encode()}, revision=7)
     ],
 )
 def test_a_request_that_references_make_too_large_is_not_sent(
-    bench: Bench, site: Site, members: dict[str, Any]
+    bench: Bench, site: Site, fields: dict[str, Any]
 ) -> None:
     tracemalloc.start()
-    failed = error(call(bench, site, table=Table(BIG), kv=["big"], **members))
+    failed = error(call(bench, site, table=Table(BIG), kv=["big"], **fields))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rota.domain.http_target.templates.filling import CANNOT_BE_FILLED, Budget
 from rota.domain.http_target.templates.urls import fill_url
-from tests.domain.primitives.test_json_text import TEXT
+from tests.domain.primitives.json.test_json_text import TEXT
 from tests.handlers.bench import Bench
 from tests.handlers.http.kv_calls import call, error, sent
 from tests.handlers.target import Site

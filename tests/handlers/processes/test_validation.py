@@ -79,13 +79,13 @@ def test_the_result_of_a_checkpoint_is_read_as_it_was_written(result: Any) -> No
 
 
 @pytest.mark.parametrize(
-    "member", ["result", "changes", "kv_revision", "next_fire", "others", "timings"]
+    "field", ["result", "changes", "kv_revision", "next_fire", "others", "timings"]
 )
-def test_an_outcome_without_one_of_its_members_is_refused(member: str) -> None:
+def test_an_outcome_without_one_of_its_fields_is_refused(field: str) -> None:
     document = dict(protocol.OUTCOME.write(SUCCEEDED)["outcome"])
-    del document[member]
+    del document[field]
 
-    with pytest.raises(KeyError, match=member):
+    with pytest.raises(KeyError, match=field):
         protocol.OUTCOME.read({"outcome": document})
 
 
@@ -103,8 +103,8 @@ FAILURE = {"type": "t", "message": "m", "traceback": None}
 CHANGE = {"key": "k", "value": "1", "ttl": None, "replaces": False, "type": "application/json"}
 
 
-def changed(**members: Any) -> dict[str, Any]:
-    return {"changes": [CHANGE | members]}
+def changed(**fields: Any) -> dict[str, Any]:
+    return {"changes": [CHANGE | fields]}
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from rota.db.command import Command
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import LOCAL, Principal
 from rota.domain.access.quotas import Counted, quota_of
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.errors import QuotaExceeded
 from rota.store.access.quotas import Within, counting, within
@@ -41,8 +41,8 @@ MANUAL: dict[str, Any] = {"schedule": {"type": "manual"}, "overlap_policy": "all
 on_postgres = pytest.mark.parametrize("database_engine", ["postgresql"], indirect=True)
 
 
-def registering(name: str, **members: Any) -> Register:
-    return Register(name=name, definition=define(**MANUAL), **members)
+def registering(name: str, **fields: Any) -> Register:
+    return Register(name=name, definition=define(**MANUAL), **fields)
 
 
 def tasks(command: Command[Any], client: Principal = US) -> Command[Any]:

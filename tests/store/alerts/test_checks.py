@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from rota.db.tables import alert
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Fatal
@@ -217,8 +217,8 @@ def test_a_cancelled_or_deleted_task_is_not_checked_any_more(world: World) -> No
 
 
 # ------------------------------------------------------------------------------------------------ expect_every
-def ping(world: World, **members: Any) -> None:
-    world.do(Ping(task="t", **members))
+def ping(world: World, **fields: Any) -> None:
+    world.do(Ping(task="t", **fields))
 
 
 def expecting(world: World) -> None:

@@ -8,7 +8,7 @@ import pytest
 from rota.db.command import Command, Transaction
 from rota.db.tables import alert, notification
 from rota.domain.alerts.rules import AlertKind
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.store.alerts.edges import Edge, write_edges
 from tests.support.factories import World
 
@@ -23,9 +23,9 @@ class WriteEdges(Command[None]):
         write_edges(tx, self.edges)
 
 
-def edge(world: World, *, raised: bool = True, name: str = "t", **members: Any) -> WriteEdges:
-    kind = members.pop("kind", AlertKind.LATE)
-    made = Edge(task_id=world.task(name).id, kind=kind, raised=raised, details={}, **members)
+def edge(world: World, *, raised: bool = True, name: str = "t", **fields: Any) -> WriteEdges:
+    kind = fields.pop("kind", AlertKind.LATE)
+    made = Edge(task_id=world.task(name).id, kind=kind, raised=raised, details={}, **fields)
     return WriteEdges((made,))
 
 

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy.event import listen
 
 from rota.db.tables import alert, notification
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.errors import Invalid
 from rota.store.tasks.ping import Ping
 from tests.support.factories import BROKEN, HOUR, MINUTE, World, finish, success, together

@@ -42,9 +42,9 @@ def try_again(world: World) -> int:
     return world.do(SendPending(100))
 
 
-def ops(world: World, **members: Any) -> None:
+def ops(world: World, **fields: Any) -> None:
     world.register(
-        "ops", schedule={"type": "manual"}, retry={"max_attempts": 1}, queue="ops", **members
+        "ops", schedule={"type": "manual"}, retry={"max_attempts": 1}, queue="ops", **fields
     )
 
 

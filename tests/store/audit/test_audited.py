@@ -53,9 +53,9 @@ def sealed(migrated_database_url: str) -> Iterator[World]:
     made.close()
 
 
-def register(name: str = "t", **members: Any) -> Audited[Any]:
-    on_conflict = members.pop("on_conflict", OnConflict.UPDATE)
-    command = Register(name=name, definition=define(**members), on_conflict=on_conflict)
+def register(name: str = "t", **fields: Any) -> Audited[Any]:
+    on_conflict = fields.pop("on_conflict", OnConflict.UPDATE)
+    command = Register(name=name, definition=define(**fields), on_conflict=on_conflict)
     return by_ann(command, Action.TASK_DECLARED, Tasks((name,)), changes_of=registered)
 
 
@@ -123,7 +123,7 @@ def test_a_task_that_was_created_has_no_before_and_one_that_was_deleted_no_after
     assert deleted["after"] is None
 
 
-def test_only_the_members_that_differ_are_kept(world: World) -> None:
+def test_only_the_fields_that_differ_are_kept(world: World) -> None:
     world.do(register(input={"n": 1}, priority=3))
     world.do(register(input={"n": 2}))
 
@@ -150,7 +150,7 @@ def test_what_is_refused_leaves_no_entry(world: World) -> None:
     assert len(log(world)) == 1
 
 
-def test_of_a_large_member_only_the_size_is_kept(world: World) -> None:
+def test_of_a_large_field_only_the_size_is_kept(world: World) -> None:
     world.do(register(input="x" * 5_000))
 
     assert log(world)[0]["after"]["input"] == {"omitted_bytes": 5_002}

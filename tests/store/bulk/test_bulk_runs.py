@@ -15,8 +15,8 @@ from rota.domain.access.scopes import Scope
 from rota.domain.bulk.model import Bulk, BulkStatus, BulkVerb, Item, ItemResult, Refusal, Request
 from rota.domain.bulk.selector import RunSelector
 from rota.domain.effects import BulkChanged
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Failed
 from rota.domain.runs.status import RunStatus, Trigger
@@ -51,13 +51,13 @@ def begin(
     confirmed: bool = True,
     quota: Quota | None = None,
     by: str = "me",
-    **members: Any,
+    **fields: Any,
 ) -> Bulk:
-    """Begin an operation; members are those of the request, or of its selector."""
+    """Begin an operation; fields are those of the request, or of its selector."""
     own = {
-        name: members.pop(name) for name in ("input", "max_concurrent", "limit") if name in members
+        name: fields.pop(name) for name in ("input", "max_concurrent", "limit") if name in fields
     }
-    selector = RunSelector.model_validate(members or {"all": True})
+    selector = RunSelector.model_validate(fields or {"all": True})
     request = Request(verb=BulkVerb(verb), selector=selector, **own)
     selection = world.read(select_runs, request)
     return world.do(
@@ -65,9 +65,9 @@ def begin(
     )
 
 
-def advance(world: World, bulk: Bulk, limit: int = 100, **members: Any) -> Bulk:
+def advance(world: World, bulk: Bulk, limit: int = 100, **fields: Any) -> Bulk:
     """Make one write of an operation; return it as it is then."""
-    world.do(AdvanceBulk(read=bulk, limit=limit, **members))
+    world.do(AdvanceBulk(read=bulk, limit=limit, **fields))
     return world.read(find_bulk, bulk.id)
 
 
@@ -87,9 +87,9 @@ def outcomes(found: Sequence[Item]) -> list[str]:
     return [each.problem or str(each.result) for each in found]
 
 
-def failed(world: World, number: int, name: str = "t", **members: Any) -> list[Id]:
+def failed(world: World, number: int, name: str = "t", **fields: Any) -> list[Id]:
     """Register a task with so many failed runs; return these, oldest first."""
-    world.register(name, **MANUAL | members)
+    world.register(name, **MANUAL | fields)
     ids = []
     for _ in range(number):
         claimed = world.start(name)
@@ -349,7 +349,7 @@ def test_a_run_that_cannot_be_dealt_with_gets_that_as_its_result(world: World) -
     assert outcomes(execute(world, bulk)) == ["internal", "done"]
 
 
-def test_a_selector_matches_runs_by_all_its_members(world: World) -> None:
+def test_a_selector_matches_runs_by_all_its_fields(world: World) -> None:
     failed(world, 2, "a", tags=["x", "y"])
     failed(world, 1, "b", tags=["x"])
 
@@ -361,7 +361,7 @@ def test_a_selector_matches_runs_by_all_its_members(world: World) -> None:
     assert (found(tags=["x", "y"]), found(all_tags=["x", "y"])) == (3, 2)
     assert (found(error=["ValueError"]), found(error=["BROK"])) == (3, 3)
     assert (found(error=["%"]), found(error=["b_oken", "broken/"])) == (0, 0)
-    # The names of members, and what is no message.
+    # The names of fields, and what is no message.
     assert found(error=["message", "type", "traceback", "null"]) == 0
     assert found(reason=["attempts_exhausted", "error"], trigger=["manual"]) == 3
     assert found(status=["succeeded"]) == 0

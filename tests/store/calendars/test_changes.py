@@ -52,9 +52,9 @@ def dates(*days: date) -> Source:
     return Source(SourceKind.DATES, dates=days, spans=listed(days))
 
 
-def put(world: World, *days: date, name: str = "c", **members: Any) -> NamedCalendar:
-    source = members.pop("source", dates(*days))
-    given = {"description": None, "by": "me"} | members
+def put(world: World, *days: date, name: str = "c", **fields: Any) -> NamedCalendar:
+    source = fields.pop("source", dates(*days))
+    given = {"description": None, "by": "me"} | fields
     calendar, _ = world.do(PutCalendar(name=name, source=source, **given))
     return calendar
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, event, select, update
 
 from rota.db import tables
 from rota.domain.chains.result_merge import MOST_INPUT_BYTES, without_runs
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.model import Run
 from rota.domain.runs.outcomes import Cancelled, Failed, Lost, Outcome, Succeeded
@@ -39,20 +39,20 @@ MANUAL = {"schedule": {"type": "manual"}, "overlap_policy": "allow"}
 ONE_ATTEMPT = {"retry": {"max_attempts": 1}}
 
 
-def after(*tasks: str, **members: Any) -> dict[str, Any]:
+def after(*tasks: str, **fields: Any) -> dict[str, Any]:
     """Return a schedule: after these tasks."""
-    return {"type": "after", "tasks": list(tasks), **members}
+    return {"type": "after", "tasks": list(tasks), **fields}
 
 
-def manual(world: World, *names: str, **members: Any) -> None:
+def manual(world: World, *names: str, **fields: Any) -> None:
     for name in names:
-        world.register(name, **MANUAL | ONE_ATTEMPT | members)
+        world.register(name, **MANUAL | ONE_ATTEMPT | fields)
 
 
-def follows(world: World, *tasks: str, name: str = "s", rule: Any = None, **members: Any) -> None:
+def follows(world: World, *tasks: str, name: str = "s", rule: Any = None, **fields: Any) -> None:
     """Register a task that comes after others; its runs wait in a queue of their own."""
     defaults = {"overlap_policy": "allow", "queue": "later"}
-    world.register(name, **defaults | {"schedule": after(*tasks, **rule or {})} | members)
+    world.register(name, **defaults | {"schedule": after(*tasks, **rule or {})} | fields)
 
 
 def end(world: World, name: str, outcome: Outcome | None = None, result: Any = None) -> Run:

@@ -12,7 +12,7 @@ from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.operations import Append, Check, Increment, Max
 from rota.domain.kv.run_writes import Committed, KvWrites
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import (
@@ -45,13 +45,13 @@ class Work:
     def look(self) -> None:
         self.draft.load(self.world.read(snapshot, self.claimed.task_id, self.world.now))
 
-    def point(self, **members: Any) -> Checkpoint:
+    def point(self, **fields: Any) -> Checkpoint:
         work = KvWrites(self.draft.changes, self.draft.revision or 0)
         own: dict[str, Any] = {"run": self.claimed, "holder": self.world.holder}
-        return Checkpoint(work=work, **own | members)
+        return Checkpoint(work=work, **own | fields)
 
-    def commit(self, **members: Any) -> CheckpointResult:
-        answer = self.world.do(self.point(**members))
+    def commit(self, **fields: Any) -> CheckpointResult:
+        answer = self.world.do(self.point(**fields))
         if isinstance(answer, Committed):
             self.draft.begin_anew(answer.revision)
         return answer

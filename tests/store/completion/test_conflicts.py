@@ -7,7 +7,7 @@ import pytest
 from rota.domain.effects import DueSooner
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.operations import Increment
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import AttemptOutcome, Succeeded

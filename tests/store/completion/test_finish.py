@@ -11,8 +11,8 @@ from rota.domain.effects import DueSooner, RunsReady
 from rota.domain.kv.entries import KvChange
 from rota.domain.kv.run_writes import KvWrites
 from rota.domain.policies import RetryPolicy, retry_interval
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import random_id
+from rota.domain.primitives.json import json_text
 from rota.domain.reasons import CancelReason, FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun, LogLine, Progress

@@ -51,11 +51,11 @@ class Outside:
         world.do(Announce((_http(),)))
         world.holder = world.enlist("http")
 
-    def start(self, name: str = "t", **members: Any) -> ClaimedRun:
+    def start(self, name: str = "t", **fields: Any) -> ClaimedRun:
         """Declare the task and start a run of it."""
         target = {"url": "http://127.0.0.1/jobs", "async": True}
         kind = {"handler": "http", "target": target, "schedule": {"type": "manual"}}
-        self.world.register(name, on_conflict="update", **kind | members)
+        self.world.register(name, on_conflict="update", **kind | fields)
         made = self.world.run_now(name)
         return next(run for run in self.claim() if run.id == made.id)
 
@@ -68,9 +68,9 @@ class Outside:
         )
         return run
 
-    def begun(self, **members: Any) -> ClaimedRun:
+    def begun(self, **fields: Any) -> ClaimedRun:
         """Return a run whose attempt continues outside."""
-        return self.hand_off(self.start(**members))
+        return self.hand_off(self.start(**fields))
 
     def grant(self, run: ClaimedRun) -> Grant:
         found = self.world.read(find_grant, run.id, run.token)

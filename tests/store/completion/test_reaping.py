@@ -174,8 +174,8 @@ def test_a_request_is_no_suspect_when_the_process_that_makes_it_dies(world: Worl
     assert (claimed.id, claimed.attempt, claimed.lost_count) == (made.id, 6, 0)
 
 
-def _claim(world: World, suspects: Suspects, **members: Any) -> list[ClaimedRun]:
-    given: dict[str, Any] = {"queue": "default", "handlers": HANDLERS, "limit": 9} | members
+def _claim(world: World, suspects: Suspects, **fields: Any) -> list[ClaimedRun]:
+    given: dict[str, Any] = {"queue": "default", "handlers": HANDLERS, "limit": 9} | fields
     return world.do(Claim(holder=world.holder, suspects=suspects, **given)).runs
 
 

@@ -22,8 +22,8 @@ MANUAL = {"type": "manual"}
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
 
-def wish(name: str = "new", **members: Any) -> TaskRegistration:
-    return read_registration({"name": name, "handler": "noop", "schedule": MANUAL} | members)
+def wish(name: str = "new", **fields: Any) -> TaskRegistration:
+    return read_registration({"name": name, "handler": "noop", "schedule": MANUAL} | fields)
 
 
 def wishing(claimed: ClaimedRun, *wishes: TaskRegistration, **entries: Any) -> Succeeded:

@@ -22,17 +22,17 @@ BILLING = HoldSelector(name_prefix="billing-")
 TEAM = NameLimit(("billing-",))
 
 
-def put(world: World, name: str = "freeze", **members: Any) -> tuple[StoredHold, bool]:
+def put(world: World, name: str = "freeze", **fields: Any) -> tuple[StoredHold, bool]:
     defaults: dict[str, Any] = {
         "selector": EVERYTHING,
         "fire_times": HeldFireTimes.SKIP,
         "by": "me",
     }
-    return world.do(SetHold(name=name, **defaults | members))
+    return world.do(SetHold(name=name, **defaults | fields))
 
 
-def end(world: World, name: str = "freeze", **members: Any) -> StoredHold:
-    return world.do(EndHold(name=name, by="me", **members))
+def end(world: World, name: str = "freeze", **fields: Any) -> StoredHold:
+    return world.do(EndHold(name=name, by="me", **fields))
 
 
 def spans(world: World) -> list[tuple[timedelta, timedelta | None]]:

@@ -28,8 +28,8 @@ def _keys(world: World, **wanted: Any) -> list[str]:
     return [entry.key for entry in found]
 
 
-def _delete(world: World, key: str, **members: Any) -> None:
-    world.do(delete_entry("t", key, **members))
+def _delete(world: World, key: str, **fields: Any) -> None:
+    world.do(delete_entry("t", key, **fields))
 
 
 def test_an_entry_comes_back_as_it_was_written(tabled: World) -> None:

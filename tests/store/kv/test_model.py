@@ -25,7 +25,7 @@ from rota.domain.kv.operations import (
     Set,
     SetOnce,
 )
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Fatal, Succeeded
 from rota.domain.runs.status import RunStatus

@@ -19,8 +19,8 @@ from rota.domain.kv.operations import (
     Set,
     SetOnce,
 )
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import random_id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.outcomes import Succeeded
 from rota.errors import Invalid
 from rota.store.definitions import write_definition

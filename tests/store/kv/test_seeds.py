@@ -24,15 +24,15 @@ MANUAL = {"type": "manual"}
 UPDATE = {"on_conflict": OnConflict.UPDATE}
 
 
-def seeded(world: World, name: str = "t", **members: Any) -> Registration:
-    kv = members.pop("kv", {"cursor": 0})
-    return world.registration(name, **{"seeds": to_operations(kv), "by": "me"} | UPDATE | members)
+def seeded(world: World, name: str = "t", **fields: Any) -> Registration:
+    kv = fields.pop("kv", {"cursor": 0})
+    return world.registration(name, **{"seeds": to_operations(kv), "by": "me"} | UPDATE | fields)
 
 
-def item(name: str, **members: Any) -> Register:
-    kv = members.pop("kv", {"cursor": 0})
-    members = {"seeds": to_operations(kv), **UPDATE} | members
-    return Register(name=name, definition=define(), **members)
+def item(name: str, **fields: Any) -> Register:
+    kv = fields.pop("kv", {"cursor": 0})
+    fields = {"seeds": to_operations(kv), **UPDATE} | fields
+    return Register(name=name, definition=define(), **fields)
 
 
 def counters(world: World, name: str = "t") -> tuple[int, int, int]:
@@ -173,9 +173,9 @@ def claimed(world: World) -> ClaimedRun:
     return world.start()
 
 
-def wish(name: str = "child", **members: Any) -> TaskRegistration:
+def wish(name: str = "child", **fields: Any) -> TaskRegistration:
     given = {"name": name, "handler": "noop", "schedule": MANUAL, "kv": {"cursor": 0}}
-    return read_registration(given | members)
+    return read_registration(given | fields)
 
 
 def test_the_seeds_of_a_run_come_through_to_another_process() -> None:

@@ -58,8 +58,8 @@ class Work:
         work = self.work
         return Succeeded('"done"', work.changes, work.revision, others=work.others)
 
-    def end(self, **members: Any) -> Settlement:
-        return self.world.end(self.claimed, self.outcome, **members)
+    def end(self, **fields: Any) -> Settlement:
+        return self.world.end(self.claimed, self.outcome, **fields)
 
     def commit(self) -> Committed | Outcome:
         return self.world.do(Checkpoint(run=self.claimed, holder=self.world.holder, work=self.work))

@@ -5,7 +5,7 @@ import pytest
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.entries import DEFAULT_LIMITS
 from rota.domain.kv.present import Present
-from rota.domain.primitives.names import VERSION_KEY
+from rota.domain.primitives.texts.names import VERSION_KEY
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import AttemptOutcome, Succeeded
 from rota.domain.runs.status import RunStatus

@@ -36,11 +36,11 @@ postgres_only = pytest.mark.parametrize(
 )
 
 
-def task(world: World, name: str, limit: int | None = 1, runs: int = 0, **members: Any) -> None:
+def task(world: World, name: str, limit: int | None = 1, runs: int = 0, **fields: Any) -> None:
     """Register a task with the key `k`, and run it some times."""
     held = None if limit is None else {"key": "k", "limit": limit}
     defaults = {"overlap_policy": "allow", "schedule": {"type": "manual"}, "concurrency": held}
-    world.register(name, **defaults | members)
+    world.register(name, **defaults | fields)
     for _ in range(runs):
         world.run_now(name)
 
@@ -59,11 +59,11 @@ def waiting(world: World, name: str) -> set[tuple[str, ...]]:
     return {each.waiting_on for each in world.runs(name) if each.status is RunStatus.BLOCKED}
 
 
-def copy(world: World, claimed: ClaimedRun, number: int, **members: Any) -> None:
+def copy(world: World, claimed: ClaimedRun, number: int, **fields: Any) -> None:
     """Insert as many copies of a run that waits."""
     with world.transaction() as tx:
         row = tx.connection.execute(select(run).where(run.c.id == claimed.id)).mappings().one()
-        waits = dict(row) | {"holder": None, "started_at": None, "attempt": 0} | members
+        waits = dict(row) | {"holder": None, "started_at": None, "attempt": 0} | fields
         tx.connection.execute(run.insert(), [waits | {"id": random_id()} for _ in range(number)])
 
 

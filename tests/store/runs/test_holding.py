@@ -28,10 +28,10 @@ OUTSIDE_WORK = HandlerInfo(
 )
 
 
-def scheduled(world: World, *names: str, **members: Any) -> None:
+def scheduled(world: World, *names: str, **fields: Any) -> None:
     """Make a queued run of the schedule for each task."""
     for name in names:
-        world.register(name, **members)
+        world.register(name, **fields)
     world.clock.advance(MINUTE)
     world.fire()
 

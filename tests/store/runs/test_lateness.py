@@ -97,7 +97,7 @@ def test_other_triggers_and_further_attempts_have_none(world: World, trigger: st
 
 
 @pytest.mark.parametrize(
-    "members",
+    "fields",
     [
         {"overlap_policy": "buffer"},
         {"overlap_policy": "replace"},
@@ -105,9 +105,9 @@ def test_other_triggers_and_further_attempts_have_none(world: World, trigger: st
     ],
 )
 def test_a_run_that_may_have_waited_for_another_one_has_none(
-    world: World, members: dict[str, Any]
+    world: World, fields: dict[str, Any]
 ) -> None:
-    world.register(**members)
+    world.register(**fields)
     world.clock.advance(MINUTE + 5 * SECOND)
     world.fire()
 

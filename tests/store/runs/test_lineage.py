@@ -29,9 +29,9 @@ MANUAL: dict[str, Any] = {
 }
 
 
-def follows(world: World, name: str, *tasks: str, **members: Any) -> None:
+def follows(world: World, name: str, *tasks: str, **fields: Any) -> None:
     schedule = {"type": "after", "tasks": list(tasks)}
-    world.register(name, **MANUAL | {"schedule": schedule} | members)
+    world.register(name, **MANUAL | {"schedule": schedule} | fields)
 
 
 def end(world: World, name: str) -> Run:

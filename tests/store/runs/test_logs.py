@@ -19,7 +19,7 @@ def _line(number: int, message: str = "hello") -> LogLine:
     return LogLine(number, NOON, "info", message)
 
 
-def _note(world: World, running: ClaimedRun, *numbers: int, **members: object) -> bool:
+def _note(world: World, running: ClaimedRun, *numbers: int, **fields: object) -> bool:
     facts: dict[str, object] = {
         "run_id": running.id,
         "attempt": running.attempt,
@@ -27,7 +27,7 @@ def _note(world: World, running: ClaimedRun, *numbers: int, **members: object) -
         "lines": tuple(map(_line, numbers)),
         "progress": None,
     }
-    return world.do(SaveOutput(**facts | members))  # type: ignore[arg-type]
+    return world.do(SaveOutput(**facts | fields))  # type: ignore[arg-type]
 
 
 def test_lines_can_be_read_while_the_run_is_running(world: World, running: ClaimedRun) -> None:

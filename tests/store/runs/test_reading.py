@@ -234,7 +234,7 @@ def test_runs_are_listed_newest_first_page_by_page(allowing: World) -> None:
     assert [len(page) for page in pages] == [2, 2, 1]
 
 
-def test_runs_are_filtered_by_their_members(world: World) -> None:
+def test_runs_are_filtered_by_their_fields(world: World) -> None:
     world.register("a", overlap_policy="allow", tags=["x"])
     world.register("b", overlap_policy="allow", tags=["x", "y"])
     first = world.run_now("a", scheduled_for=NOON - HOUR)

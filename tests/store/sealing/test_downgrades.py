@@ -9,9 +9,9 @@ from sqlalchemy import delete, select, update
 from rota.db import tables
 from rota.db.encryption import FORMAT
 from rota.domain.kv.operations import Increment, Set
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import NOT_SEALED, is_sealed
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.sealed import NOT_SEALED, is_sealed
 from rota.domain.runs.status import RunStatus
 from rota.engine.key_rotation import SETTLED_AFTER, KeyRotation
 from rota.errors import Sealed
@@ -43,10 +43,10 @@ def settle(world: World) -> int:
     return KeyRotation(world.database, world.do).settle()
 
 
-def change(world: World, key: str, table: Any = tables.kv, **members: Any) -> None:
+def change(world: World, key: str, table: Any = tables.kv, **fields: Any) -> None:
     """An attack on the row of an entry."""
     with world.transaction() as tx:
-        changed = tx.connection.execute(update(table).where(table.c.key == key).values(**members))
+        changed = tx.connection.execute(update(table).where(table.c.key == key).values(**fields))
         assert changed.rowcount == 1
 
 

@@ -12,7 +12,7 @@ from rota.domain.chains.result_merge import without_runs
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvChange
 from rota.domain.kv.operations import Append, Check, Increment, Max, Set
 from rota.domain.kv.present import Present
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.outcomes import Succeeded
 from rota.engine.key_rotation import KeyRotation
 from rota.errors import Conflict, Sealed

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from rota.db import tables
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.texts.sealed import SealedText
 from rota.domain.tasks.definition import OnConflict, Registered
 from rota.engine.key_rotation import KeyRotation
 from rota.errors import Conflict
@@ -43,9 +43,9 @@ def target(url: str = URL, **headers: str) -> dict[str, Any]:
     return {"url": url, "headers": given}
 
 
-def register(world: World, **members: Any) -> Any:
+def register(world: World, **fields: Any) -> Any:
     definition = define(
-        **{"handler": "http", "target": target(), "overlap_policy": "allow"} | members
+        **{"handler": "http", "target": target(), "overlap_policy": "allow"} | fields
     )
     command = Register(
         name="t", definition=definition, on_conflict=OnConflict.UPDATE, declared=True

@@ -45,7 +45,7 @@ def world(migrated_database_url: str) -> Iterator[World]:
     made.close()
 
 
-def put(world: World, name: str = "crm", **members: Any) -> None:
+def put(world: World, name: str = "crm", **fields: Any) -> None:
     declared = {
         "value": VALUE,
         "origins": (ORIGIN,),
@@ -53,7 +53,7 @@ def put(world: World, name: str = "crm", **members: Any) -> None:
         "description": None,
         "by": "me",
     }
-    world.do(PutSecret(name=name, **declared | members))
+    world.do(PutSecret(name=name, **declared | fields))
 
 
 def rotate(world: World, value: str = NEXT, overlap: timedelta = HOUR) -> None:
@@ -105,8 +105,8 @@ def test_a_run_gets_the_secrets_that_its_target_refers_to_and_no_others(world: W
     assert VALUE not in repr(found)
 
 
-def notify(world: World, handler: str = "notify.slack", **members: Any) -> None:
-    world.register("t", handler=handler, overlap_policy="allow", **members)
+def notify(world: World, handler: str = "notify.slack", **fields: Any) -> None:
+    world.register("t", handler=handler, overlap_policy="allow", **fields)
 
 
 @pytest.mark.parametrize("secret_input", [False, True])

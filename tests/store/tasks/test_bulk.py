@@ -44,8 +44,8 @@ def resume_each(catch_up: CatchUp = "none", seconds_each: float = 0) -> ResumeEa
     return ResumeEach("me", catch_up, monotonic=lambda: next(looks) * seconds_each)
 
 
-def each(world: World, verb: Verb, wanted: TaskFilter = ANY, **members: Any) -> Batch:
-    return world.do(DoEach(verb=verb, wanted=wanted, **members))
+def each(world: World, verb: Verb, wanted: TaskFilter = ANY, **fields: Any) -> Batch:
+    return world.do(DoEach(verb=verb, wanted=wanted, **fields))
 
 
 def names(world: World, wanted: TaskFilter, after: str = "", limit: int = 99) -> list[str]:
@@ -85,7 +85,7 @@ def four(world: World) -> World:
         (TaskFilter(name_prefix="zz"), []),
     ],
 )
-def test_values_are_ored_and_members_anded(
+def test_values_are_ored_and_fields_anded(
     four: World, wanted: TaskFilter, found: list[str]
 ) -> None:
     assert names(four, wanted) == found
@@ -296,12 +296,12 @@ def test_bulks_and_firing_on_two_replicas_do_not_deadlock(
 
 
 # --- many at once
-def carry_through(world: World, verb: Verb, **members: Any) -> list[Batch]:
+def carry_through(world: World, verb: Verb, **fields: Any) -> list[Batch]:
     """Do a verb to every task whose name begins with t, and return what each write did."""
     done: list[Batch] = []
     last: str | None = ""
     while last is not None:
-        done.append(each(world, verb, TaskFilter(name_prefix="t"), after=last, **members))
+        done.append(each(world, verb, TaskFilter(name_prefix="t"), after=last, **fields))
         last = done[-1].last
     return done
 

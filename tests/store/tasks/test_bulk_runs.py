@@ -46,8 +46,8 @@ def block_by_hold(world: World, name: str) -> None:
         tx.connection.execute(held.values(status="blocked", waiting_on='["hold"]'))
 
 
-def run_all(world: World, wanted: TaskFilter, **members: Any) -> Batch:
-    return world.do(DoEach(verb=RunEach(TRACE), wanted=wanted, **members))
+def run_all(world: World, wanted: TaskFilter, **fields: Any) -> Batch:
+    return world.do(DoEach(verb=RunEach(TRACE), wanted=wanted, **fields))
 
 
 def seen(world: World, name: str) -> list[tuple[Any, ...]]:

@@ -19,8 +19,8 @@ from tests.support.factories import HOUR, MINUTE, NOON, World, once, success
 MANUAL = {"type": "manual"}
 
 
-def _patch(world: World, at: datetime | None, **members: Any) -> Any:
-    return world.registration(on_conflict="update", next_fire=at, **members)
+def _patch(world: World, at: datetime | None, **fields: Any) -> Any:
+    return world.registration(on_conflict="update", next_fire=at, **fields)
 
 
 def _fire_times(world: World) -> list[float]:

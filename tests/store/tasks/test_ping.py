@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from rota.domain.effects import RunEnded
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import Conflict, NotFound
 from rota.store.tasks import retention

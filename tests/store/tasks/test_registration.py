@@ -102,13 +102,13 @@ def test_reject_refuses_a_taken_name_and_shows_the_existing_task(existing: World
 
 
 @every_status(*ALIVE)
-@pytest.mark.parametrize(("members", "differs"), [({}, False), (EVERY_HOUR, True)])
+@pytest.mark.parametrize(("fields", "differs"), [({}, False), (EVERY_HOUR, True)])
 def test_keep_leaves_a_live_task_and_reports_whether_it_differs(
-    existing: World, members: Any, differs: bool
+    existing: World, fields: Any, differs: bool
 ) -> None:
     before = existing.task()
 
-    kept = existing.registration(on_conflict=OnConflict.KEEP, **members)
+    kept = existing.registration(on_conflict=OnConflict.KEEP, **fields)
 
     assert (kept.outcome, kept.differs) == (Registered.KEPT, differs)
     assert kept.task == before == existing.task()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.web.charts.strip import Scale, draw_due, draw_runs
 from tests.support.factories import HOUR, NOON
 

@@ -19,8 +19,8 @@ PATHS = (
 
 @pytest.fixture(scope="module", autouse=True)
 def _filled(api: Api) -> None:
-    members = {"handler": "greet", "input": {"name": "Ada"}, "tags": ["billing"]}
-    api.task("report", schedule=YEARLY, description="Sends the report.", **members)
+    fields = {"handler": "greet", "input": {"name": "Ada"}, "tags": ["billing"]}
+    api.task("report", schedule=YEARLY, description="Sends the report.", **fields)
     api.ended(api.run("report"))
     for page in (1, 2):
         api.put("/v1/tasks/report/kv/cursor", json={"value": {"page": page}})

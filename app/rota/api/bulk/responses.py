@@ -13,8 +13,8 @@ from rota.api.http.services import Services
 from rota.domain.access.names import NameLimit
 from rota.domain.audit.actions import Kind
 from rota.domain.bulk.model import Bulk, ItemResult
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.store.audit.audited import Made
 from rota.store.bulk.changes import Changed
 from rota.store.bulk.rows import find_bulk, list_items, results

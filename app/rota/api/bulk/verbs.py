@@ -20,8 +20,8 @@ from rota.domain.access.quotas import Counted, quota_of
 from rota.domain.audit.actions import Action
 from rota.domain.bulk import model
 from rota.domain.bulk.model import Bulk, BulkVerb
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, to_id
+from rota.domain.primitives.json import json_text
 from rota.store.bulk.changes import BeginBulk
 from rota.store.bulk.selection import select_runs
 from rota.store.idempotency import Once, Reply

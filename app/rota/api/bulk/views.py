@@ -8,9 +8,9 @@ from typing_extensions import TypedDict
 
 from rota.api.http.formats import InstantText, show_instant
 from rota.domain.bulk.model import Bulk, BulkStatus, BulkVerb, Foreseen, Item, ItemResult
-from rota.domain.primitives import json_text
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.stored_json import StoredJson
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.stored_json import StoredJson
+from rota.domain.primitives.times.instants import format_instant
 from rota.store.runs.reading import MOST_LISTED
 
 #: How many items a response to a POST shows.

@@ -10,10 +10,10 @@ from rota.api.http.request_model import RequestModel, without
 from rota.domain.calendars.holiday_rules import Region
 from rota.domain.calendars.icalendar_text import MOST_TEXT
 from rota.domain.calendars.source import MOST_DATES
-from rota.domain.primitives.instants import parse_date
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.instants import parse_date
 
-_SERVICE_MEMBERS = frozenset(
+_SERVICE_FIELDS = frozenset(
     {"source", "next", "tasks", "version", "created_at", "updated_at", "updated_by"}
 )
 _CHRISTMAS = (
@@ -78,8 +78,8 @@ class CalendarIn(RequestModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _ignore_members_of_the_service(cls, body: Any) -> Any:
-        return without(body, _SERVICE_MEMBERS)
+    def _ignore_fields_of_the_service(cls, body: Any) -> Any:
+        return without(body, _SERVICE_FIELDS)
 
     @field_validator("dates", mode="before")
     @classmethod

@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from rota.api.http.formats import InstantText
 from rota.domain.calendars.source import NamedCalendar, SourceKind
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.errors import Unplannable
 
 #: How many of the days ahead are shown.

@@ -30,7 +30,7 @@ from rota.domain.calendars.days import listed
 from rota.domain.calendars.holiday_rules import check_region
 from rota.domain.calendars.icalendar_text import days_of_text
 from rota.domain.calendars.source import NamedCalendar, Source, SourceKind
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
 from rota.store.calendars.changes import PutCalendar, RemoveCalendar
 from rota.store.calendars.reading import find_calendar, list_calendars
 from rota.store.calendars.usage import users_of

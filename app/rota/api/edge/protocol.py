@@ -4,23 +4,23 @@ import asyncio
 import socket
 import struct
 from contextlib import suppress
-from enum import Enum, auto
 from functools import partial
 from math import inf
 from typing import Any, cast
 
 import httptools
 from uvicorn.config import Config
-from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from rota.api.edge.connections import Connections
+from rota.api.edge.flow import Flow
 from rota.api.edge.framing import Framing
 from rota.api.edge.heads import body_parser, check, check_trailers, too_large_headers, too_long_url
 from rota.api.edge.limits import Limits
 from rota.api.edge.pace import Pace
-from rota.api.edge.refusals import Refusal
+from rota.api.edge.phase import Phase
+from rota.api.edge.refusals import Refusal, refusal_of
 from rota.api.edge.security_headers import other_at, with_other
 
 _AT_ONCE = struct.pack("ii", 1, 0)
@@ -30,38 +30,14 @@ _SLOW_BODY = (
 )
 _TOO_MANY = "{} connections are open, as many as there can be (ROTA_MAX_CONNECTIONS, ulimit -n)."
 
-
-class Phase(Enum):
-    """The phase of a connection."""
-
-    IDLE = auto()  # between requests
-    HEAD = auto()  # a request has begun
-    BODY = auto()  # its head is complete
-    ANSWERING = auto()  # it is complete: what follows waits for its response
-    UNREAD = auto()  # its response is sent, and its body is not read yet
-    REFUSED = auto()  # what follows is discarded
-
-
-# Looking a member up costs a call before Python 3.12.
+# Looking a phase up costs a call before Python 3.12.
 _IDLE, _HEAD, _BODY, _ANSWERING, _UNREAD, _REFUSED = Phase
-
-
-class _Flow(FlowControl):
-    """Reading stays paused while `holding`, even if the application asks for more."""
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        super().__init__(transport)
-        self.holding = False
-
-    def resume_reading(self) -> None:
-        if not self.holding:
-            super().resume_reading()
 
 
 class EdgeProtocol(HttpToolsProtocol):
     """One connection."""
 
-    flow: _Flow
+    flow: Flow
 
     def __init__(
         self,
@@ -88,7 +64,6 @@ class EdgeProtocol(HttpToolsProtocol):
         self._body_pace = Pace(limits.body_rate, limits.body_grace)
         self._answer_pace = Pace(limits.answer_rate, limits.answer_grace)
         self._unsent = 0
-        self._held: tuple[bytes, int] | None = None
         # The parser of the connection, while another one reads a body.
         self._outer: Any = None
 
@@ -100,12 +75,14 @@ class EdgeProtocol(HttpToolsProtocol):
             self._turn_away()
             return
         super().connection_made(transport)
-        self.flow = _Flow(transport)
+        self.flow = Flow(transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._all.leave(self)
         super().connection_lost(exc)
-        self._held = self._outer = None
+        self._outer = None
+        if self.flow is not None:  # the connection was admitted
+            self.flow.held = None
 
     def data_received(self, data: bytes) -> None:
         if self._phase is _REFUSED:
@@ -157,14 +134,15 @@ class EdgeProtocol(HttpToolsProtocol):
         # Without uvicorn's, which starts a timer for each answer.
         self.server_state.total_requests += 1
         if self.transport.is_closing():
-            self._held = None
+            self.flow.held = None
         elif self._phase is _BODY:
             self._phase, self._timeout, self._since = _UNREAD, self._limits.unread_body, None
             self.flow.resume_reading()
         else:
             self._wait_for_next()
             self.flow.resume_reading()
-            self._release()
+            if self.flow.held is not None:
+                self._take(*self.flow.release())
 
     def _should_upgrade(self) -> bool:
         return False
@@ -175,7 +153,7 @@ class EdgeProtocol(HttpToolsProtocol):
         """Feed the parser one part of a request after the other, until one has to wait."""
         while start < len(data):
             if self._phase is _ANSWERING:
-                self._hold(data, start)
+                self.flow.hold(data, start)
                 return
             if self._phase is _IDLE:
                 self._begin_head()
@@ -200,7 +178,7 @@ class EdgeProtocol(HttpToolsProtocol):
             except httptools.HttpParserUpgrade:
                 self._read_on()
         except httptools.HttpParserError as error:
-            self._refuse(_reason(error))
+            self._refuse(refusal_of(error))
             return False
         self._framing_bytes = 0 if self._moved else self._framing_bytes + len(part)
         self._moved = False
@@ -222,23 +200,6 @@ class EdgeProtocol(HttpToolsProtocol):
         if self._framing.has_body:
             self._outer = self.parser
             self.parser = body_parser(self._framing, self.on_body, self.on_message_complete)
-
-    def _hold(self, data: bytes, start: int) -> None:
-        """Store what is not parsed yet, and pause reading."""
-        if self._held is not None:
-            kept, at = self._held
-            data, start = kept[at:] + data[start:], 0
-        self._held = data, start
-        self.flow.pause_reading()
-        self.flow.holding = True
-
-    def _release(self) -> None:
-        if self._held is None:
-            return
-        (data, start), self._held = self._held, None
-        self.flow.holding = False
-        self.flow.resume_reading()
-        self._take(data, start)
 
     def _wait_for_next(self) -> None:
         self._phase, self._timeout, self._since = _IDLE, self.timeout_keep_alive, None
@@ -306,8 +267,7 @@ class EdgeProtocol(HttpToolsProtocol):
         self._all.log.note(refusal.slug, now)
         self._phase, self._timeout, self._since = _REFUSED, self._limits.farewell, now
         has_body = self.parser.get_method() != b"HEAD"
-        self.flow.holding, self._held = False, None
-        self.flow.resume_reading()
+        self.flow.discard()
         if self._abandon():
             self._cut()
             return
@@ -336,15 +296,3 @@ class EdgeProtocol(HttpToolsProtocol):
 def http_protocol(limits: Limits) -> type[asyncio.Protocol]:
     """Return the protocol factory for one server (`http` in uvicorn's configuration)."""
     return cast("type[asyncio.Protocol]", partial(EdgeProtocol, Connections(limits)))
-
-
-def _reason(error: httptools.HttpParserError) -> Refusal:
-    cause = error.__context__
-    if isinstance(cause, Refusal):
-        return cause
-    detail = (
-        "its target is no path"
-        if isinstance(error, httptools.HttpParserCallbackError)
-        else str(error)
-    )
-    return Refusal.malformed(f"This is not HTTP/1.1: {detail}.")

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Self
 
+import httptools
 import structlog
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
@@ -39,6 +40,19 @@ class Refusal(Exception):
         lines = (b"%s: %s\r\n" % header for header in headers)
         body = bytes(made.body) if has_body else b""
         return b"".join((STATUS_LINE[status], *lines, b"\r\n", body))
+
+
+def refusal_of(error: httptools.HttpParserError) -> Refusal:
+    """Return the refusal that a callback of the parser has raised, or that of what the parser could not read."""
+    cause = error.__context__
+    if isinstance(cause, Refusal):
+        return cause
+    detail = (
+        "its target is no path"
+        if isinstance(error, httptools.HttpParserCallbackError)
+        else str(error)
+    )
+    return Refusal.malformed(f"This is not HTTP/1.1: {detail}.")
 
 
 class RefusalLog:

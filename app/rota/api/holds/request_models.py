@@ -16,8 +16,8 @@ from pydantic_core import PydanticCustomError
 from rota.api.http.request_model import RequestModel, without
 from rota.domain.access.names import NameLimit
 from rota.domain.holds.model import HeldFireTimes, HoldSelector
-from rota.domain.primitives.instants import parse_instant
-from rota.domain.primitives.names import NAME_PREFIX_PATTERN, Name
+from rota.domain.primitives.texts.names import NAME_PREFIX_PATTERN, Name
+from rota.domain.primitives.times.instants import parse_instant
 from rota.domain.schedules.base import Timezone
 from rota.domain.schedules.requested_times import RequestedTime, parse_requested_time
 from rota.domain.tasks.definition import Tag
@@ -25,7 +25,7 @@ from rota.errors import Unplannable
 
 _MOST_VALUES = 200
 _LONGEST_TIME = 64
-_SERVICE_MEMBERS = frozenset(
+_SERVICE_FIELDS = frozenset(
     {"status", "within", "tasks", "created_at", "created_by", "updated_at", "updated_by"}
 )
 _EXAMPLE: dict[str, Any] = {
@@ -132,8 +132,8 @@ class HoldIn(RequestModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _ignore_members_of_the_service(cls, body: Any) -> Any:
-        return without(body, _SERVICE_MEMBERS)
+    def _ignore_fields_of_the_service(cls, body: Any) -> Any:
+        return without(body, _SERVICE_FIELDS)
 
     @field_validator("starts_at", "ends_at")
     @classmethod

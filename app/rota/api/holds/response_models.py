@@ -9,7 +9,7 @@ from typing_extensions import TypedDict
 
 from rota.api.http.formats import InstantText, show_instant
 from rota.domain.holds.model import HeldFireTimes, Hold, HoldSelector
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.store.holds.rows import StoredHold
 
 

@@ -16,7 +16,7 @@ from rota.api.http.routing import router
 from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
 from rota.domain.audit.actions import Action, Kind
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
 from rota.store.holds.changes import EndHold, SetHold
 from rota.store.holds.counting import count_held
 from rota.store.holds.reading import find_hold, holds_that_matter, list_holds

@@ -5,8 +5,8 @@ from typing import Annotated
 
 from pydantic import TypeAdapter, WithJsonSchema
 
-from rota.domain.primitives.durations import to_seconds
-from rota.domain.primitives.instants import Instant, format_instant
+from rota.domain.primitives.times.durations import to_seconds
+from rota.domain.primitives.times.instants import Instant, format_instant
 
 #: A formatted instant, which OpenAPI describes as an instant.
 InstantText = Annotated[str, WithJsonSchema(TypeAdapter(Instant).json_schema())]

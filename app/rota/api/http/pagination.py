@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Query
 
 from rota.api.http.validation import invalid_parameter
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.tasks.definition import MOST_TAGS
 from rota.errors import Invalid
 from rota.store.counting import MOST_COUNTED, Counted
@@ -35,7 +35,7 @@ WithTotal = Annotated[
 
 
 def show_total(counted: Counted) -> dict[str, Any]:
-    """Return the members of a page with the number of all items."""
+    """Return the fields of a page with the number of all items."""
     return {"total": counted.number, "total_is_exact": counted.is_exact}
 
 

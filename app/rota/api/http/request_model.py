@@ -9,16 +9,16 @@ from rota.errors import Fault, Invalid
 
 
 class RequestModel(BaseModel):
-    """A body without unknown members."""
+    """A body without unknown fields."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def without(body: Any, members: Collection[str]) -> Any:
-    """Return a body without members that only the service sets, so that a response can be sent back."""
+def without(body: Any, fields: Collection[str]) -> Any:
+    """Return a body without fields that only the service sets, so that a response can be sent back."""
     if not isinstance(body, dict):
         return body
-    return {key: value for key, value in body.items() if key not in members}
+    return {key: value for key, value in body.items() if key not in fields}
 
 
 def check_name(given: str | None, name: str, kind: str) -> None:

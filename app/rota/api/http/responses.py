@@ -11,7 +11,7 @@ from rota.api.http.access import principal
 from rota.api.http.services import Services
 from rota.api.http.validation import invalid_parameter
 from rota.db.command import Command
-from rota.domain.primitives.stored_json import render
+from rota.domain.primitives.json.stored_json import render
 from rota.store.idempotency import Once, Reply
 
 R = TypeVar("R")

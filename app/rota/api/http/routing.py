@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope
 from rota.api.http.access import needs_of
 from rota.api.http.computing import READERS
 from rota.api.http.validation import checked, invalid_parameter, invalid_request, unfit_in
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.validation.messages import nearest
 from rota.errors import Invalid, TooLarge
 

@@ -9,7 +9,7 @@ from typing import Any, NoReturn, TypeVar
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from rota.domain.primitives.json_text import printable
+from rota.domain.primitives.json.json_text import printable
 from rota.domain.validation.faults import Faults, faults_in, faults_of
 from rota.domain.validation.locations import Place, Schema
 from rota.domain.validation.messages import nearest, word
@@ -32,7 +32,7 @@ class Unfit:
     def __getattr__(self, name: str) -> NoReturn:
         """Refuse to be read as an instance of a model.
 
-        FastAPI lets pydantic take the members of a model from the attributes of an object. One without them would be
+        FastAPI lets pydantic take the fields of a model from the attributes of an object. One without them would be
         an instance with all the defaults.
         """
         raise AttributeError(name) if name.startswith("_") else LookupError(name)
@@ -41,8 +41,8 @@ class Unfit:
 def checked(body_type: Any, body: Any) -> Any:
     """Return the body as an instance of its type, which FastAPI accepts as it is, or a list with an Unfit.
 
-    A list, since FastAPI would read the members of a model from the attributes of another object, and accept one that
-    has none of them for a model whose members all have defaults.
+    A list, since FastAPI would read the fields of a model from the attributes of another object, and accept one that
+    has none of them for a model whose fields all have defaults.
     """
     try:
         return _adapter(body_type).validate_python(body)

@@ -17,9 +17,9 @@ from pydantic_core import PydanticCustomError
 
 from rota.api.http.request_model import RequestModel
 from rota.domain.access.scopes import Scope
-from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.instants import Instant
-from rota.domain.primitives.names import NAME_PATTERN
+from rota.domain.primitives.texts.names import NAME_PATTERN
+from rota.domain.primitives.times.durations import Duration
+from rota.domain.primitives.times.instants import Instant
 from rota.store.access.changes import CreateKey
 
 MOST_NAMES = 100

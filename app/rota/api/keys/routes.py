@@ -28,7 +28,7 @@ from rota.domain.access.keys import KEY_ID_PATTERN
 from rota.domain.access.principal import LOCAL
 from rota.domain.access.stored_key import StoredKey
 from rota.domain.audit.actions import Action, Kind
-from rota.domain.primitives.instants import format_instant, parse_instant
+from rota.domain.primitives.times.instants import format_instant, parse_instant
 from rota.errors import Conflict, Fault
 from rota.store.access.changes import MadeKey, RevokeKey, RotateKey
 from rota.store.access.reading import find_key, list_keys

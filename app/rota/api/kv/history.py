@@ -40,8 +40,8 @@ from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives.ids import GivenId, Id, to_id
-from rota.domain.primitives.instants import Instant, format_instant, parse_instant
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.instants import Instant, format_instant, parse_instant
 from rota.domain.schedules.requested_times import parse_requested_time, zone_of
 from rota.errors import Unplannable
 from rota.store.access.quotas import within

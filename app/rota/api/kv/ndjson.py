@@ -13,10 +13,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rota.domain.kv.entries import KvEntry, KvLimits, check_key, encode_as
 from rota.domain.kv.present import JSON_TYPE, Present
-from rota.domain.primitives import json_text
-from rota.domain.primitives.instants import Instant, format_instant
-from rota.domain.primitives.names import VERSION_KEY
-from rota.domain.primitives.stored_json import put_stored, render
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.stored_json import put_stored, render
+from rota.domain.primitives.texts.names import VERSION_KEY
+from rota.domain.primitives.times.instants import Instant, format_instant
 from rota.domain.validation.faults import faults_in
 from rota.errors import AppError, Conflict, Fault, Invalid, sentence
 
@@ -46,7 +46,7 @@ class LineIn(BaseModel):
     attempt: Any = None
 
     def present(self, limits: KvLimits) -> Present:
-        """Return the entry; raises AppError with a pointer to the member that is wrong."""
+        """Return the entry; raises AppError with a pointer to the field that is wrong."""
         self._check_key(limits)
         kind = self._kind()
         with _pointing("/value"):

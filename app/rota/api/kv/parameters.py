@@ -4,7 +4,7 @@ from typing import Annotated
 
 from fastapi import Header, Path, Query
 
-from rota.domain.primitives.names import KEY_PREFIX_PATTERN, READABLE_KEY_PATTERN
+from rota.domain.primitives.texts.names import KEY_PREFIX_PATTERN, READABLE_KEY_PATTERN
 
 Key = Annotated[str, Path(pattern=READABLE_KEY_PATTERN, examples=["cursor"])]
 Prefix = Annotated[

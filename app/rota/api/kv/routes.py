@@ -40,7 +40,7 @@ from rota.domain.kv.entries import KvLimits, check_key
 from rota.domain.kv.operation_traits import writes_key
 from rota.domain.kv.operations import Delete, Operation
 from rota.domain.kv.schemas import DoesNotFit
-from rota.domain.primitives.names import KEY_PREFIX_PATTERN, Name
+from rota.domain.primitives.texts.names import KEY_PREFIX_PATTERN, Name
 from rota.errors import AppError, Fault
 from rota.store.access.quotas import within
 from rota.store.audit.kv_subjects import Entries

@@ -24,7 +24,7 @@ from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.schemas import DoesNotFit
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
 from rota.store.access.quotas import within
 from rota.store.audit.kv_subjects import Entries
 from rota.store.kv.bulk_import import Import

@@ -57,7 +57,7 @@ def _read_set(key: str, body: Any, limit: int) -> Set:
 
 
 def send_value(entry: KvEntry, tag: str) -> Response:
-    """Return the response with an entry: JSON with its members, other bytes as they were written."""
+    """Return the response with an entry: JSON with its fields, other bytes as they were written."""
     if entry.content_type == JSON_TYPE:
         return send(reply(200, show_entry(entry), {"etag": tag}))
     # So that no browser interprets the bytes as a page of this service.

@@ -7,8 +7,8 @@ from rota.api.http.formats import show_instant
 from rota.api.kv.response_models import KvEntryOut
 from rota.domain.kv.entries import KvEntry
 from rota.domain.kv.present import JSON_TYPE
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.stored_json import put_stored
+from rota.domain.primitives.json.stored_json import put_stored
+from rota.domain.primitives.times.instants import format_instant
 
 
 class _Value(TypedDict, total=False):

@@ -12,14 +12,14 @@ _KV_ORDER: Final = (
     *("", "/{key}", "/{key}/history", "/transaction"),
     *("/revert", "/export", "/import"),
 )
-#: Those that FastAPI takes from models have lost the members that are null.
+#: Those that FastAPI takes from models have lost the fields that are null.
 _EXAMPLES: Final = {"TaskOut": TASK, "RegistrationOut": REGISTERED}
 _UNTOLD: Final = "Successful Response"
-_FIRST_MEMBERS: Final = ("id", "name")
+_FIRST_FIELDS: Final = ("id", "name")
 
 
 def arrange(document: dict[str, Any]) -> None:
-    """Put paths and members into the order of a reader, take the lock from what needs no key, add whole examples."""
+    """Put paths and fields into the order of a reader, take the lock from what needs no key, add whole examples."""
     schemas = document["components"]["schemas"]
     document["paths"] = {path: document["paths"][path] for path in _ordered(document["paths"])}
     for path, item in document["paths"].items():
@@ -55,6 +55,6 @@ def _rank(path: str) -> int:
     return _KV_ORDER.index(path.removeprefix(_KV))
 
 
-def _names_first(members: Mapping[str, Any]) -> dict[str, Any]:
-    first: Sequence[str] = [name for name in _FIRST_MEMBERS if name in members]
-    return {name: members[name] for name in (*first, *members)}
+def _names_first(fields: Mapping[str, Any]) -> dict[str, Any]:
+    first: Sequence[str] = [name for name in _FIRST_FIELDS if name in fields]
+    return {name: fields[name] for name in (*first, *fields)}

@@ -15,7 +15,7 @@ from rota.api.openapi.arrangement import arrange
 from rota.api.openapi.document import complete
 from rota.api.openapi.page_document import page_document
 from rota.api.problems.problem import Problem, ProblemError
-from rota.domain.primitives.json_text import dumps
+from rota.domain.primitives.json.json_text import dumps
 from rota.errors import NotFound
 
 routes = APIRouter(include_in_schema=False)

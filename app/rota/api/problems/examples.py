@@ -18,7 +18,7 @@ from rota.errors import (
     Unplannable,
 )
 
-#: slug -> an example: its detail, the faults it points at, and the members that show what exists.
+#: slug -> an example: its detail, the faults it points at, and the fields that show what exists.
 _EXAMPLES: dict[str, dict[str, Any]] = {
     "malformed-json": {
         "detail": "The body is not JSON: Expecting value at line 1, column 13.",

@@ -15,7 +15,7 @@ from rota import errors
 from rota.api.http.validation import invalid_request
 from rota.api.problems.examples import example, meaning
 from rota.api.problems.types import PROBLEM_TYPES
-from rota.domain.primitives.json_text import dumps, printable
+from rota.domain.primitives.json.json_text import dumps, printable
 
 log = structlog.get_logger(__name__)
 
@@ -94,7 +94,7 @@ def problem_response(
     headers: Mapping[str, str] | None = None,
     request_id: str | None = None,
 ) -> Response:
-    """Return a problem document; `present` are members that show what exists in place of what was expected."""
+    """Return a problem document; `present` are fields that show what exists in place of what was expected."""
     request_id = request_id or uuid4().hex
     content = {
         **(present or {}),

@@ -22,8 +22,8 @@ from rota.api.runs.views import show_attempt, show_run_with_attempts
 from rota.domain.http_target.outcome_document import OutcomeIn
 from rota.domain.kv.entries import KvLimits
 from rota.domain.primitives.ids import GivenId
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.json_text import printable
+from rota.domain.primitives.json.json_text import printable
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.model import Progress
 from rota.errors import Conflict, LeaseLost, NotFound
 from rota.store.completion.complete import Complete

@@ -18,8 +18,8 @@ from rota.api.http.validation import checked_filter, invalid_parameter
 from rota.api.problems.problem import describe
 from rota.api.runs.lists import AllTags, Filter, Filters, GivenFilters
 from rota.domain.access.principal import Principal
-from rota.domain.primitives.durations import parse_duration
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.durations import parse_duration
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.error_groups import MOST_TASKS, FailureGroup, GroupBy, grouped
 from rota.store.runs.listing.failures import MOST_GROUPED, latest_failures
 

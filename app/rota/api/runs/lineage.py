@@ -14,7 +14,7 @@ from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
 from rota.domain.access.names import NameLimit
 from rota.domain.primitives.ids import GivenId, Id
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.lineage import LinkKind
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus, Trigger

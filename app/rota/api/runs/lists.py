@@ -28,8 +28,8 @@ from rota.api.runs.response_models import RunsOut
 from rota.api.runs.views import show_run
 from rota.domain.access.names import NameLimit
 from rota.domain.primitives.ids import Id, to_id
-from rota.domain.primitives.instants import format_instant, parse_instant
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.instants import format_instant, parse_instant
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.task import Task

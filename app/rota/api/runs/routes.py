@@ -19,8 +19,8 @@ from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
 from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import GivenId, Id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.lineage import Neighbours
 from rota.store.access.quotas import within
 from rota.store.idempotency import Reply

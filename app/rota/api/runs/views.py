@@ -14,9 +14,9 @@ from rota.api.runs.response_models import (
     RunOut,
     RunSummaryOut,
 )
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.sealed import is_sealed
-from rota.domain.primitives.stored_json import put_stored
+from rota.domain.primitives.json.stored_json import put_stored
+from rota.domain.primitives.texts.sealed import is_sealed
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.reasons import WaitingOn
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.lineage import LinkedRun, LinkKind, Neighbours

@@ -15,7 +15,7 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rota.api.http.request_model import RequestModel, without
-from rota.domain.primitives.durations import Duration
+from rota.domain.primitives.times.durations import Duration
 from rota.domain.secrets.names import SecretName, TaskPatterns
 from rota.domain.secrets.origins import Origins
 from rota.domain.secrets.values import LONGEST, SHORTEST, SecretValue
@@ -25,7 +25,7 @@ _DEFAULT_OVERLAP = timedelta(days=1)
 _VALUE = f"The secret: {SHORTEST} to {LONGEST:,} characters on one line. It is stored encrypted and never returned."
 _OF_THE_VALUE = {"minLength": SHORTEST, "maxLength": LONGEST}
 
-_SERVICE_MEMBERS = frozenset(
+_SERVICE_FIELDS = frozenset(
     {"source", "version", "previous_until", "rotated_at", "created_at", "updated_at", "updated_by"}
 )
 
@@ -63,8 +63,8 @@ class SecretIn(RequestModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _ignore_members_of_the_service(cls, body: Any) -> Any:
-        return without(body, _SERVICE_MEMBERS)
+    def _ignore_fields_of_the_service(cls, body: Any) -> Any:
+        return without(body, _SERVICE_FIELDS)
 
     @field_validator("origins", "tasks")
     @classmethod

@@ -20,7 +20,7 @@ from rota.domain.access.named import NameKind, rule_of
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
 from rota.domain.audit.actions import Action, Kind
-from rota.domain.primitives.english import and_list, plural
+from rota.domain.primitives.texts.english import and_list, plural
 from rota.domain.secrets.model import Secret, Source
 from rota.domain.secrets.names import SecretName, is_pattern_within
 from rota.errors import Conflict, Fault

@@ -10,7 +10,7 @@ from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe, problem_response
 from rota.api.stats.svg import draw
 from rota.domain.access.scopes import Scope
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
 from rota.domain.stats.badge import COMPLETENESS_OF, BadgeMetric
 from rota.domain.tasks.definition import BadgeAudience
 from rota.errors import NotFound

@@ -14,7 +14,7 @@ from rota.api.http.routing import router
 from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
 from rota.domain.access.names import NameLimit
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.store.idempotency import Reply
 from rota.store.stats.hourly import EndedInHour, ended_by_hour
 

@@ -15,7 +15,7 @@ from rota.api.stats.response_models import StatsOut, TaskStatsOut
 from rota.api.stats.views import show_stats, show_task_stats
 from rota.api.stats.windows import AskedFor, AskedWindow
 from rota.domain.access.names import NameLimit
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
 from rota.store.idempotency import Reply
 from rota.store.stats.chosen import ChosenTasks
 from rota.store.stats.reading import last_failure, read_report

@@ -9,7 +9,7 @@ from pydantic_core import PydanticCustomError
 
 from rota.api.http.requested_times import time_of
 from rota.api.http.validation import invalid_parameter
-from rota.domain.primitives.durations import parse_duration
+from rota.domain.primitives.times.durations import parse_duration
 from rota.domain.stats.window import Window
 from rota.domain.tasks.task import Task
 from rota.errors import Invalid

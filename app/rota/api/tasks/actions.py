@@ -17,8 +17,8 @@ from rota.api.tasks.request_models import PauseIn, PingIn, ResumeIn, RunIn
 from rota.api.tasks.response_models import TaskOut
 from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action
-from rota.domain.primitives import json_text
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.names import Name
 from rota.errors import Fault, Invalid
 from rota.store.access.quotas import within
 from rota.store.task_rows import find_task

@@ -21,10 +21,10 @@ from rota.api.problems.problem import describe
 from rota.domain.access.quotas import Counted
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.backfills import SHOWN, Backfill, Span, Survey, survey
-from rota.domain.primitives.durations import Duration, to_seconds
 from rota.domain.primitives.ids import GivenId, Id, to_id
-from rota.domain.primitives.instants import Instant, format_instant
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.durations import Duration, to_seconds
+from rota.domain.primitives.times.instants import Instant, format_instant
 from rota.domain.schedules.definitions import fires_unscheduled
 from rota.domain.schedules.fire_times import fires_after_finish
 from rota.domain.tasks.task import Task

@@ -19,8 +19,8 @@ from rota.domain.chains.fan_in import to_finding
 from rota.domain.explain.model import Explanation
 from rota.domain.lint.definition import handler_missing, lint_definition, plain_headers
 from rota.domain.primitives.finding import Finding
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.upcoming import next_runs
 from rota.domain.schedules.running_times import upcoming
 from rota.domain.tasks.definition import TaskStatus

@@ -17,10 +17,10 @@ from rota.api.tasks.request_models import TaskIn
 from rota.api.tasks.views import show_definition
 from rota.domain.access.principal import Principal
 from rota.domain.primitives.bounds import without_defaults
-from rota.domain.primitives.instants import parse_instant
-from rota.domain.primitives.json_text import unescape
+from rota.domain.primitives.json.json_text import unescape
+from rota.domain.primitives.json.unset import UNSET, Unset
 from rota.domain.primitives.preconditions import Precondition
-from rota.domain.primitives.unset import UNSET, Unset
+from rota.domain.primitives.times.instants import parse_instant
 from rota.domain.tasks.definition import TaskStatus
 from rota.domain.tasks.task import Task
 from rota.errors import Conflict, Fault, Invalid, PreconditionFailed
@@ -30,7 +30,7 @@ from rota.store.tasks.registration import Register
 
 R = TypeVar("R")
 
-#: The one member of the service that a patch may set.
+#: The one field of the service that a patch may set.
 _NEXT_FIRE = "next_fire_at"
 # A patch is merged into what was read; if that was changed meanwhile, it is read again.
 _TRIES = 10
@@ -70,7 +70,7 @@ async def _merge(
     check_expected(present, expected)
     _check_status(present, patch)
     next_fire = _next_fire(patch)
-    changes = {member: value for member, value in patch.items() if member != _NEXT_FIRE}
+    changes = {field: value for field, value in patch.items() if field != _NEXT_FIRE}
     shown = without_defaults(show_definition(present), changes)
     try:
         merged = validated(TaskIn, _merge_task(shown, changes))
@@ -152,8 +152,8 @@ def _pointing_into(patch: Any, error: Invalid) -> Invalid:
 
 def _fault_of_patch(patch: Any, fault: Fault) -> Fault:
     here, sent, rest = patch, "", fault.pointer.split("/")[1:]
-    while rest and isinstance(here, dict) and (member := unescape(rest[0])) in here:
-        here, sent = here[member], f"{sent}/{rest.pop(0)}"
+    while rest and isinstance(here, dict) and (field := unescape(rest[0])) in here:
+        here, sent = here[field], f"{sent}/{rest.pop(0)}"
     # A value that is no object replaces the present one, as a schedule of another type does: all below it was sent.
     if not rest or not isinstance(here, dict) or (sent == "/schedule" and "type" in here):
         return fault

@@ -11,7 +11,7 @@ from rota.db.client_reads import ClientReads
 from rota.domain.access.named import NameKind, fault_of, not_kept, outside, rule_of
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
-from rota.domain.primitives.names import LONGEST_NAME
+from rota.domain.primitives.texts.names import LONGEST_NAME
 from rota.domain.tasks.definition import TaskDefinition
 from rota.errors import Fault, NotFound
 from rota.store.task_rows import find_task

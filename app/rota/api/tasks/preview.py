@@ -14,7 +14,7 @@ from rota.api.tasks.request_models import PreviewIn
 from rota.api.tasks.response_models import FireTimeOut, PreviewOut
 from rota.api.tasks.views import show_finding
 from rota.domain.lint.rules import left_out, lint
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.descriptions import describe as in_english
 from rota.domain.schedules.first_runs import first_runs

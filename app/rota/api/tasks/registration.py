@@ -20,8 +20,8 @@ from rota.domain.http_target.auth import OAuth2Auth
 from rota.domain.http_target.secret_headers import REDACTED
 from rota.domain.http_target.target import Target, restore
 from rota.domain.kv.entries import KvLimits
-from rota.domain.primitives import json_text
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.sealed import SealedText
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.calendar_use import with_no_days
 from rota.domain.schedules.definitions import AnyOf, Planned
@@ -145,9 +145,9 @@ def _hosts_of(definition: TaskDefinition) -> Iterator[tuple[str, str]]:
             yield "/target/auth/token_url", urlsplit(token_url).hostname or ""
     for index, constraint in enumerate(definition.constraints):
         if isinstance(constraint, Reachable):
-            member = "host" if constraint.url is None else "url"
+            field = "host" if constraint.url is None else "url"
             host = constraint.host or urlsplit(constraint.url or "").hostname or ""
-            yield f"/constraints/{index}/{member}", host
+            yield f"/constraints/{index}/{field}", host
 
 
 async def check_cost(services: Services, command: Register) -> None:

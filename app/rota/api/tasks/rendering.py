@@ -17,7 +17,7 @@ from rota.api.tasks.views import (
     show_task,
 )
 from rota.domain.holds.held import Holds
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.upcoming import next_run_under
 from rota.domain.step_budget import AT_ONCE, limited_to
 from rota.domain.tasks.definition import Registered

@@ -16,10 +16,10 @@ from pydantic_core import PydanticCustomError
 
 from rota.api.http.request_model import RequestModel, without
 from rota.domain.policies import MOST_CAUGHT_UP, CatchUp
-from rota.domain.primitives import json_text
-from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.instants import Instant
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.durations import Duration
+from rota.domain.primitives.times.instants import Instant
 from rota.domain.schedules.definitions import Schedule
 from rota.domain.tasks.definition import OnConflict, TaskDefinition
 from rota.domain.tasks.seeds import Seeds
@@ -54,8 +54,8 @@ _HTTP_EXAMPLE: dict[str, JsonValue] = {
     "tags": ["billing"],
 }
 
-#: Members that only the service sets: ignored where a response of `GET` is sent back.
-SERVICE_MEMBERS = frozenset(
+#: Fields that only the service sets: ignored where a response of `GET` is sent back.
+SERVICE_FIELDS = frozenset(
     {
         "applied",
         "consecutive_failures",
@@ -97,7 +97,7 @@ class TaskIn(TaskDefinition):
         return "timeout" in self.model_fields_set
 
     def definition(self) -> TaskDefinition:
-        """Return the definition, without the members that only a registration has."""
+        """Return the definition, without the fields that only a registration has."""
         fields = {name: getattr(self, name) for name in TaskDefinition.model_fields}
         return TaskDefinition.model_construct(**fields)
 
@@ -107,8 +107,8 @@ class DeclaredTaskIn(TaskIn):
 
     @model_validator(mode="before")
     @classmethod
-    def _ignore_members_of_the_service(cls, body: Any) -> Any:
-        return without(body, SERVICE_MEMBERS)
+    def _ignore_fields_of_the_service(cls, body: Any) -> Any:
+        return without(body, SERVICE_FIELDS)
 
 
 class BatchIn(RequestModel):

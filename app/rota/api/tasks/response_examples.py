@@ -1,4 +1,4 @@
-"""A task as it is returned, for the documentation page; a test compares its members with those of a response."""
+"""A task as it is returned, for the documentation page; a test compares its fields with those of a response."""
 
 from pydantic import JsonValue
 

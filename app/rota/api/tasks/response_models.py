@@ -8,13 +8,13 @@ from typing_extensions import TypedDict
 from rota.api.http.formats import InstantText
 from rota.api.runs.response_models import RunSummaryOut
 from rota.domain.explain.model import VERDICTS, Verdict
-from rota.domain.primitives.instants import Instant
+from rota.domain.primitives.times.instants import Instant
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.definitions import Schedule, Unreadable
 from rota.domain.tasks.definition import Applied, Registered, TaskDefinition, TaskStatus
 
 
-# Not the configuration of the models below, which refuse other members.
+# Not the configuration of the models below, which refuse other fields.
 @with_config(ConfigDict())
 class LastRunOut(TypedDict):
     """The run that finished last."""
@@ -32,7 +32,7 @@ _AsStored = (
 )
 
 
-# Models, and no typed dicts, since the definition is one: a test compares their members with those of `show_task`.
+# Models, and no typed dicts, since the definition is one: a test compares their fields with those of `show_task`.
 class TaskOut(TaskDefinition):
     """A task in its present state."""
 

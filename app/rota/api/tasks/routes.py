@@ -42,7 +42,7 @@ from rota.api.tasks.response_models import RegistrationOut, TaskOut, TasksOut, U
 from rota.api.tasks.views import show_latest, show_task, show_upcoming
 from rota.domain.access.scopes import Scope
 from rota.domain.audit.actions import Action
-from rota.domain.primitives.names import NAME_PREFIX_PATTERN, Name
+from rota.domain.primitives.texts.names import NAME_PREFIX_PATTERN, Name
 from rota.domain.step_budget import FOR_A_PAGE, limited_to
 from rota.domain.tasks.definition import OnConflict, TaskStatus
 from rota.store.access.quotas import within_registration

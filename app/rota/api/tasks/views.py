@@ -14,8 +14,8 @@ from rota.domain.lint.completion import no_public_url
 from rota.domain.lint.definition import handler_missing, lint_definition, plain_headers
 from rota.domain.primitives.finding import Finding
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.sealed import SealedText, is_sealed
+from rota.domain.primitives.texts.sealed import SealedText, is_sealed
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.status import RunStatus
 from rota.domain.runs.upcoming import next_run_under, next_runs
 from rota.domain.tasks.definition import Registered
@@ -57,7 +57,7 @@ def show_task(task: Task, holds: Holds) -> dict[str, Any]:
 def show_latest(
     latest: Mapping[Id, Sequence[RunMark]], task: Id, number: int
 ) -> dict[str, list[RunMarkOut]]:
-    """Return the latest runs of a task as a member of it; nothing if none were asked for."""
+    """Return the latest runs of a task as a field of it; nothing if none were asked for."""
     return {"latest_runs": [_mark(each) for each in latest.get(task, ())]} if number else {}
 
 
@@ -168,7 +168,7 @@ def show_definition(task: Task) -> dict[str, Any]:
     )  # an unreadable schedule does not fit its type
     if definition.secret_input or isinstance(definition.input, SealedText):
         shown["input"] = None
-    # Without the members that other forms of the schedule have, so that it is returned as it was sent.
+    # Without the fields that other forms of the schedule have, so that it is returned as it was sent.
     shown["schedule"] = definition.schedule.model_dump(mode="json", exclude_none=True)
     if definition.target is None:
         del shown["target"]

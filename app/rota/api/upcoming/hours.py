@@ -14,7 +14,7 @@ from rota.api.http.responses import reply, send
 from rota.api.http.routing import router
 from rota.api.http.services import Served, Services
 from rota.api.problems.problem import describe
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.load import HOUR, HourlyLoad, hourly_load
 from rota.domain.tasks.task import Task
 from rota.store.idempotency import Reply

@@ -16,7 +16,7 @@ from rota.api.problems.problem import describe
 from rota.api.upcoming.icalendar import MEDIA_TYPE, Event, render_calendar
 from rota.api.upcoming.response_models import AgendaOut, ComingRunOut
 from rota.domain.holds.held import Holds
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.agenda import Agenda, ComingRun, plan_agenda
 from rota.domain.schedules.descriptions import describe as in_english
 from rota.domain.schedules.requested_times import zone_of

@@ -27,7 +27,7 @@ from rota.cli.key_options import (
     TaskPrefixes,
     split,
 )
-from rota.cli.local.opened_database import commit, database_of
+from rota.cli.local.database.opened import commit, database_of
 from rota.cli.local.terminal import announce, refusal, settings_of
 from rota.cli.registry import group_of_commands
 from rota.clock import SystemClock
@@ -35,8 +35,8 @@ from rota.db.engine import Database
 from rota.domain.access.stored_key import KeyStatus, StoredKey
 from rota.domain.audit.actions import Action
 from rota.domain.audit.author import Author
-from rota.domain.primitives.durations import parse_duration
-from rota.domain.primitives.instants import format_instant, parse_instant
+from rota.domain.primitives.times.durations import parse_duration
+from rota.domain.primitives.times.instants import format_instant, parse_instant
 from rota.errors import AppError, InUse, Invalid
 from rota.settings import Settings
 from rota.store.access.changes import MadeKey, RevokeKey, RotateKey

@@ -12,7 +12,7 @@ from rota.cli.local.schedules import typed_schedule
 from rota.cli.output import Json, note, print_json, print_table
 from rota.clock import SystemClock
 from rota.domain.lint.rules import left_out, lint
-from rota.domain.primitives.instants import format_instant, parse_instant
+from rota.domain.primitives.times.instants import format_instant, parse_instant
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.calendar_use import calendars_of
 from rota.domain.schedules.definitions import Planned

@@ -8,7 +8,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import PydanticCustomError
 
 from rota.cli.exits import CommandFailed
-from rota.domain.primitives.durations import parse_duration
+from rota.domain.primitives.times.durations import parse_duration
 from rota.domain.schedules.definitions import Planned, Schedule
 from rota.domain.validation.faults import faults_in
 

@@ -83,6 +83,6 @@ def selector(texts: Sequence[str] | None) -> dict[str, Any] | None:
         raise CommandFailed(str(error)) from None
 
 
-def given(**members: Any) -> dict[str, Any]:
-    """Return those members that are not None: options that were given."""
-    return {name: value for name, value in members.items() if value is not None}
+def given(**fields: Any) -> dict[str, Any]:
+    """Return those fields that are not None: options that were given."""
+    return {name: value for name, value in fields.items() if value is not None}

@@ -1,6 +1,6 @@
 """The service that a command asks: calls of `rota.client`, with documents as the service returns them.
 
-Commands print what the service returned (`--json`), with members that this version does not know, so they take the
+Commands print what the service returned (`--json`), with fields that this version does not know, so they take the
 documents, not the models.
 """
 

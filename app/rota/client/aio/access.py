@@ -72,7 +72,7 @@ class AsyncKeys:
 
     async def _made(self, path: str, body: dict[str, Any]) -> MadeKey:
         reply = await self._transport.call("POST", path, body=body, repeat=Repeat.UNSAFE)
-        return MadeKey.of(reply.members)
+        return MadeKey.of(reply.fields)
 
 
 class AsyncSecrets(AsyncDeclared[Secret, Secret]):
@@ -109,7 +109,7 @@ class AsyncSecrets(AsyncDeclared[Secret, Secret]):
             headers=wire.conditional(if_match),
             repeat=Repeat.UNSAFE,
         )
-        return Secret.of(reply.members)
+        return Secret.of(reply.fields)
 
     async def delete(
         self, name: str, *, if_match: str | None = None, force: bool | None = None

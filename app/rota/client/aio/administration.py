@@ -9,7 +9,7 @@ from rota.client.aio.declared import AsyncDeclared
 from rota.client.aio.pages import AsyncPages
 from rota.client.models.operations import Calendar, CalendarSummary, Handler, Hold, Queue
 from rota.client.models.work import LeasedRun
-from rota.client.parameters import Duration, Members
+from rota.client.parameters import Duration, Fields
 from rota.client.retries import Repeat
 from rota.client.wire import UNSET
 
@@ -49,7 +49,7 @@ class AsyncQueues(AsyncDeclared[Queue, Queue]):
             repeat=Repeat.UNSAFE,
             extra=wait,
         )
-        return [LeasedRun.of(each) for each in reply.members["items"]]
+        return [LeasedRun.of(each) for each in reply.fields["items"]]
 
 
 class AsyncHolds(AsyncDeclared[Hold, Hold]):
@@ -70,7 +70,7 @@ class AsyncHolds(AsyncDeclared[Hold, Hold]):
     async def declare(
         self,
         name: str,
-        selector: Members,
+        selector: Fields,
         *,
         from_: datetime | str = UNSET,
         until: datetime | str | None = UNSET,
@@ -104,7 +104,7 @@ class AsyncCalendars(AsyncDeclared[Calendar, CalendarSummary]):
         *,
         dates: Sequence[date | str] = UNSET,
         icalendar: str = UNSET,
-        holidays: Members = UNSET,
+        holidays: Fields = UNSET,
         description: str | None = UNSET,
         if_match: str | None = None,
         if_absent: bool = False,

@@ -55,7 +55,7 @@ class AsyncDeclared(Generic[T, L]):
             # A repetition would not meet its precondition any more.
             repeat=Repeat.UNSAFE if headers else Repeat.SAFE,
         )
-        return self._model.of(reply.members)
+        return self._model.of(reply.fields)
 
     def _path(self, *parts: str) -> str:
         return wire.path(self._folder, *parts)

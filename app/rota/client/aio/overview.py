@@ -12,7 +12,7 @@ from rota.client.models.operations import Alert, Health, Readiness, Replica
 from rota.client.models.planning import Preview
 from rota.client.models.stats import EndedHour, StatsReport
 from rota.client.models.upcoming import Agenda, ComingHours
-from rota.client.parameters import Members, Texts
+from rota.client.parameters import Fields, Texts
 
 
 class _Namespace:
@@ -105,12 +105,12 @@ class AsyncSchedules(_Namespace):
     """Schedules, without a task."""
 
     async def preview(
-        self, schedule: Members, *, count: int = wire.UNSET, from_: datetime = wire.UNSET
+        self, schedule: Fields, *, count: int = wire.UNSET, from_: datetime = wire.UNSET
     ) -> Preview:
         """Return the fire times of a schedule, with a sentence that describes it."""
         body = wire.given(schedule=schedule, count=count, from_=from_)
         reply = await self._transport.call("POST", wire.path("schedules", "preview"), body=body)
-        return Preview.of(reply.members)
+        return Preview.of(reply.fields)
 
 
 class AsyncSystem(_Namespace):
@@ -135,4 +135,4 @@ class AsyncSystem(_Namespace):
 
     async def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
-        return (await self._transport.call("GET", "/openapi.json")).members
+        return (await self._transport.call("GET", "/openapi.json")).fields

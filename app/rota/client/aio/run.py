@@ -59,7 +59,7 @@ class AsyncRunHandle:
             if not (error.may_be_done and is_cancelled):
                 raise
             return await self.read()  # it was cancelled by the request whose answer was lost
-        return Run.of(reply.members)
+        return Run.of(reply.fields)
 
     async def rerun(
         self, *, input: Any = UNSET, idempotency_key: str | None = None
@@ -72,7 +72,7 @@ class AsyncRunHandle:
             headers=wire.keyed(idempotency_key),
             repeat=Repeat.KEYED,
         )
-        run = Run.of(reply.members)
+        run = Run.of(reply.fields)
         return AsyncRunHandle(self._transport, run.id, run)
 
     def logs(self, *, page_size: int | None = None) -> AsyncPages[LogLine]:

@@ -43,20 +43,20 @@ class AsyncTaskHandle:
         return Task.of(await self._transport.read(self._path()))
 
     async def declare(
-        self, *, if_match: str | None = None, if_absent: bool = False, **members: Any
+        self, *, if_match: str | None = None, if_absent: bool = False, **fields: Any
     ) -> Registration:
         """Create the task, or replace its definition; history and kv stay."""
         return await self._registrations.declare(
-            self.name, members, if_match=if_match, if_absent=if_absent
+            self.name, fields, if_match=if_match, if_absent=if_absent
         )
 
-    async def update(self, *, if_match: str | None = None, **members: Any) -> Registration:
+    async def update(self, *, if_match: str | None = None, **fields: Any) -> Registration:
         """Change these fields of the definition; None resets one. `next_fire_at` moves the next fire time."""
-        return await self._registrations.update(self.name, members, if_match=if_match)
+        return await self._registrations.update(self.name, fields, if_match=if_match)
 
-    async def preview(self, **members: Any) -> DryRun:
+    async def preview(self, **fields: Any) -> DryRun:
         """Return what `update` with these fields would do, with the fire times that would change."""
-        return await self._registrations.preview_update(self.name, members)
+        return await self._registrations.preview_update(self.name, fields)
 
     async def delete(self, *, if_match: str | None = None) -> None:
         """Cancel and remove the task, with its runs and its table."""
@@ -165,10 +165,10 @@ class AsyncTaskHandle:
     async def cancel_backfill(self, id: str) -> Backfill:
         """End a backfill; its waiting runs are cancelled."""
         reply = await self._transport.call("POST", self._path("backfills", id, "cancel"))
-        return Backfill.of(reply.members)
+        return Backfill.of(reply.fields)
 
     async def _changed(self, verb: str, body: Any) -> Task:
-        return Task.of((await self._transport.call("POST", self._path(verb), body=body)).members)
+        return Task.of((await self._transport.call("POST", self._path(verb), body=body)).fields)
 
     async def _keyed(self, verb: str, body: Any, idempotency_key: str | None) -> dict[str, Any]:
         reply = await self._transport.call(
@@ -178,7 +178,7 @@ class AsyncTaskHandle:
             headers=wire.keyed(idempotency_key),
             repeat=Repeat.KEYED,
         )
-        return reply.members
+        return reply.fields
 
     def _path(self, *parts: str) -> str:
         return wire.path("tasks", self.name, *parts)

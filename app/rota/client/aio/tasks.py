@@ -9,7 +9,7 @@ from rota.client.aio.registrations import AsyncRegistrations
 from rota.client.aio.transport import AsyncTransport
 from rota.client.models.registrations import Batch, BatchDryRun, DryRun, Registration
 from rota.client.models.tasks import BulkTasks, ListedTask, Task
-from rota.client.parameters import Members, OnConflict, TaskFilters, TaskVerb
+from rota.client.parameters import Fields, OnConflict, TaskFilters, TaskVerb
 from rota.client.retries import Repeat
 
 
@@ -33,37 +33,37 @@ class AsyncTasks:
         *,
         on_conflict: OnConflict = "reject",
         idempotency_key: str | None = None,
-        **members: Any,
+        **fields: Any,
     ) -> Registration:
         """Register a task, with a name or without; raises TaskExists if the name is taken."""
-        reply = await self._posted("tasks", members, on_conflict, idempotency_key)
+        reply = await self._posted("tasks", fields, on_conflict, idempotency_key)
         return Registration.of(reply)
 
-    async def preview(self, *, on_conflict: OnConflict = "reject", **members: Any) -> DryRun:
+    async def preview(self, *, on_conflict: OnConflict = "reject", **fields: Any) -> DryRun:
         """Return what `create` would do, with the fire times that would change."""
-        reply = await self._posted("tasks", members, on_conflict, None, dry_run=True)
+        reply = await self._posted("tasks", fields, on_conflict, None, dry_run=True)
         return DryRun.of(reply)
 
     async def declare(
-        self, name: str, *, if_match: str | None = None, if_absent: bool = False, **members: Any
+        self, name: str, *, if_match: str | None = None, if_absent: bool = False, **fields: Any
     ) -> Registration:
         """Create a task, or replace its definition; history and kv stay. Unchanged, it changes nothing.
 
         `if_match`: only if this is its ETag; raises PreconditionFailed otherwise, or with `if_absent` if it exists.
         """
         return await self._registrations.declare(
-            name, members, if_match=if_match, if_absent=if_absent
+            name, fields, if_match=if_match, if_absent=if_absent
         )
 
-    async def preview_declaration(self, name: str, **members: Any) -> DryRun:
+    async def preview_declaration(self, name: str, **fields: Any) -> DryRun:
         """Return what `declare` would do, with the fire times that would change."""
-        return await self._registrations.preview(name, members)
+        return await self._registrations.preview(name, fields)
 
     async def update(
-        self, name: str, *, if_match: str | None = None, **members: Any
+        self, name: str, *, if_match: str | None = None, **fields: Any
     ) -> Registration:
         """Change these fields of a definition; None resets one."""
-        return await self._registrations.update(name, members, if_match=if_match)
+        return await self._registrations.update(name, fields, if_match=if_match)
 
     async def delete(self, name: str, *, if_match: str | None = None) -> None:
         """Cancel and remove a task, with its runs and its table."""
@@ -72,7 +72,7 @@ class AsyncTasks:
 
     async def batch(
         self,
-        items: Sequence[Members],
+        items: Sequence[Fields],
         *,
         on_conflict: OnConflict = "reject",
         idempotency_key: str | None = None,
@@ -83,7 +83,7 @@ class AsyncTasks:
         return Batch.of(reply)
 
     async def preview_batch(
-        self, items: Sequence[Members], *, on_conflict: OnConflict = "reject"
+        self, items: Sequence[Fields], *, on_conflict: OnConflict = "reject"
     ) -> BatchDryRun:
         """Return what `batch` would do."""
         body = {"items": list(items), "on_conflict": on_conflict}
@@ -93,27 +93,27 @@ class AsyncTasks:
     async def bulk(
         self,
         verb: TaskVerb,
-        selector: Members,
+        selector: Fields,
         *,
         dry_run: bool = False,
         idempotency_key: str | None = None,
-        **members: Any,
+        **fields: Any,
     ) -> BulkTasks:
         """Apply a verb to every task that a selector matches; `pause` takes a `reason`, `resume` a `catch_up`."""
         # Each of the verbs but `run` does nothing the second time.
         reply = await self._transport.call(
             "POST",
             wire.path("tasks", verb),
-            body={"selector": selector, "dry_run": dry_run, **members},
+            body={"selector": selector, "dry_run": dry_run, **fields},
             headers=wire.keyed(idempotency_key),
             repeat=Repeat.KEYED if verb == "run" else Repeat.SAFE,
         )
-        return BulkTasks.of(reply.members)
+        return BulkTasks.of(reply.fields)
 
     async def _posted(
         self,
         path: str,
-        body: Members,
+        body: Fields,
         on_conflict: OnConflict | None,
         idempotency_key: str | None,
         *,
@@ -127,4 +127,4 @@ class AsyncTasks:
             headers=wire.keyed(idempotency_key),
             repeat=Repeat.SAFE if dry_run else Repeat.KEYED,
         )
-        return reply.members
+        return reply.fields

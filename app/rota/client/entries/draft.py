@@ -13,9 +13,9 @@ Operation = Mapping[str, Any]
 Stored = Callable[[], Any]
 
 
-def operation(name: str, key: str, **members: Any) -> dict[str, Any]:
-    """Return an operation of a transaction or an outcome, without the members that are UNSET."""
-    given = {member: value for member, value in members.items() if value is not UNSET}
+def operation(name: str, key: str, **fields: Any) -> dict[str, Any]:
+    """Return an operation of a transaction or an outcome, without the fields that are UNSET."""
+    given = {field: value for field, value in fields.items() if value is not UNSET}
     return {"op": name, "key": key} | given
 
 
@@ -26,9 +26,9 @@ class KvDraft:
         self.operations: list[Operation] = []
         self._by_key: dict[str, list[Operation]] = {}
 
-    def add(self, name: str, key: str, **members: Any) -> None:
+    def add(self, name: str, key: str, **fields: Any) -> None:
         """Add an operation."""
-        added = operation(name, key, **members)
+        added = operation(name, key, **fields)
         self.operations.append(added)
         self._by_key.setdefault(key, []).append(added)
 

@@ -1,1 +1,1 @@
-"""What the API returns, as frozen pydantic models; members of a newer server are kept."""
+"""What the API returns, as frozen pydantic models; fields of a newer server are kept."""

@@ -31,10 +31,10 @@ class Registration(Task):
     warnings: tuple[ScheduleWarning, ...]
 
 
-class ChangedMember(Model):
+class ChangedField(Model):
     """A field of the task that the request changes."""
 
-    schema_name: ClassVar[str] = "ChangedMemberOut"
+    schema_name: ClassVar[str] = "ChangedFieldOut"
 
     path: str
     before: Any = None
@@ -95,7 +95,7 @@ class DryRun(Model):
     applied: str
     status: str
     next_fire_at: datetime | None
-    changes: tuple[ChangedMember, ...]
+    changes: tuple[ChangedField, ...]
     changes_omitted: int
     fire_times: FireTimes | None
     warnings: tuple[ScheduleWarning, ...]

@@ -74,7 +74,7 @@ class Keys:
 
     def _made(self, path: str, body: dict[str, Any]) -> MadeKey:
         reply = self._transport.call("POST", path, body=body, repeat=Repeat.UNSAFE)
-        return MadeKey.of(reply.members)
+        return MadeKey.of(reply.fields)
 
 
 class Secrets(Declared[Secret, Secret]):
@@ -111,7 +111,7 @@ class Secrets(Declared[Secret, Secret]):
             headers=wire.conditional(if_match),
             repeat=Repeat.UNSAFE,
         )
-        return Secret.of(reply.members)
+        return Secret.of(reply.fields)
 
     def delete(self, name: str, *, if_match: str | None = None, force: bool | None = None) -> None:
         """Remove a secret; raises SecretInUse, unless `force`."""

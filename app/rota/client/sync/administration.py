@@ -9,7 +9,7 @@ from typing import Any, Literal
 from rota.client import wire
 from rota.client.models.operations import Calendar, CalendarSummary, Handler, Hold, Queue
 from rota.client.models.work import LeasedRun
-from rota.client.parameters import Duration, Members
+from rota.client.parameters import Duration, Fields
 from rota.client.retries import Repeat
 from rota.client.sync.declared import Declared
 from rota.client.sync.pages import Pages
@@ -49,7 +49,7 @@ class Queues(Declared[Queue, Queue]):
             repeat=Repeat.UNSAFE,
             extra=wait,
         )
-        return [LeasedRun.of(each) for each in reply.members["items"]]
+        return [LeasedRun.of(each) for each in reply.fields["items"]]
 
 
 class Holds(Declared[Hold, Hold]):
@@ -70,7 +70,7 @@ class Holds(Declared[Hold, Hold]):
     def declare(
         self,
         name: str,
-        selector: Members,
+        selector: Fields,
         *,
         from_: datetime | str = UNSET,
         until: datetime | str | None = UNSET,
@@ -104,7 +104,7 @@ class Calendars(Declared[Calendar, CalendarSummary]):
         *,
         dates: Sequence[date | str] = UNSET,
         icalendar: str = UNSET,
-        holidays: Members = UNSET,
+        holidays: Fields = UNSET,
         description: str | None = UNSET,
         if_match: str | None = None,
         if_absent: bool = False,

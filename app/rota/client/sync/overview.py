@@ -11,7 +11,7 @@ from rota.client.models.operations import Alert, Health, Readiness, Replica
 from rota.client.models.planning import Preview
 from rota.client.models.stats import EndedHour, StatsReport
 from rota.client.models.upcoming import Agenda, ComingHours
-from rota.client.parameters import Members, Texts
+from rota.client.parameters import Fields, Texts
 from rota.client.sync.pages import Pages
 from rota.client.sync.streams import EventSource, Stream
 from rota.client.sync.transport import Transport
@@ -105,12 +105,12 @@ class Schedules(_Namespace):
     """Schedules, without a task."""
 
     def preview(
-        self, schedule: Members, *, count: int = wire.UNSET, from_: datetime = wire.UNSET
+        self, schedule: Fields, *, count: int = wire.UNSET, from_: datetime = wire.UNSET
     ) -> Preview:
         """Return the fire times of a schedule, with a sentence that describes it."""
         body = wire.given(schedule=schedule, count=count, from_=from_)
         reply = self._transport.call("POST", wire.path("schedules", "preview"), body=body)
-        return Preview.of(reply.members)
+        return Preview.of(reply.fields)
 
 
 class System(_Namespace):
@@ -135,4 +135,4 @@ class System(_Namespace):
 
     def openapi(self) -> dict[str, Any]:
         """Return the OpenAPI document."""
-        return (self._transport.call("GET", "/openapi.json")).members
+        return (self._transport.call("GET", "/openapi.json")).fields

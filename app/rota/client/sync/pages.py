@@ -42,12 +42,12 @@ class Pages(Generic[T]):
     def page(self, cursor: str | None = None) -> Page[T]:
         """Return the first page, or that of a cursor."""
         parameters = self._parameters | ({} if cursor is None else {"cursor": cursor})
-        members = (self._transport.call("GET", self._path, query=parameters)).members
-        found = members.get("items")
+        fields = (self._transport.call("GET", self._path, query=parameters)).fields
+        found = fields.get("items")
         if not isinstance(found, list):
             raise InvalidResponse(f"What was returned for {self._path} is no list of Rota")
         items = tuple(self._model.of(item) for item in found)
-        return Page(items, members.get("next_cursor"), members)
+        return Page(items, fields.get("next_cursor"), fields)
 
     def all(self) -> list[T]:
         """Return all items."""

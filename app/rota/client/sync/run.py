@@ -61,7 +61,7 @@ class RunHandle:
             if not (error.may_be_done and is_cancelled):
                 raise
             return self.read()  # it was cancelled by the request whose answer was lost
-        return Run.of(reply.members)
+        return Run.of(reply.fields)
 
     def rerun(self, *, input: Any = UNSET, idempotency_key: str | None = None) -> "RunHandle":
         """Run it again, with its input or another one."""
@@ -72,7 +72,7 @@ class RunHandle:
             headers=wire.keyed(idempotency_key),
             repeat=Repeat.KEYED,
         )
-        run = Run.of(reply.members)
+        run = Run.of(reply.fields)
         return RunHandle(self._transport, run.id, run)
 
     def logs(self, *, page_size: int | None = None) -> Pages[LogLine]:

@@ -8,7 +8,7 @@ from rota.client import wire
 from rota.client.models.bulk import BulkItem, BulkRuns
 from rota.client.models.lineage import FailureGroups
 from rota.client.models.runs import Run, RunSummary
-from rota.client.parameters import GroupFilters, Members, RunFilters, Texts
+from rota.client.parameters import Fields, GroupFilters, RunFilters, Texts
 from rota.client.retries import Repeat
 from rota.client.sync.pages import Pages
 from rota.client.sync.transport import Transport
@@ -46,7 +46,7 @@ class Bulk:
 
     def rerun(
         self,
-        selector: Members,
+        selector: Fields,
         *,
         dry_run: bool = False,
         input: Any = UNSET,
@@ -62,7 +62,7 @@ class Bulk:
 
     def cancel(
         self,
-        selector: Members,
+        selector: Fields,
         *,
         dry_run: bool = False,
         wait: float | None = None,
@@ -74,7 +74,7 @@ class Bulk:
 
     def delete(
         self,
-        selector: Members,
+        selector: Fields,
         *,
         dry_run: bool = False,
         wait: float | None = None,
@@ -107,15 +107,15 @@ class Bulk:
             query={"wait": wait},
             extra=_BULK_WAIT if wait is None else wait,
         )
-        return BulkRuns.of(reply.members)
+        return BulkRuns.of(reply.fields)
 
     def stop(self, id: str) -> BulkRuns:
         """Leave the runs alone that an operation has not reached yet."""
         reply = self._transport.call("POST", wire.path("bulk", id, "cancel"))
-        return BulkRuns.of(reply.members)
+        return BulkRuns.of(reply.fields)
 
     def _begin(
-        self, verb: str, body: Members, wait: float | None, idempotency_key: str | None
+        self, verb: str, body: Fields, wait: float | None, idempotency_key: str | None
     ) -> BulkRuns:
         reply = self._transport.call(
             "POST",
@@ -126,4 +126,4 @@ class Bulk:
             repeat=Repeat.KEYED,
             extra=_BULK_WAIT if wait is None else wait,
         )
-        return BulkRuns.of(reply.members)
+        return BulkRuns.of(reply.fields)

@@ -8,7 +8,7 @@ from typing import Any, Unpack
 from rota.client import wire
 from rota.client.models.registrations import Batch, BatchDryRun, DryRun, Registration
 from rota.client.models.tasks import BulkTasks, ListedTask, Task
-from rota.client.parameters import Members, OnConflict, TaskFilters, TaskVerb
+from rota.client.parameters import Fields, OnConflict, TaskFilters, TaskVerb
 from rota.client.retries import Repeat
 from rota.client.sync.pages import Pages
 from rota.client.sync.registrations import Registrations
@@ -35,33 +35,33 @@ class Tasks:
         *,
         on_conflict: OnConflict = "reject",
         idempotency_key: str | None = None,
-        **members: Any,
+        **fields: Any,
     ) -> Registration:
         """Register a task, with a name or without; raises TaskExists if the name is taken."""
-        reply = self._posted("tasks", members, on_conflict, idempotency_key)
+        reply = self._posted("tasks", fields, on_conflict, idempotency_key)
         return Registration.of(reply)
 
-    def preview(self, *, on_conflict: OnConflict = "reject", **members: Any) -> DryRun:
+    def preview(self, *, on_conflict: OnConflict = "reject", **fields: Any) -> DryRun:
         """Return what `create` would do, with the fire times that would change."""
-        reply = self._posted("tasks", members, on_conflict, None, dry_run=True)
+        reply = self._posted("tasks", fields, on_conflict, None, dry_run=True)
         return DryRun.of(reply)
 
     def declare(
-        self, name: str, *, if_match: str | None = None, if_absent: bool = False, **members: Any
+        self, name: str, *, if_match: str | None = None, if_absent: bool = False, **fields: Any
     ) -> Registration:
         """Create a task, or replace its definition; history and kv stay. Unchanged, it changes nothing.
 
         `if_match`: only if this is its ETag; raises PreconditionFailed otherwise, or with `if_absent` if it exists.
         """
-        return self._registrations.declare(name, members, if_match=if_match, if_absent=if_absent)
+        return self._registrations.declare(name, fields, if_match=if_match, if_absent=if_absent)
 
-    def preview_declaration(self, name: str, **members: Any) -> DryRun:
+    def preview_declaration(self, name: str, **fields: Any) -> DryRun:
         """Return what `declare` would do, with the fire times that would change."""
-        return self._registrations.preview(name, members)
+        return self._registrations.preview(name, fields)
 
-    def update(self, name: str, *, if_match: str | None = None, **members: Any) -> Registration:
+    def update(self, name: str, *, if_match: str | None = None, **fields: Any) -> Registration:
         """Change these fields of a definition; None resets one."""
-        return self._registrations.update(name, members, if_match=if_match)
+        return self._registrations.update(name, fields, if_match=if_match)
 
     def delete(self, name: str, *, if_match: str | None = None) -> None:
         """Cancel and remove a task, with its runs and its table."""
@@ -70,7 +70,7 @@ class Tasks:
 
     def batch(
         self,
-        items: Sequence[Members],
+        items: Sequence[Fields],
         *,
         on_conflict: OnConflict = "reject",
         idempotency_key: str | None = None,
@@ -81,7 +81,7 @@ class Tasks:
         return Batch.of(reply)
 
     def preview_batch(
-        self, items: Sequence[Members], *, on_conflict: OnConflict = "reject"
+        self, items: Sequence[Fields], *, on_conflict: OnConflict = "reject"
     ) -> BatchDryRun:
         """Return what `batch` would do."""
         body = {"items": list(items), "on_conflict": on_conflict}
@@ -91,27 +91,27 @@ class Tasks:
     def bulk(
         self,
         verb: TaskVerb,
-        selector: Members,
+        selector: Fields,
         *,
         dry_run: bool = False,
         idempotency_key: str | None = None,
-        **members: Any,
+        **fields: Any,
     ) -> BulkTasks:
         """Apply a verb to every task that a selector matches; `pause` takes a `reason`, `resume` a `catch_up`."""
         # Each of the verbs but `run` does nothing the second time.
         reply = self._transport.call(
             "POST",
             wire.path("tasks", verb),
-            body={"selector": selector, "dry_run": dry_run, **members},
+            body={"selector": selector, "dry_run": dry_run, **fields},
             headers=wire.keyed(idempotency_key),
             repeat=Repeat.KEYED if verb == "run" else Repeat.SAFE,
         )
-        return BulkTasks.of(reply.members)
+        return BulkTasks.of(reply.fields)
 
     def _posted(
         self,
         path: str,
-        body: Members,
+        body: Fields,
         on_conflict: OnConflict | None,
         idempotency_key: str | None,
         *,
@@ -125,4 +125,4 @@ class Tasks:
             headers=wire.keyed(idempotency_key),
             repeat=Repeat.SAFE if dry_run else Repeat.KEYED,
         )
-        return reply.members
+        return reply.fields

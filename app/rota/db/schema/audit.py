@@ -34,7 +34,7 @@ class AuditRow(Row, table=True):
     name: str = Field(sa_type=name_type(255))
     #: The name of the task that it is, or belongs to.
     task: str | None = Field(None, sa_type=name_type())
-    #: JSON objects of the members that differ.
+    #: JSON objects of the fields that differ.
     before: str | None = Field(None, sa_type=Text)
     after: str | None = Field(None, sa_type=Text)
     details: str | None = Field(None, sa_type=Text)

@@ -1,4 +1,4 @@
-"""The names in the definition of a task: which members hold them, and which of them a key may not use.
+"""The names in the definition of a task: which fields hold them, and which of them a key may not use.
 
 A name is only compared with the limits of the key, never looked up. So a refusal says nothing about whether there is
 such a task.
@@ -12,12 +12,12 @@ from pydantic import BaseModel
 
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
-from rota.domain.primitives.english import and_list
+from rota.domain.primitives.texts.english import and_list
 from rota.errors import Fault
 
 
 class NameKind(StrEnum):
-    """What a member names."""
+    """What a field names."""
 
     TASK = "task"
     QUEUE = "queue"
@@ -25,7 +25,7 @@ class NameKind(StrEnum):
 
 
 #: Where a definition holds names; `*` is each item of a list. A test compares this with the schema.
-MEMBERS: Mapping[tuple[str, ...], NameKind] = {
+FIELDS: Mapping[tuple[str, ...], NameKind] = {
     ("queue",): NameKind.QUEUE,
     ("concurrency", "key"): NameKind.CONCURRENCY_KEY,
     ("schedule", "tasks", "*"): NameKind.TASK,
@@ -38,7 +38,7 @@ MEMBERS: Mapping[tuple[str, ...], NameKind] = {
 }
 
 
-class NamedMember(NamedTuple):
+class NamedField(NamedTuple):
     """A name in a definition; `rule` is the part of the definition that uses it."""
 
     pointer: str
@@ -47,12 +47,12 @@ class NamedMember(NamedTuple):
     rule: Any
 
 
-def names_in(definition: BaseModel) -> Iterator[NamedMember]:
-    """Yield the names in a definition, with the pointers of their members."""
-    for path, kind in MEMBERS.items():
+def names_in(definition: BaseModel) -> Iterator[NamedField]:
+    """Yield the names in a definition, with the pointers of their fields."""
+    for path, kind in FIELDS.items():
         first, *rest = path
         for pointer, name, rule in _found(getattr(definition, first), rest, f"/{first}", None):
-            yield NamedMember(pointer, kind, name, rule)
+            yield NamedField(pointer, kind, name, rule)
 
 
 def _found(
@@ -64,14 +64,14 @@ def _found(
             yield pointer, value, rule or value
         return
     step, *rest = path
-    if step != "*":  # other forms of the same member, such as other schedules, may not have it
+    if step != "*":  # other forms of the same field, such as other schedules, may not have it
         yield from _found(getattr(value, step, None), rest, f"{pointer}/{step}", rule)
     elif isinstance(value, tuple):
         for index, item in enumerate(value):
             yield from _found(item, rest, f"{pointer}/{index}", rule)
 
 
-def outside(caller: Principal, definition: BaseModel) -> list[NamedMember]:
+def outside(caller: Principal, definition: BaseModel) -> list[NamedField]:
     """Return the names in a definition that a client may not use."""
     if caller.tasks.is_unlimited and caller.queues.is_unlimited:
         return []
@@ -80,8 +80,8 @@ def outside(caller: Principal, definition: BaseModel) -> list[NamedMember]:
     ]
 
 
-def not_kept(found: list[NamedMember], present: BaseModel) -> list[NamedMember]:
-    """Return the members whose rule the present definition does not have in the same form.
+def not_kept(found: list[NamedField], present: BaseModel) -> list[NamedField]:
+    """Return the fields whose rule the present definition does not have in the same form.
 
     What another client has set up between teams stays when the task is declared again as it was read. A rule that was
     changed counts as new, as another bound in a constraint would ask for something else of the same entry.
@@ -90,13 +90,13 @@ def not_kept(found: list[NamedMember], present: BaseModel) -> list[NamedMember]:
     return [each for each in found if _identity(each) not in there]
 
 
-def _identity(of: NamedMember) -> tuple[str, str, str]:
-    member = of.pointer.split("/", 2)[1]
+def _identity(of: NamedField) -> tuple[str, str, str]:
+    field = of.pointer.split("/", 2)[1]
     text = of.rule.model_dump_json() if isinstance(of.rule, BaseModel) else of.rule
-    return member, of.name, text
+    return field, of.name, text
 
 
-def fault_of(caller: Principal, found: NamedMember) -> Fault:
+def fault_of(caller: Principal, found: NamedField) -> Fault:
     """Return the fault of a name that a client may not use."""
     return Fault(found.pointer, rule_of(_limit_of(caller, found.kind), found.kind))
 

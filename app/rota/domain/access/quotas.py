@@ -6,12 +6,12 @@ from typing import assert_never
 
 from rota.domain.access.names import NameLimit
 from rota.domain.access.principal import Principal
-from rota.domain.primitives.english import and_list
+from rota.domain.primitives.texts.english import and_list
 from rota.errors import QuotaExceeded
 
 
 class Counted(StrEnum):
-    """What a quota counts, by the member of the key that sets it."""
+    """What a quota counts, by the field of the key that sets it."""
 
     #: Tasks that are neither deleted nor completed nor cancelled.
     TASKS = "max_tasks"

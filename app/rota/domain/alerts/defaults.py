@@ -14,7 +14,7 @@ from rota.domain.alerts.rules import (
     SkippedRule,
     SuccessRule,
 )
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.schedules.definitions import Schedule, recurs
 from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
@@ -28,7 +28,7 @@ _R = TypeVar("_R", FailureRule, SuccessRule, SkippedRule, LateRule)
 
 
 class Ruled(Protocol):
-    """The members of a task's definition that are rules, and its schedule."""
+    """The fields of a task's definition that are rules, and its schedule."""
 
     @property
     def schedule(self) -> Schedule: ...
@@ -131,7 +131,7 @@ def has_rules_for_ends(of: Ruled) -> bool:
 
 
 def notified_by(of: Ruled) -> dict[str, str]:
-    """Return the tasks that a definition's own rules name, by the member."""
+    """Return the tasks that a definition's own rules name, by the field."""
     if (of.on_failure, of.on_success, of.on_skipped, of.on_late) == _NOBODY:  # as most tasks
         return {}
     rules = {
@@ -141,8 +141,8 @@ def notified_by(of: Ruled) -> dict[str, str]:
         "on_late": of.on_late,
     }
     return {
-        member: rule.task
-        for member, rule in rules.items()
+        field: rule.task
+        for field, rule in rules.items()
         if rule is not None and not isinstance(rule, str)
     }
 

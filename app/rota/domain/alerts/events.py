@@ -6,7 +6,7 @@ from enum import StrEnum
 from typing import Any, assert_never
 
 from rota.domain.alerts.rules import AlertKind
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 
 _MOST_OF_AN_ERROR = 200
 

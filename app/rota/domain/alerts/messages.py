@@ -12,7 +12,7 @@ from typing import Any, assert_never
 from rota.domain.alerts.events import AlertEvent
 from rota.domain.alerts.received_events import Event, document
 from rota.domain.alerts.rules import AlertKind
-from rota.domain.primitives.english import one_measure, plural
+from rota.domain.primitives.texts.english import one_measure, plural
 
 #: The most characters of a line, of a text of several lines, and of an address.
 MOST_LINE = 300
@@ -143,7 +143,7 @@ def _facts(event: Event) -> Iterator[tuple[str, str]]:
         ("Description", data.get("description")),
         ("Tags", _tags(data.get("tags"))),
         ("Run", _run_line(run)),
-        *((label, _moment(run.get(member))) for member, label in _WHEN),
+        *((label, _moment(run.get(field))) for field, label in _WHEN),
         ("Late by", _duration(run.get("lateness"))),
         ("Took", _duration(run.get("duration"))),
         ("Since", _moment(data.get("since"))),
@@ -185,8 +185,8 @@ def _reply(run: Mapping[str, Any]) -> str:
 
 
 def _links(links: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    for member, label in _LINKS:
-        address = links.get(member)
+    for field, label in _LINKS:
+        address = links.get(field)
         # A cut address leads nowhere.
         if isinstance(address, str) and 0 < len(address) <= MOST_LINK and address.isprintable():
             yield label, address

@@ -27,7 +27,7 @@ _MODELS: Mapping[str, TypeAdapter[Any]] = {
 def notifier_faults(handler: str, input: Any, schedule: Planned | None = None) -> list[Fault]:
     """Return the faults of the input of a notifier, with pointers below `/input`; at most 20.
 
-    `schedule`: that of the task whose input it is; results of predecessors may become members of it.
+    `schedule`: that of the task whose input it is; results of predecessors may become fields of it.
     """
     if isinstance(schedule, After) and schedule.merge == "overwrite":
         return []

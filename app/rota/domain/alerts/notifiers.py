@@ -1,6 +1,6 @@
 """The inputs of the built-in notifiers: where they send to, beside the event that they send.
 
-The event's members are put in by the alert that makes the run; a run by hand has none, and is a test. A notifier may
+The event's fields are put in by the alert that makes the run; a run by hand has none, and is a test. A notifier may
 also come `after` other tasks, and gets their results and runs then.
 """
 
@@ -24,7 +24,7 @@ from rota.domain.alerts.received_events import Event
 from rota.domain.http_target.secret_references import SecretUse
 from rota.domain.http_target.signature import Signature
 from rota.domain.http_target.templates.urls import MOST_URL, fault_in_url
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.secrets.names import SecretName
 from rota.domain.secrets.origins import origin_of
 from rota.errors import Invalid, TooLarge

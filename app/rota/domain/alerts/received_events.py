@@ -12,7 +12,7 @@ TEST_TYPE = "alert.test"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """The envelope of an event. It is an input, which anybody may have written: no member of `data` is certain."""
+    """The envelope of an event. It is an input, which anybody may have written: no field of `data` is certain."""
 
     type: str
     timestamp: str

@@ -7,8 +7,8 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
-from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.durations import Duration
 from rota.domain.reasons import SkipReason
 
 SHORTEST_WITHIN = timedelta(seconds=1)

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from rota.domain.alerts.defaults import NO_RULES, Rules
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.alerts.unwatched import UnwatchedSpan, deadline, start_deadline
-from rota.domain.primitives.english import duration
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.texts.english import duration
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.primitives.value_class import value_class
 
 #: The alerts that follow from time.

@@ -1,18 +1,18 @@
-"""What of a change is kept: the members that differ, of secret values only digests, of large ones only the size."""
+"""What of a change is kept: the fields that differ, of secret values only digests, of large ones only the size."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
-#: A subject as it is compared, member by member: JSON, with `Hidden` where a value is not shown.
+#: A subject as it is compared, field by field: JSON, with `Hidden` where a value is not shown.
 State = Mapping[str, Any]
 
-#: A member with more bytes of JSON is left out.
+#: A field with more bytes of JSON is left out.
 MOST_BYTES = 4_096
-#: So many members of one subject are kept, the keys of a kv among them.
-MOST_MEMBERS = 50
+#: So many fields of one subject are kept, the keys of a kv among them.
+MOST_FIELDS = 50
 # A character takes six bytes of JSON at most. Integers may have thousands of digits.
 _SCALARS = frozenset({bool, float, type(None)})
 _SHORT = MOST_BYTES // 6 - 1
@@ -32,11 +32,11 @@ class Hidden:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """Members of a subject before and after, with what differs only; None: there was, or is, no such subject."""
+    """Fields of a subject before and after, with what differs only; None: there was, or is, no such subject."""
 
     before: dict[str, Any] | None
     after: dict[str, Any] | None
-    #: How many more members differ than are kept.
+    #: How many more fields differ than are kept.
     omitted: int = 0
 
 
@@ -46,14 +46,14 @@ Digest = Callable[[Hidden], str | None]
 def difference(before: State | None, after: State | None, digest: Digest) -> Change | None:
     """Return what differs between two states of a subject, None if nothing does.
 
-    `digest` returns what of a hidden value is kept, None for nothing. A member that only one of them has is on that
+    `digest` returns what of a hidden value is kept, None for nothing. A field that only one of them has is on that
     side only.
     """
     old, new = before or {}, after or {}
     differing = _differing(old, new) if old and new else [*old, *new]
     if not differing and (before is None) == (after is None):
         return None
-    kept = differing[:MOST_MEMBERS]
+    kept = differing[:MOST_FIELDS]
     if old and new:
         old, new = _hidden_if_either_is(old, new, kept), _hidden_if_either_is(new, old, kept)
     return Change(
@@ -103,7 +103,7 @@ def shown(value: Any, digest: Digest) -> Any:
             kept = digest(value)
             return {"redacted": True} | ({} if kept is None else {"digest": kept})
         case dict():
-            return {name: shown(member, digest) for name, member in value.items()}
+            return {name: shown(field, digest) for name, field in value.items()}
         case list():
             return [shown(item, digest) for item in value]
         case _:

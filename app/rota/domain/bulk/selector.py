@@ -6,8 +6,8 @@ from typing import Annotated, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from rota.domain.primitives.instants import Instant
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.instants import Instant
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import MOST_TAGS, Tag
 

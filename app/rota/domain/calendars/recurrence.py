@@ -39,7 +39,7 @@ class Frequency(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recurrence:
-    """A rule; empty members leave nothing out. Weekdays are 0 (Monday) to 6, with the number of `1MO`, or 0."""
+    """A rule; empty fields leave nothing out. Weekdays are 0 (Monday) to 6, with the number of `1MO`, or 0."""
 
     frequency: Frequency
     interval: int = 1
@@ -154,8 +154,8 @@ def _with_days_of(rule: Recurrence, start: date) -> Recurrence:
             pass
         case _:
             assert_never(rule.frequency)
-    members = {name: getattr(rule, name) for name in Recurrence.__slots__}
-    return Recurrence(**members | changed)
+    fields = {name: getattr(rule, name) for name in Recurrence.__slots__}
+    return Recurrence(**fields | changed)
 
 
 def _all(rule: Recurrence, start: date, last: date, walk: Walk) -> Iterator[date]:

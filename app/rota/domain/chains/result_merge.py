@@ -1,14 +1,14 @@
 """Result merge: the results of the runs of predecessors become part of the input of a run. Pure.
 
-The base is the input of the task. If it is not an object, it becomes the member `input` of one, beside the results.
-Under `runs` are the runs themselves, unless the task's own input has a member of that name.
+The base is the input of the task. If it is not an object, it becomes the field `input` of one, beside the results.
+Under `runs` are the runs themselves, unless the task's own input has a field of that name.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Any, assert_never
 
 from rota.domain.json_schema.compiled import JsonSchema
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.schedules.definitions import After, Merge, Planned
 from rota.domain.tasks.input_schema import input_faults
@@ -17,7 +17,7 @@ from rota.errors import Fault, NotJson
 RESULTS = "results"
 RUNS = "runs"
 #: What is shown of a predecessor's run.
-RUN_MEMBERS = ("id", "status", "reason", "error", "attempt", "scheduled_for", "finished_at")
+RUN_FIELDS = ("id", "status", "reason", "error", "attempt", "scheduled_for", "finished_at")
 #: As much as the body of a request: 1 MiB.
 MOST_INPUT_BYTES = 1_048_576
 
@@ -32,7 +32,7 @@ def merged(
 
     `runs`: what is shown of the runs, by the name of the task; None for nothing.
 
-    `by_task` puts them under `results` by the name of the task, `collect` as a list. `overwrite` replaces members of
+    `by_task` puts them under `results` by the name of the task, `collect` as a list. `overwrite` replaces fields of
     `own` by those of the results that are objects; later results win.
     """
     base = dict(own) if isinstance(own, dict) else {"input": own}
@@ -59,12 +59,12 @@ def without_runs(value: Any) -> dict[str, Any] | None:
     runs = value.get(RUNS) if isinstance(value, dict) else None
     if not isinstance(runs, dict) or not runs or not all(map(_is_run, runs.values())):
         return None
-    return {name: member for name, member in value.items() if name != RUNS}
+    return {name: field for name, field in value.items() if name != RUNS}
 
 
 def _is_run(value: Any) -> bool:
     # Null: retention has removed it.
-    return value is None or (isinstance(value, dict) and value.keys() == set(RUN_MEMBERS))
+    return value is None or (isinstance(value, dict) and value.keys() == set(RUN_FIELDS))
 
 
 def foreseen_faults(validator: JsonSchema, schedule: Planned, own: Any) -> list[Fault]:
@@ -74,7 +74,7 @@ def foreseen_faults(validator: JsonSchema, schedule: Planned, own: Any) -> list[
     """
     if not isinstance(schedule, After):
         return input_faults(validator, own)
-    if schedule.merge == "overwrite":  # any member may come from a result
+    if schedule.merge == "overwrite":  # any field may come from a result
         return []
     value = merged(own, [], schedule.merge)
     faults = _faults_beside(validator, value, RESULTS)
@@ -83,9 +83,9 @@ def foreseen_faults(validator: JsonSchema, schedule: Planned, own: Any) -> list[
     return faults if _faults_beside(validator, value | {RUNS: {}}, RESULTS, RUNS) else []
 
 
-def _faults_beside(validator: JsonSchema, value: dict[str, Any], *members: str) -> list[Fault]:
-    """Return the faults of an input that are not within these members of it, which only a run has."""
-    within = tuple(f"/input/{name}/" for name in members)
+def _faults_beside(validator: JsonSchema, value: dict[str, Any], *fields: str) -> list[Fault]:
+    """Return the faults of an input that are not within these fields of it, which only a run has."""
+    within = tuple(f"/input/{name}/" for name in fields)
     faults = input_faults(validator, value)
     return [fault for fault in faults if not f"{fault.pointer}/".startswith(within)]
 

@@ -5,14 +5,14 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints
 from pydantic_core import PydanticCustomError
 
-from rota.domain.primitives.durations import Duration
+from rota.domain.primitives.times.durations import Duration
 
 #: What a run waits for until its constraints have been evaluated; no constraint can have this name.
 PENDING = "pending"
 
 
 def is_none(value: Any) -> bool:
-    """Return whether a member is left out."""
+    """Return whether a field is left out."""
     return value is None
 
 

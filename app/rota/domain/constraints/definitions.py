@@ -22,7 +22,7 @@ from rota.domain.constraints.workmanager import refuse_workmanager
 from rota.domain.hosts.spelling import fault_of, fault_of_host
 from rota.domain.primitives.bounds import STORED, is_stored
 from rota.domain.primitives.byte_sizes import Bytes
-from rota.domain.primitives.urls import has_credentials, is_http_url
+from rota.domain.primitives.texts.urls import has_credentials, is_http_url
 from rota.domain.time_zones.zone import check_zone
 
 MOST_CONSTRAINTS = 16

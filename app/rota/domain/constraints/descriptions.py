@@ -12,7 +12,7 @@ from rota.domain.constraints.definitions import (
     Window,
 )
 from rota.domain.constraints.kv import Kv
-from rota.domain.primitives.json_text import canonical
+from rota.domain.primitives.json.json_text import canonical
 
 _KINDS = ("B", "KiB", "MiB", "GiB", "TiB")
 

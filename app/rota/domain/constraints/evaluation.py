@@ -9,8 +9,8 @@ from rota.domain.constraints.definitions import Constraint, MaxLoad, MinFreeDisk
 from rota.domain.constraints.descriptions import describe, size, subject
 from rota.domain.constraints.kv import Kv
 from rota.domain.constraints.windows import is_open, next_opening
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.json_text import equal
+from rota.domain.primitives.json.json_text import equal
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.reasons import WaitingOn
 from rota.errors import Unplannable
 

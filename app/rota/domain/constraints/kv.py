@@ -15,8 +15,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rota.domain.constraints.base import NAME, BaseConstraint, ConstraintName, is_none
-from rota.domain.primitives.names import READABLE_KEY_PATTERN, Name
-from rota.domain.primitives.unset import UNSET
+from rota.domain.primitives.json.unset import UNSET
+from rota.domain.primitives.texts.names import READABLE_KEY_PATTERN, Name
 
 
 def _is_unset(value: Any) -> bool:
@@ -31,7 +31,7 @@ _Bound = Annotated[
         description="Numbers are compared with numbers, texts with texts.",
     ),
 ]
-#: Members of `kv` of which exactly one is given.
+#: Fields of `kv` of which exactly one is given.
 Predicate = Literal[
     "exists", "equals", "not_equals", "less_than", "at_most", "greater_than", "at_least"
 ]

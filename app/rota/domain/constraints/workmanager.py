@@ -60,14 +60,14 @@ _REFUSED: Mapping[str, tuple[str, str]] = {
 
 
 def refuse_workmanager(value: Any) -> Any:
-    """Return what is to be read as a constraint; raise for one of WorkManager's, by type, member or bare name."""
+    """Return what is to be read as a constraint; raise for one of WorkManager's, by type, field or bare name."""
     match value:
         case str():
             faults = list(_fault((), value))
         case {"type": str(type)}:
             faults = list(_fault(("type",), type))
         case dict():
-            faults = [fault for member in value for fault in _fault((member,), str(member))]
+            faults = [fault for field in value for fault in _fault((field,), str(field))]
         case _:
             faults = []
     if faults:

@@ -12,7 +12,7 @@ from itertools import pairwise, product
 from rota.domain.cron import expression as cron
 from rota.domain.cron.expression import Fields
 from rota.domain.cron.fields import LAST, LAST_WEEKDAY
-from rota.domain.primitives import english
+from rota.domain.primitives.texts import english
 
 _MINUTES, _WEEK, _MONTHS = 60, 7, 12
 _HOUR, _DAY = 3_600, 86_400

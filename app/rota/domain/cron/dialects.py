@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from rota.domain.cron import fields as cron_fields
 from rota.domain.cron.fields import FIELDS, WEEKDAY
-from rota.domain.primitives.durations import parse_duration
+from rota.domain.primitives.times.durations import parse_duration
 
 #: How many fields crontab has; a sixth, the seconds, comes before them.
 FIVE = 5

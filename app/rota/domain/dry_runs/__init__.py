@@ -1,1 +1,1 @@
-"""Dry runs: what a registration would change, member by member and fire time by fire time. Pure."""
+"""Dry runs: what a registration would change, field by field and fire time by fire time. Pure."""

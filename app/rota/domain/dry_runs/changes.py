@@ -6,16 +6,16 @@ from typing import Any
 
 from rota.domain.audit.changes import MOST_BYTES, Hidden, State
 from rota.domain.http_target.secret_headers import REDACTED
-from rota.domain.primitives import json_text
-from rota.domain.primitives.unset import UNSET, Unset
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.unset import UNSET, Unset
 
 #: So many changes are shown.
 MOST_CHANGES = 100
 
 
 @dataclass(frozen=True, slots=True)
-class MemberChange:
-    """A member that differs; UNSET: there is none on that side.
+class FieldChange:
+    """A field that differs; UNSET: there is none on that side.
 
     Secret values are not in it, and large ones only as their size.
     """
@@ -25,26 +25,26 @@ class MemberChange:
     after: Any | Unset
 
 
-def changes_between(before: State, after: State) -> list[MemberChange]:
-    """Return what differs, in the order of the members. Objects are compared member by member, lists as a whole.
+def changes_between(before: State, after: State) -> list[FieldChange]:
+    """Return what differs, in the order of the fields. Objects are compared field by field, lists as a whole.
 
     What is secret on either side is shown on neither: it may be the same value.
     """
     return list(_of_object("", before, after))
 
 
-def _of_object(path: str, before: State, after: State) -> Iterator[MemberChange]:
+def _of_object(path: str, before: State, after: State) -> Iterator[FieldChange]:
     for name in {**before, **after}:
         old, new = before.get(name, UNSET), after.get(name, UNSET)
         yield from _of_value(f"{path}/{json_text.escape(name)}", old, new)
 
 
-def _of_value(path: str, old: Any, new: Any) -> Iterator[MemberChange]:
+def _of_value(path: str, old: Any, new: Any) -> Iterator[FieldChange]:
     if isinstance(old, dict) and isinstance(new, dict):
         yield from _of_object(path, old, new)
     elif not _equal(old, new):
         hidden = isinstance(old, Hidden) or isinstance(new, Hidden)
-        yield MemberChange(path, _shown(old, hidden=hidden), _shown(new, hidden=hidden))
+        yield FieldChange(path, _shown(old, hidden=hidden), _shown(new, hidden=hidden))
 
 
 def _equal(old: Any, new: Any) -> bool:
@@ -69,7 +69,7 @@ def _without_secrets(value: Any) -> Any:
         case Hidden():
             return REDACTED
         case dict():
-            return {name: _without_secrets(member) for name, member in value.items()}
+            return {name: _without_secrets(field) for name, field in value.items()}
         case list():
             return [_without_secrets(item) for item in value]
         case _:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import assert_never
 
-from rota.domain.primitives import english
+from rota.domain.primitives.texts import english
 from rota.domain.runs.model import Attempt, Run
 from rota.domain.runs.outcomes import AttemptOutcome
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.explain.model import Facts
-from rota.domain.primitives.english import and_list, duration, every
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.texts.english import and_list, duration, every
+from rota.domain.primitives.times.instants import format_instant
 
 _MEANINGS = {
     AlertKind.FAILURES: "runs fail",

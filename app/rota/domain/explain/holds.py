@@ -7,7 +7,7 @@ from rota.domain.explain.model import Explanation, Facts, Verdict
 from rota.domain.holds.held import longest
 from rota.domain.holds.model import HeldFireTimes, Hold
 from rota.domain.policies import MisfirePolicy
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.reasons import SkipReason
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import STARTS_WHILE_HELD

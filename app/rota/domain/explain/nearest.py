@@ -7,7 +7,7 @@ from itertools import islice
 from rota.domain.explain.model import Facts
 from rota.domain.explain.time_slot import Slot, fire_before, times_after
 from rota.domain.fire_time import TICK
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.upcoming import next_runs, runs_left
 from rota.domain.tasks.definition import TaskStatus
 from rota.domain.tasks.task import Task

@@ -5,8 +5,8 @@ from typing import assert_never
 
 from rota.domain.explain.model import Explanation, Facts, Verdict
 from rota.domain.explain.run import of_run
-from rota.domain.primitives.english import and_list
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.texts.english import and_list
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.reasons import ExplainedReason, SkipReason
 from rota.domain.runs.status import RunStatus
 from rota.domain.runs.upcoming import is_set_by_hand, next_run

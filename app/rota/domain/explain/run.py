@@ -7,8 +7,8 @@ from rota.domain.explain.attempts import attempts_before
 from rota.domain.explain.holds import holding, named, until
 from rota.domain.explain.model import Explanation, Facts, QueueState, Verdict
 from rota.domain.explain.skipped import skipped
-from rota.domain.primitives import english
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.texts import english
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.reasons import (
     CancelReason,
     ExplainedReason,

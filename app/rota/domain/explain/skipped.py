@@ -6,8 +6,8 @@ from typing import assert_never
 from rota.domain.explain.holds import why_skipped
 from rota.domain.explain.model import Facts
 from rota.domain.policies import MOST_BUFFERED, MOST_CAUGHT_UP, SKIP_GRACE, MisfirePolicy
-from rota.domain.primitives import english
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.texts import english
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.reasons import SkipReason, known
 from rota.domain.runs.model import Run
 from rota.domain.schedules.calendar_use import calendar_leaving_out

@@ -13,8 +13,8 @@ from rota.domain.explain.run import of_run
 from rota.domain.explain.skipped import by_exclusion
 from rota.domain.explain.time_slot import Slot
 from rota.domain.fire_time import FireTime
-from rota.domain.primitives.english import and_list
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.texts.english import and_list
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.reasons import ExplainedReason, PauseReason, SkipReason
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import Trigger

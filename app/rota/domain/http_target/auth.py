@@ -15,7 +15,7 @@ from rota.domain.hosts.spelling import fault_of_host
 from rota.domain.http_target.kv_references import AskedKeys
 from rota.domain.http_target.templates.filling import Reference, TemplateError, references
 from rota.domain.primitives.bounds import is_stored
-from rota.domain.primitives.urls import has_credentials, is_http_url
+from rota.domain.primitives.texts.urls import has_credentials, is_http_url
 
 #: What references in `auth` may begin with.
 AUTH_ROOTS = ("secret", "input", "kv", "task", "run", "scheduled_for")
@@ -173,11 +173,11 @@ def check_beside(auth: Auth, headers: Collection[str], asked: Collection[str]) -
 
 
 def texts_of(auth: Auth | None) -> dict[str, str]:
-    """Return the texts of `auth` that may have references, by member."""
+    """Return the texts of `auth` that may have references, by field."""
     if auth is None:
         return {}
-    members = auth.model_dump(exclude={"type", "token_url", "client_auth"}, exclude_none=True)
-    return {name: str(text) for name, text in members.items()}
+    fields = auth.model_dump(exclude={"type", "token_url", "client_auth"}, exclude_none=True)
+    return {name: str(text) for name, text in fields.items()}
 
 
 def servers_of(auth: Auth, url: str) -> tuple[str, ...]:

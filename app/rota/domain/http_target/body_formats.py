@@ -8,7 +8,7 @@ from typing import Any, Final, assert_never
 
 from rota.domain.http_target.refusals import Fault
 from rota.domain.http_target.templates.grammar import OPENS
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 
 class BodyFormat(StrEnum):
@@ -16,7 +16,7 @@ class BodyFormat(StrEnum):
 
     JSON = "json"  # as JSON; a text as it is if the headers declare another content type
     TEXT = "text"  # a text, as it is
-    FORM = "form"  # an object, as a form: one parameter for each member, several for a list
+    FORM = "form"  # an object, as a form: one parameter for each field, several for a list
     BYTES = "bytes"  # the bytes that a text has in base64
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from pydantic import Field, StringConstraints
 
 from rota.domain.http_target.templates.grammar import Reference
-from rota.domain.primitives.names import WritableKey
+from rota.domain.primitives.texts.names import WritableKey
 
 _ASKED = r"^(\*|[A-Za-z0-9_][A-Za-z0-9._:~-]{0,254}\*?)$"
 _MOST = 100

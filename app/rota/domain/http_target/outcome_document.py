@@ -14,8 +14,8 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rota.domain.kv.operation_requests import OperationIn
-from rota.domain.primitives import json_text
-from rota.domain.primitives.durations import Duration
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.durations import Duration
 from rota.domain.validation.faults import faults_in
 from rota.errors import Invalid
 

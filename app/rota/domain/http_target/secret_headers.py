@@ -6,10 +6,10 @@ from functools import lru_cache
 from typing import Any
 
 from rota.domain.http_target.secret_references import is_by_reference
-from rota.domain.primitives.sealed import PREFIX, SealedText
+from rota.domain.primitives.texts.sealed import PREFIX, SealedText
 
 REDACTED = "[redacted]"
-#: The one member of the object that a sealed header is in a stored definition; a header that is given is a text.
+#: The one field of the object that a sealed header is in a stored definition; a header that is given is a text.
 SEALED = "sealed"
 
 _SECRET_HEADER = re.compile(

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from rota.domain.http_target.templates.filling import TemplateError, references
-from rota.domain.primitives.json_text import escape
+from rota.domain.primitives.json.json_text import escape
 from rota.domain.secrets.origins import origin_of
 
 _ROOT = "secret"

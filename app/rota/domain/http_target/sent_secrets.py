@@ -17,7 +17,7 @@ from rota.domain.http_target.templates.filling import (
     to_text,
 )
 from rota.domain.http_target.templates.scope import Scope
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.texts.sealed import SealedText
 from rota.domain.secrets.opened import OpenedSecret
 from rota.domain.secrets.values import SHORTEST
 
@@ -58,8 +58,8 @@ def texts_in(value: Any) -> Iterator[str]:
                 texts, left = texts + 1, left - len(text)
             case list(items):
                 waiting.extend(reversed(items))
-            case dict(members):
-                waiting.extend(reversed(members.values()))
+            case dict(fields):
+                waiting.extend(reversed(fields.values()))
 
 
 def filled_in(target: Target, scope: Scope) -> Iterator[str]:
@@ -67,8 +67,8 @@ def filled_in(target: Target, scope: Scope) -> Iterator[str]:
     yield from values_in_headers(
         {name: _text(text, scope) for name, text in _secret_headers(target)}
     )
-    given = {member: _text(text, scope) for member, text in texts_of(target.auth).items()}
-    yield from (given[member] for member in _CREDENTIALS if given.get(member))
+    given = {field: _text(text, scope) for field, text in texts_of(target.auth).items()}
+    yield from (given[field] for field in _CREDENTIALS if given.get(field))
     if isinstance(target.auth, BasicAuth):
         yield b64encode(f"{given['username']}:{given['password']}".encode()).decode()
 

@@ -36,8 +36,8 @@ from rota.domain.http_target.templates.checks import Place, check_templates
 from rota.domain.http_target.templates.grammar import texts
 from rota.domain.http_target.templates.urls import MOST_URL, fault_in_url
 from rota.domain.primitives.bounds import DEFAULT_CALL_TIMEOUT, is_stored
-from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.texts.sealed import SealedText
+from rota.domain.primitives.times.durations import Duration
 
 _HEADER_NAME = r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$"
 #: Methods whose requests have a body only if the target has one.
@@ -192,7 +192,7 @@ class Target(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _members_fit_each_other(self, info: ValidationInfo) -> Self:
+    def _fields_fit_each_other(self, info: ValidationInfo) -> Self:
         if not is_stored(info):
             refuse_if_any([*_faults_in_body(self), *_faults_in_redirects(self)])
         return self

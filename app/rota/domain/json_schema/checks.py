@@ -17,8 +17,8 @@ from rota.domain.json_schema.compiled import (
     is_compiled,
 )
 from rota.domain.json_schema.weight import MOST_STEPS
-from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import BoundedCache
+from rota.domain.primitives.json import json_text
 
 R = TypeVar("R")
 

@@ -13,9 +13,9 @@ from typing import Any, Final
 import jsonschema_rs
 
 from rota.domain.json_schema.weight import MOST_STEPS, TooHeavyError, Weights
-from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import BoundedCache
-from rota.domain.primitives.json_text import pointer_to
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.json_text import pointer_to
 from rota.errors import AppError
 
 _MOST_FAULTS = 20
@@ -172,7 +172,7 @@ def _are_branches(value: Any) -> bool:
     return isinstance(value, list) and all(isinstance(each, (dict, bool)) for each in value)
 
 
-# Whose messages name members of the value.
+# Whose messages name fields of the value.
 _REVEALING = {
     "additionalProperties": "it has fields that are not allowed",
     "unevaluatedProperties": "it has fields that are not allowed",

@@ -1,4 +1,4 @@
-"""JSON Schemas as graphs: which schemas look at the same value, and which at its members and items, through `$ref`."""
+"""JSON Schemas as graphs: which schemas look at the same value, and which at its fields and items, through `$ref`."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -6,7 +6,7 @@ from typing import Any, Final
 from urllib.parse import unquote, urljoin
 
 from rota.domain.json_schema.pattern_size import pattern_size
-from rota.domain.primitives.json_text import unescape
+from rota.domain.primitives.json.json_text import unescape
 
 Path = tuple[str | int, ...]
 
@@ -14,16 +14,16 @@ _LISTS = ("allOf", "anyOf", "oneOf")
 _SINGLE = ("not", "if", "then", "else")
 _MAPS = ("dependentSchemas", "dependencies")
 _PATTERNS = "patternProperties"
-_MEMBERS = (_PATTERNS, "unevaluatedProperties", "propertyNames")
+_FIELDS = (_PATTERNS, "unevaluatedProperties", "propertyNames")
 _ITEMS = ("contains", "unevaluatedItems")
 _DEFINITIONS = ("$defs", "definitions")
 _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
-_ONE_MEMBER = ("properties", "additionalProperties")
+_ONE_FIELD = ("properties", "additionalProperties")
 _ONE_ITEM = ("prefixItems", "items", "additionalItems")
 _APPLYING = frozenset(
     (
         *(*_LISTS, *_SINGLE, *_MAPS),
-        *(*_MEMBERS, *_ITEMS, *_ONE_MEMBER, *_ONE_ITEM),
+        *(*_FIELDS, *_ITEMS, *_ONE_FIELD, *_ONE_ITEM),
         *(*_DEFINITIONS, *_REFERENCES),
     )
 )
@@ -53,9 +53,9 @@ class Node:
     work: int = 0
     #: For the same value.
     in_place: list[int] = field(default_factory=list)
-    #: For a member: one of `either`, and all of `members`, beside so many steps and so much text for its name.
+    #: For a field: one of `either`, and all of `fields`, beside so many steps and so much text for its name.
     either: list[int] = field(default_factory=list)
-    members: list[int] = field(default_factory=list)
+    fields: list[int] = field(default_factory=list)
     name_steps: int = 0
     name_text: int = 0
     #: For an item: one of `one_of`, and all of `items`.
@@ -121,8 +121,8 @@ class Graph:
             return
         for numbers, paths in (
             (node.in_place, _in_place(schema)),
-            (node.either, _of_members(schema)),
-            (node.members, _of_all(schema, _MEMBERS)),
+            (node.either, _of_fields(schema)),
+            (node.fields, _of_all(schema, _FIELDS)),
             (node.one_of, _of_items(schema)),
             (node.items, _of_all(schema, _ITEMS)),
             (None, _of_mappings(schema, _DEFINITIONS)),
@@ -190,9 +190,9 @@ def _in_place(schema: Mapping[str, Any]) -> Iterator[Path]:
                 yield keyword, name
 
 
-def _of_members(schema: Mapping[str, Any]) -> Iterator[Path]:
-    """Yield where the schemas are of which at most one looks at a member."""
-    several, others = _ONE_MEMBER
+def _of_fields(schema: Mapping[str, Any]) -> Iterator[Path]:
+    """Yield where the schemas are of which at most one looks at a field."""
+    several, others = _ONE_FIELD
     yield from _of_mappings(schema, (several,))
     if others in schema:
         yield (others,)
@@ -209,7 +209,7 @@ def _of_items(schema: Mapping[str, Any]) -> Iterator[Path]:
 
 
 def _of_all(schema: Mapping[str, Any], keywords: tuple[str, ...]) -> Iterator[Path]:
-    """Yield where the schemas are of which each may look at the same member, or item."""
+    """Yield where the schemas are of which each may look at the same field, or item."""
     for keyword in keywords:
         if keyword == _PATTERNS:
             yield from _of_mappings(schema, (keyword,))
@@ -235,7 +235,7 @@ def _mapping(schema: Mapping[str, Any], keyword: str) -> Mapping[str, Any]:
 
 
 def _names(given: Any) -> int:
-    """Return how many names of members a keyword has looked up."""
+    """Return how many names of fields a keyword has looked up."""
     if isinstance(given, dict):
         return len(given) + sum(len(each) for each in given.values() if isinstance(each, list))
     return len(given) if isinstance(given, list) else 0

@@ -1,7 +1,7 @@
 """The cost of checking a value against a JSON Schema, computed before the check.
 
 The cost of a value is the number of schemas that apply to it: to the value itself through `allOf`, `$ref` and the like,
-and to the values in it at each depth, where several schemas may apply to the same member. A step takes about 25 ns, in
+and to the values in it at each depth, where several schemas may apply to the same field. A step takes about 25 ns, in
 which no other Python thread runs.
 """
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from rota.domain.json_schema.graph import Graph, Node, Path
-from rota.domain.primitives.json_text import MAX_DEPTH, pointer_to
+from rota.domain.primitives.json.json_text import MAX_DEPTH, pointer_to
 
 #: How many schemas may look at one value: those that a schema applies in place, counted wherever `$ref` leads.
 MOST_IN_PLACE = 10_000
@@ -126,25 +126,25 @@ class Weights:
     def _next(self, above: _Depth, *, first: bool) -> _Depth:
         made = _Depth([_NONE] * len(self._nodes), [_NONE] * len(self._nodes))
         for group in self._groups:
-            members = [self._of_members(node, above, first=first) for node in self._of(group)]
+            fields = [self._of_fields(node, above, first=first) for node in self._of(group)]
             items = [_of_several(above, node.one_of, node.items) for node in self._of(group)]
             if first:
                 seen = [self._in_place_of(number) for number in group]
-                members = [_sum((each, own)) for each, own in zip(members, seen, strict=True)]
+                fields = [_sum((each, own)) for each, own in zip(fields, seen, strict=True)]
                 items = [_sum((each, own)) for each, own in zip(items, seen, strict=True)]
-            self._settle(made.objects, group, members)
+            self._settle(made.objects, group, fields)
             self._settle(made.lists, group, items)
         return made
 
     def _of(self, group: Sequence[int]) -> list[Node]:
         return [self._nodes[number] for number in group]
 
-    def _of_members(self, node: Node, above: _Depth, *, first: bool) -> _Weight:
+    def _of_fields(self, node: Node, above: _Depth, *, first: bool) -> _Weight:
         own = (node.name_steps, node.name_text) if first else _NONE
-        return _sum((own, _of_several(above, node.either, node.members)))
+        return _sum((own, _of_several(above, node.either, node.fields)))
 
     def _in_place_of(self, number: int) -> _Weight:
-        """Return the cost of finding the members and items that other schemas have not evaluated."""
+        """Return the cost of finding the fields and items that other schemas have not evaluated."""
         return self._depths[0].objects[number] if self._nodes[number].unevaluated else _NONE
 
     def _settle(self, weights: list[_Weight], group: Sequence[int], own: Sequence[_Weight]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 from rota.domain.kv.entries import Change, CheckFailed, KvChange, KvSnapshot, check_key, encode_as
 from rota.domain.kv.operations import Check, Commuting, OperationFailed, execute
 from rota.domain.kv.present import JSON_TYPE, Present
-from rota.domain.primitives import json_text
-from rota.domain.primitives.names import VERSION_KEY, key_fault
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.names import VERSION_KEY, key_fault
 from rota.errors import Invalid
 
 

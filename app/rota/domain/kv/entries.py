@@ -8,9 +8,9 @@ from typing import Any, Protocol
 
 from rota.domain.kv.operations import Check, Commuting
 from rota.domain.kv.present import JSON_TYPE
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.names import key_fault
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.names import key_fault
 from rota.domain.primitives.value_class import value_class
 from rota.errors import Conflict, Invalid, TooLarge
 

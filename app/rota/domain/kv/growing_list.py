@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from json import JSONDecoder
 from typing import Any
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 _DECODER = JSONDecoder()
 

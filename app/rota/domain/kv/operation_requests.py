@@ -1,4 +1,4 @@
-"""Operations on kv entries as clients, and replies to the `http` handler, spell them: JSON with an `op` member."""
+"""Operations on kv entries as clients, and replies to the `http` handler, spell them: JSON with an `op` field."""
 
 from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
@@ -17,7 +17,7 @@ from pydantic_core import PydanticCustomError
 
 from rota.domain.kv.entries import encode
 from rota.domain.kv.operations import Append, Check, Delete, Expire, Increment, Max, Set, SetOnce
-from rota.domain.primitives.durations import Duration
+from rota.domain.primitives.times.durations import Duration
 
 
 def _some_time(ttl: timedelta | None) -> timedelta | None:

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Never
 
 from rota.domain.kv.growing_list import GrowingList
 from rota.domain.kv.present import JSON_TYPE, Number, Present
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.errors import Invalid, NotJson
 
 # A number longer than this is no counter any more, and would take its time to be read and written.

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from rota.domain.kv.growing_list import GrowingList
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 JSON_TYPE = "application/json"
 Number = int | float
@@ -80,15 +80,15 @@ class Present:
         return None if self._list is None else self._list.appended(item, most)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Present) and self._members() == other._members()
+        return isinstance(other, Present) and self._fields() == other._fields()
 
     def __hash__(self) -> int:
-        return hash(self._members())
+        return hash(self._fields())
 
     def __repr__(self) -> str:
-        return f"Present{self._members()!r}"
+        return f"Present{self._fields()!r}"
 
-    def _members(self) -> tuple[Any, ...]:
+    def _fields(self) -> tuple[Any, ...]:
         return (
             self.value,
             self.content_type,

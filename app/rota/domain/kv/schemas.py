@@ -10,7 +10,7 @@ from pydantic_core import InitErrorDetails, PydanticCustomError
 from rota.domain.json_schema.checks import Checked, ValueCheck
 from rota.domain.json_schema.compiled import Misfit, UnusableSchemaError, compiled
 from rota.domain.kv.present import JSON_TYPE, Present
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.errors import Fault, Invalid
 
 __all__ = ["DoesNotFit", "KvSchema", "KvSchemas", "Misfit", "check_kv_schema"]

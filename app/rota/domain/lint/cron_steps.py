@@ -7,8 +7,8 @@ from datetime import datetime
 from itertools import islice, pairwise
 
 from rota.domain.cron import expression as cron
-from rota.domain.primitives import english
 from rota.domain.primitives.finding import Finding
+from rota.domain.primitives.texts import english
 
 _STEP = re.compile(r"(?:\*|(\d+)(?:-(\d+))?)/(\d+)", re.ASCII)
 _MONTHS, _LEAP_FEBRUARY = 12, 29

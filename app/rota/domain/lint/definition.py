@@ -10,10 +10,10 @@ from rota.domain.lint.rules import lint, midnight, phase_of, reversed_offset
 from rota.domain.lint.spacing import Spacing, closer_than
 from rota.domain.lint.target_texts import target_texts
 from rota.domain.policies import OverlapPolicy, RetryPolicy, shortest_retry
-from rota.domain.primitives import english
 from rota.domain.primitives.bounds import DEFAULT_TIMEOUT
 from rota.domain.primitives.finding import Finding
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.texts import english
+from rota.domain.primitives.texts.sealed import SealedText
 from rota.domain.tasks.definition import TaskDefinition
 
 _MOST_NAMED = 3

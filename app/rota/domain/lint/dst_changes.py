@@ -7,8 +7,8 @@ from functools import partial
 from itertools import islice, takewhile
 
 from rota.domain.cron import expression as cron
-from rota.domain.primitives import english
 from rota.domain.primitives.finding import Finding
+from rota.domain.primitives.texts import english
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import AnyOf
 from rota.domain.schedules.exclusions import excluded

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from rota.domain.cron import expression as cron
-from rota.domain.primitives import english
 from rota.domain.primitives.finding import Finding
+from rota.domain.primitives.texts import english
 from rota.domain.schedules.calendar import LEAP_DAY, SHORTEST_MONTH
 from rota.domain.schedules.rules import Calendar, Cron
 from rota.domain.time_zones.zone import zone

@@ -14,10 +14,10 @@ from rota.domain.lint.cron_steps import uneven_steps
 from rota.domain.lint.dst_changes import clock_changes
 from rota.domain.lint.month_ends import month_end_of_calendar, month_end_of_cron
 from rota.domain.lint.spacing import size_of
-from rota.domain.primitives import english
 from rota.domain.primitives.bounded_cache import bounded_cache
 from rota.domain.primitives.finding import Finding
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.texts import english
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import After, AnyOf, Manual, Planned, Unreadable, leaves

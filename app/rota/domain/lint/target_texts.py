@@ -12,10 +12,10 @@ from rota.domain.http_target.templates.grammar import (
     references_in,
     texts,
 )
-from rota.domain.primitives import english
 from rota.domain.primitives.finding import Finding
-from rota.domain.primitives.json_text import pointer_to
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.json.json_text import pointer_to
+from rota.domain.primitives.texts import english
+from rota.domain.primitives.texts.sealed import SealedText
 
 _TAG = "{%"
 _MOST_NAMED = 3
@@ -85,8 +85,8 @@ def _verb(places: list[_Path]) -> str:
 
 
 def _names(value: Any, path: _Path = ()) -> Iterator[_Path]:
-    """Yield where in a JSON value names of members have `{{`."""
-    for step, inner in _members(value):
+    """Yield where in a JSON value names of fields have `{{`."""
+    for step, inner in _fields(value):
         if isinstance(step, str) and OPENS in step:
             yield (*path, step)
         yield from _names(inner, (*path, step))
@@ -95,11 +95,11 @@ def _names(value: Any, path: _Path = ()) -> Iterator[_Path]:
 def _all_texts(value: Any, path: _Path = ()) -> Iterator[tuple[_Path, str]]:
     if isinstance(value, str):
         yield path, value
-    for step, inner in _members(value):
+    for step, inner in _fields(value):
         yield from _all_texts(inner, (*path, step))
 
 
-def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
+def _fields(value: Any) -> Iterator[tuple[str | int, Any]]:
     match value:
         case dict():
             yield from value.items()

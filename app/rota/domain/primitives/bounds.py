@@ -1,4 +1,4 @@
-"""Members of which one bounds another: a default gives way to a given value.
+"""Fields of which one bounds another: a default gives way to a given value.
 
 If both were given and contradict each other, that is a fault of both.
 """
@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError, ValidationInfo
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
-from rota.domain.primitives.durations import MAX_DURATION, parse_duration, to_seconds
+from rota.domain.primitives.times.durations import MAX_DURATION, parse_duration, to_seconds
 
 # The context in which a definition is validated that comes from the database.
 STORED = "stored"
@@ -29,15 +29,15 @@ def is_stored(info: ValidationInfo) -> bool:
     return bool(info.context == STORED)
 
 
-def settle(model: BaseModel, **members: Any) -> None:
-    """Give members of a model that is being validated the values that follow from the others."""
-    model.__dict__.update(members)  # the model is frozen otherwise
+def settle(model: BaseModel, **fields: Any) -> None:
+    """Give fields of a model that is being validated the values that follow from the others."""
+    model.__dict__.update(fields)  # the model is frozen otherwise
 
 
 def contradiction(
     smaller: tuple[str, ...], larger: tuple[str, ...], values: tuple[timedelta, timedelta]
 ) -> ValidationError:
-    """Return the fault of two members, both given, of which the first must not be more than the other."""
+    """Return the fault of two fields, both given, of which the first must not be more than the other."""
     names = ".".join(smaller), ".".join(larger)
     seconds = [to_seconds(value) for value in values]
     message = (
@@ -56,7 +56,7 @@ def contradiction(
 
 
 def without_defaults(shown: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a shown definition without the defaults that give way to members of a merge patch.
+    """Return a shown definition without the defaults that give way to fields of a merge patch.
 
     The shown definition does not distinguish defaults from given values; a value equal to its default counts as one.
     """

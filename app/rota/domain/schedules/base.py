@@ -8,8 +8,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInf
 from pydantic_core import PydanticCustomError
 
 from rota.domain.primitives.bounds import STORED, is_stored
-from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.instants import Instant
+from rota.domain.primitives.times.durations import Duration
+from rota.domain.primitives.times.instants import Instant
 from rota.domain.schedules.exclusions import AnyExclusion, Exclusions, normalised
 from rota.domain.time_zones.zone import check_zone
 

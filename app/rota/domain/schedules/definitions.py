@@ -10,7 +10,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
 from rota.domain.schedules.base import Bounded, ScheduleBase, Timed
 from rota.domain.schedules.rules import Calendar, Cron, Interval, Once
 from rota.domain.schedules.suggestions import check_form

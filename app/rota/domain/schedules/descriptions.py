@@ -8,8 +8,8 @@ from datetime import date, timedelta
 from typing import assert_never
 
 from rota.domain.cron.description import describe_cron
-from rota.domain.primitives import english
-from rota.domain.primitives.instants import parse_instant, parse_local
+from rota.domain.primitives.texts import english
+from rota.domain.primitives.times.instants import parse_instant, parse_local
 from rota.domain.schedules.base import Dst
 from rota.domain.schedules.calendar import LEAP_DAY, LONGEST_MONTH, SHORTEST_MONTH, WEEKDAYS
 from rota.domain.schedules.definitions import (

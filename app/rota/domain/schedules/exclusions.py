@@ -13,8 +13,8 @@ from rota.domain.calendars.days import CalendarDays
 from rota.domain.calendars.spans import end_of, merged
 from rota.domain.fire_time import TICK
 from rota.domain.primitives.bounded_cache import bounded_cache
-from rota.domain.primitives.instants import format_instant, is_date, parse_date, parse_instant
-from rota.domain.primitives.names import is_name
+from rota.domain.primitives.texts.names import is_name
+from rota.domain.primitives.times.instants import format_instant, is_date, parse_date, parse_instant
 from rota.domain.time_zones.zone import zone
 from rota.errors import Unplannable
 

@@ -9,7 +9,7 @@ from typing import assert_never
 
 from rota.domain.cron import expression as cron
 from rota.domain.fire_time import TICK, FireTime
-from rota.domain.primitives.instants import parse_instant, parse_local
+from rota.domain.primitives.times.instants import parse_instant, parse_local
 from rota.domain.reasons import SkipReason
 from rota.domain.schedules import calendar
 from rota.domain.schedules.base import Anchor

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.schedules.base import Anchor
 from rota.domain.schedules.definitions import Planned
 from rota.domain.schedules.fire_times import first_fire

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from pydantic_core import PydanticCustomError
 
 from rota.domain.fire_time import TICK
-from rota.domain.primitives.instants import is_date, parse_date, parse_instant, parse_local
+from rota.domain.primitives.times.instants import is_date, parse_date, parse_instant, parse_local
 from rota.domain.schedules.definitions import Planned, leaves
 from rota.domain.time_zones.zone import FIXED, in_zone, once
 

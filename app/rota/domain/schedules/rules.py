@@ -13,8 +13,13 @@ from pydantic import (
 from pydantic_core import PydanticCustomError
 
 from rota.domain.cron import expression as cron
-from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.instants import Instant, format_instant, parse_instant, parse_local
+from rota.domain.primitives.times.durations import Duration
+from rota.domain.primitives.times.instants import (
+    Instant,
+    format_instant,
+    parse_instant,
+    parse_local,
+)
 from rota.domain.schedules import calendar
 from rota.domain.schedules.base import Dst, DstRule, Timed, Timezone
 

@@ -6,13 +6,13 @@ from typing import Any
 
 from pydantic_core import PydanticCustomError
 
-from rota.domain.primitives import json_text
-from rota.domain.primitives.durations import parse_duration
-from rota.domain.primitives.instants import parse_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.durations import parse_duration
+from rota.domain.primitives.times.instants import parse_instant
 
 _CRON_FIELDS = (5, 6)
 _EXAMPLE: Mapping[str, Any] = {"type": "cron", "expression": "0 9 * * 1-5"}
-#: Members by which a schedule without a type is recognised, each with its type and what it is called there.
+#: Fields by which a schedule without a type is recognised, each with its type and what it is called there.
 _TYPE_OF: Mapping[str, tuple[str, str]] = {
     **dict.fromkeys(("cron", "expression", "crontab", "cron_expression"), ("cron", "expression")),
     **dict.fromkeys(("every", "interval", "period", "rate"), ("interval", "every")),
@@ -36,13 +36,13 @@ def check_form(value: Any) -> Any:
 
 
 def _untyped(value: Mapping[str, Any]) -> PydanticCustomError:
-    found = next((_TYPE_OF[member] for member in value if member in _TYPE_OF), None)
+    found = next((_TYPE_OF[field] for field in value if field in _TYPE_OF), None)
     if "unit" in value or found is None:
         example = {"type": "calendar"} | dict(value) if "unit" in value else _EXAMPLE
         return _wrong(f"'type' says which kind of schedule it is: {_shown(example)}", "type")
     kind, name = found
-    others = {member: given for member, given in value.items() if member not in _TYPE_OF}
-    given = next(value[member] for member in value if member in _TYPE_OF)
+    others = {field: given for field, given in value.items() if field not in _TYPE_OF}
+    given = next(value[field] for field in value if field in _TYPE_OF)
     return _wrong(
         f"'type' says which kind of schedule it is: {_shown({'type': kind, name: given} | others)}",
         "type",
@@ -81,6 +81,6 @@ def _shown(schedule: Mapping[str, Any]) -> str:
     )
 
 
-def _wrong(reason: str, member: str | None = None) -> PydanticCustomError:
-    context = {"reason": reason} if member is None else {"reason": reason, "member": member}
+def _wrong(reason: str, field: str | None = None) -> PydanticCustomError:
+    context = {"reason": reason} if field is None else {"reason": reason, "field": field}
     return PydanticCustomError("schedule", "{reason}", context)

@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from rota.domain.primitives.english import and_list
+from rota.domain.primitives.texts.english import and_list
 from rota.domain.secrets.names import covers, is_of
 
 

@@ -30,8 +30,8 @@ from rota.domain.policies import (
     RetryPolicy,
 )
 from rota.domain.primitives.bounds import DEFAULT_TIMEOUT, contradiction, is_stored, settle
-from rota.domain.primitives.durations import Duration
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.texts.names import Name
+from rota.domain.primitives.times.durations import Duration
 from rota.domain.schedules.definitions import Schedule, fires_unscheduled
 
 SMALLEST_GRACE = timedelta(seconds=1)
@@ -236,13 +236,13 @@ class TaskDefinition(BaseModel):
             raise PydanticCustomError(
                 "target",
                 "the handler 'http' needs a target: {example}",
-                {"example": '{"url": "https://app.example.com/jobs"}', "member": "target"},
+                {"example": '{"url": "https://app.example.com/jobs"}', "field": "target"},
             )
         if self.handler != HTTP_HANDLER and self.target is not None:
             raise PydanticCustomError(
                 "target",
                 "a target goes with the handler 'http', not with {handler}",
-                {"handler": repr(self.handler), "member": "target"},
+                {"handler": repr(self.handler), "field": "target"},
             )
         return self
 

@@ -9,7 +9,7 @@ from rota.domain.json_schema.compiled import (
     UnusableSchemaError,
     compiled,
 )
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.errors import Fault
 
 # Checks of up to so many steps (about 2 ms) are made in the calling thread.

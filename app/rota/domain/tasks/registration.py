@@ -8,8 +8,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.kv.operations import SetOnce
-from rota.domain.primitives import json_text
-from rota.domain.primitives.names import Name
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.names import Name
 from rota.domain.tasks.definition import OnConflict, TaskDefinition
 from rota.domain.tasks.seeds import Seeds, from_operations, to_operations
 from rota.domain.validation.faults import faults_in
@@ -24,7 +24,7 @@ MOST_BYTES = 1_048_576
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskRegistration:
-    """A task to be registered; members of the definition that were not given count as not set."""
+    """A task to be registered; fields of the definition that were not given count as not set."""
 
     name: str
     definition: TaskDefinition
@@ -36,7 +36,7 @@ class TaskRegistration:
 
 
 class _Given(BaseModel):
-    """The members of a registration beside the definition."""
+    """The fields of a registration beside the definition."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -47,14 +47,14 @@ class _Given(BaseModel):
 
 
 def read_registration(document: Mapping[str, Any]) -> TaskRegistration:
-    """Return the registration in a JSON object: members of the task, and `name`, `on_conflict`, `paused`, `kv`.
+    """Return the registration in a JSON object: fields of the task, and `name`, `on_conflict`, `paused`, `kv`.
 
     Raises ValueError with a JSON pointer (RFC 6901) and a suggestion.
     """
     own = {name: value for name, value in document.items() if name in _Given.model_fields}
-    members = {name: value for name, value in document.items() if name not in own}
+    fields = {name: value for name, value in document.items() if name not in own}
     given = _validated(_Given, own)
-    definition = _validated(TaskDefinition, members)
+    definition = _validated(TaskDefinition, fields)
     _check_json(definition.input)
     return TaskRegistration(
         name=given.name,

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from rota.domain.kv.operations import SetOnce
-from rota.domain.primitives import json_text
-from rota.domain.primitives.names import WritableKey
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.names import WritableKey
 from rota.errors import Fault, Invalid, NotJson
 
 Seeds = Annotated[

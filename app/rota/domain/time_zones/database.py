@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 import tzdata
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.errors import Unplannable
 
 #: What a machine has whose zone was never set; no place goes by it.

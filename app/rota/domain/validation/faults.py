@@ -5,7 +5,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from rota.domain.primitives.json_text import pointer_to
+from rota.domain.primitives.json.json_text import pointer_to
 from rota.domain.validation.first_errors import first_errors
 from rota.domain.validation.locations import Place, Schema, Step, locate
 from rota.domain.validation.messages import word
@@ -58,7 +58,7 @@ def _by_path(
     found: dict[tuple[Step, ...], _Located] = {}
     for error in errors:
         place = locate(error["loc"], value, schema)
-        found.setdefault((*place.path, *_member(error)), []).append((error, place))
+        found.setdefault((*place.path, *_field(error)), []).append((error, place))
     return found
 
 
@@ -68,9 +68,9 @@ def _own(found: Mapping[tuple[Step, ...], _Located]) -> list[tuple[tuple[Step, .
     return [(path, located) for path, located in found.items() if path not in around]
 
 
-def _member(error: Mapping[str, Any]) -> tuple[str, ...]:
+def _field(error: Mapping[str, Any]) -> tuple[str, ...]:
     """Return where in an object the fault is, if an error about the whole of it says so."""
     context: Mapping[str, Any] = error.get("ctx") or {}
     if error["type"].startswith("union_tag"):
         return (str(context.get("discriminator", "type")).strip("'"),)
-    return (context["member"],) if "member" in context else ()
+    return (context["field"],) if "field" in context else ()

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 # So many errors are made at once, and so many are looked for where there are more.
 MOST_AT_ONCE = 1_000
 _WANTED = 250
-# Where errors begin behind so many items and members, looking for them would cost more than to make all.
+# Where errors begin behind so many items and fields, looking for them would cost more than to make all.
 _LARGEST = 16_384
 
 Errors = Sequence[Mapping[str, Any]]
@@ -58,7 +58,7 @@ def _errors_on(value: Any, validate: Callable[[Any], Any]) -> ValidationError | 
 
 
 class _Cut:
-    """Cuts a value to its first `size` items and members, at any depth; members that have a name are not counted."""
+    """Cuts a value to its first `size` items and fields, at any depth; fields that have a name are not counted."""
 
     def __init__(self, size: int, names: frozenset[str]) -> None:
         self._left = size
@@ -66,12 +66,12 @@ class _Cut:
 
     def of(self, value: Any) -> Any:
         if isinstance(value, dict):
-            return {name: self.of(value[name]) for name in self._members(value)}
+            return {name: self.of(value[name]) for name in self._fields(value)}
         if isinstance(value, list):
             return [self.of(item) for item in self._items(value)]
         return value
 
-    def _members(self, value: dict[str, Any]) -> Iterator[str]:
+    def _fields(self, value: dict[str, Any]) -> Iterator[str]:
         for name in value:
             if name in self._names:
                 yield name
@@ -90,7 +90,7 @@ class _Cut:
 
 
 def _names(schema: Any) -> frozenset[str]:
-    """Return the names of all members that any object may have."""
+    """Return the names of all fields that any object may have."""
     found: set[str] = set()
     stack = [schema]
     while stack:

@@ -1,6 +1,6 @@
 """The place of a pydantic error in the given value.
 
-The path of an error also names members of unions (`schedule`, `interval`, `every`: the second is no member of the
+The path of an error also names members of unions (`schedule`, `interval`, `every`: the second is no field of the
 schedule), so it is followed through the schema that found the error.
 """
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rota.domain.primitives.json_text import pointer_to
+from rota.domain.primitives.json.json_text import pointer_to
 
 Step = str | int
 Schema = Mapping[str, Any]
@@ -23,7 +23,7 @@ class Place:
     """A place in a value: the steps to it, and what could stand there."""
 
     path: Sequence[Step] = ()
-    #: The members that are known beside the last step, if it is a member.
+    #: The fields that are known beside the last step, if it is a field.
     known: Sequence[str] = ()
     #: The discriminator values of the objects that can stand there.
     tags: Sequence[str] = ()
@@ -40,7 +40,7 @@ def locate(path: Sequence[Step], value: Any, schema: Schema | None) -> Place:
     known: Sequence[str] = ()
     walk = _Walk(schema)
     for step in path:
-        known = walk.members()
+        known = walk.fields()
         if walk.enters(step, value):
             inside.append(step)
             value = value[step] if _inside(value, step) else None
@@ -54,8 +54,8 @@ class _Walk:
         self._definitions: dict[str, Schema] = {}
         self._here: list[Schema] = [] if schema is None else [self._bare(schema)]
 
-    def members(self) -> Sequence[str]:
-        """Return the names of the members of an object here."""
+    def fields(self) -> Sequence[str]:
+        """Return the names of the fields of an object here."""
         return [
             _name(name, field)
             for each in self._here

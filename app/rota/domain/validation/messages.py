@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence, Sized
 from difflib import get_close_matches
 from typing import Any
 
-from rota.domain.primitives.json_text import kind_of
-from rota.domain.primitives.names import (
+from rota.domain.primitives.json.json_text import kind_of
+from rota.domain.primitives.texts.names import (
     KEY_FORM,
     KEY_PATTERN,
     KEY_PREFIX_PATTERN,
@@ -254,7 +254,7 @@ def _length(kind: str, context: Mapping[str, Any], given: Any) -> str:
     things = (
         "characters"
         if kind.startswith("string") or isinstance(given, str)
-        else "members"
+        else "fields"
         if isinstance(given, dict)
         else "items"
     )

@@ -8,8 +8,8 @@ import structlog
 
 from rota.clock import Clock
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.instants import format_instant
 from rota.domain.primitives.throttling import LineThrottle
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.settlement import Settlement
 from rota.domain.runs.status import RunStatus
 

@@ -4,7 +4,7 @@ from math import isnan
 from threading import RLock
 
 from rota.clock import Clock
-from rota.domain.primitives.json_text import printable
+from rota.domain.primitives.json.json_text import printable
 from rota.domain.runs.model import LogLine, Progress
 
 # Bytes that a line costs besides its text: a million empty lines must not be free.

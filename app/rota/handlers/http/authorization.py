@@ -130,31 +130,31 @@ def _authorize(sender: Sender, auth: Auth, values: dict[str, str]) -> None:
 
 
 def _filled(auth: Auth, scope: Scope) -> dict[str, str]:
-    """Return the texts of `auth` by member; what was given is there, and can be sent."""
+    """Return the texts of `auth` by field; what was given is there, and can be sent."""
     budget = Budget()
     values = {}
-    for member, text in texts_of(auth).items():
-        value = _fill(member, text, scope, budget)
+    for name, text in texts_of(auth).items():
+        value = _fill(name, text, scope, budget)
         if _CONTROLS.search(value):
             # Without the value, which may be a secret.
             raise _failed(
-                f"target.auth.{member} has control characters, such as a line break at its end"
+                f"target.auth.{name} has control characters, such as a line break at its end"
             )
         if len(value) > MOST_VALUE:
             raise _failed(
-                f"target.auth.{member} has {len(value):,} characters; the limit is {MOST_VALUE:,}"
+                f"target.auth.{name} has {len(value):,} characters; the limit is {MOST_VALUE:,}"
             )
         if text and not value:
-            raise _failed(f"target.auth.{member} is empty")
-        values[member] = value
+            raise _failed(f"target.auth.{name} is empty")
+        values[name] = value
     return values
 
 
-def _fill(member: str, text: str, scope: Scope, budget: Budget) -> str:
+def _fill(name: str, text: str, scope: Scope, budget: Budget) -> str:
     try:
         return to_text(fill(text, scope, budget))
     except CANNOT_BE_FILLED as error:
-        raise _failed(f"target.auth.{member} cannot be filled in: {error}") from None
+        raise _failed(f"target.auth.{name} cannot be filled in: {error}") from None
 
 
 def _keys(ctx: Context, target: Target) -> tuple[bytes, ...]:

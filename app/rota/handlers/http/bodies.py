@@ -13,7 +13,7 @@ from rota.domain.http_target.body_formats import (
 )
 from rota.domain.http_target.target import Target
 from rota.domain.http_target.templates.filling import to_text
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.egress.requests import charset_of, is_json
@@ -54,6 +54,6 @@ def _in_charset(text: str, charset: str) -> bytes:
 
 
 def _impossible(target: Target, path: tuple[str | int, ...], message: str) -> Never:
-    member = "/input" if target.body is None else "/target/body"
-    text = f"the body cannot be sent: {member}{json_text.pointer_to(path)}: {message}"
+    field = "/input" if target.body is None else "/target/body"
+    text = f"the body cannot be sent: {field}{json_text.pointer_to(path)}: {message}"
     raise EndsWith(Failed(RunError("http.body", json_text.printable(text, 2_000))))

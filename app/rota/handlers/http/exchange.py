@@ -8,7 +8,7 @@ from functools import partial
 from rota.daemon_threads import in_thread_if_large
 from rota.domain.http_target.outcome_document import LONGEST_WAIT
 from rota.domain.http_target.target import Target, code_matches
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal, RetryRequested, TimedOut

@@ -12,7 +12,7 @@ from typing import Any
 from rota.domain.http_target.target import Target, code_matches
 from rota.domain.http_target.templates.filling import ABSENT, CANNOT_BE_FILLED, Budget, fill
 from rota.domain.http_target.templates.scope import Scope
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal
 from rota.domain.tasks.definition import HTTP_HANDLER

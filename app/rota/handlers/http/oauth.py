@@ -12,7 +12,7 @@ from hashlib import sha256
 from typing import Any, Final, Literal
 from urllib.parse import quote_plus, urlencode
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.egress.client import USER_AGENT, HttpClient
 from rota.egress.requests import Request, Response, SendFailed, host_of
 from rota.errors import Invalid, TooLarge

@@ -25,7 +25,7 @@ from rota.domain.http_target.templates.filling import (
 )
 from rota.domain.http_target.templates.scope import Scope, scope_of_run
 from rota.domain.http_target.templates.urls import fill_url
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed
 from rota.egress.client import USER_AGENT

@@ -11,7 +11,7 @@ from rota.domain.http_target.outcome_document import OutcomeIn, read_outcome
 from rota.domain.http_target.outcome_writes import draft_write, reads_entries
 from rota.domain.kv.entries import CheckFailed
 from rota.domain.kv.operation_requests import OperationIn
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import ErrorResponse, RunError
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, RetryRequested
 from rota.egress.requests import Response, charset_of, is_json, media_type_of

@@ -9,7 +9,7 @@ from typing import Any
 
 from rota.domain.alerts.notifiers import EMAIL, LONGEST_CALL, EmailInput, split_sender
 from rota.domain.alerts.plain_text import subject_of, text_of
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Failed, Fatal
 from rota.egress.client import HTTP_CLIENT

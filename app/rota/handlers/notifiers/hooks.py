@@ -6,8 +6,8 @@ from rota.domain.alerts.messages import TEST, Message, message_of, message_of_ru
 from rota.domain.alerts.notifiers import SLACK, WEBHOOK, NotifierInput, SlackInput, WebhookInput
 from rota.domain.alerts.received_events import TEST_TYPE, document
 from rota.domain.alerts.slack import slack_payload
-from rota.domain.primitives import json_text
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.instants import format_instant
 from rota.egress.client import HTTP_CLIENT
 from rota.handlers.notifiers.posting import hook_of, post
 from rota.handlers.registry import BUILT_IN, RegisteredHandler, register

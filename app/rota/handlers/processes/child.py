@@ -16,7 +16,7 @@ from typing import Any, Never
 
 from rota.domain.kv.entries import KvSnapshot
 from rota.domain.kv.run_writes import KvWrites, OtherTable
-from rota.domain.primitives.json_text import printable
+from rota.domain.primitives.json.json_text import printable
 from rota.domain.runs.outcomes import Cancelled, CheckpointResult, Failed, Postponed, TimedOut
 from rota.handlers.calls.capture import JournalHandler
 from rota.handlers.kv_migration import migrate_kv, migrate_kv_sync

@@ -123,11 +123,11 @@ def _exactly(*kinds: type[Any]) -> Callable[[Any, Any], Any]:
 
 
 def _reader(kind: type[Any]) -> Callable[[Any, Any], Any]:
-    """Return a reader of a dataclass; it raises KeyError if a member is missing."""
+    """Return a reader of a dataclass; it raises KeyError if a field is missing."""
     overrides = _OVERRIDES.get(kind, {})
     read = make_dict_structure_fn(kind, _CONVERTER, **overrides)
-    members = {each.name: overrides.get(each.name, override()) for each in fields(kind)}
-    names = {each.rename or name for name, each in members.items() if not each.omit}
+    known = {each.name: overrides.get(each.name, override()) for each in fields(kind)}
+    names = {each.rename or name for name, each in known.items() if not each.omit}
 
     def read_all(document: Any, _: Any) -> Any:
         if names <= document.keys():

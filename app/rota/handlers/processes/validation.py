@@ -16,10 +16,10 @@ from rota.domain.kv.entries import Change, KvChange, check_key, encode_as
 from rota.domain.kv.operations import Append, Check, Increment, Max
 from rota.domain.kv.present import JSON_TYPE
 from rota.domain.kv.run_writes import KvWrites, TableWrites
-from rota.domain.primitives import json_text
-from rota.domain.primitives.durations import MAX_DURATION
-from rota.domain.primitives.instants import check_year
-from rota.domain.primitives.names import VERSION_KEY, is_name
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.names import VERSION_KEY, is_name
+from rota.domain.primitives.times.durations import MAX_DURATION
+from rota.domain.primitives.times.instants import check_year
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import (
     Cancelled,

@@ -11,7 +11,7 @@ from rota.db.tables import api_key
 from rota.domain.access.keys import KeyId, new_key, new_key_id
 from rota.domain.access.scopes import Scope
 from rota.domain.access.stored_key import KeyStatus, StoredKey
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.errors import Conflict
 from rota.store.access.reading import find_key
 

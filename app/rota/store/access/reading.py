@@ -11,7 +11,7 @@ from rota.db.tables import api_key
 from rota.domain.access.keys import KeyId
 from rota.domain.access.scopes import Scope
 from rota.domain.access.stored_key import KeyStatus, StoredKey, id_of
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.errors import Invalid, NotFound
 
 _SCOPES = frozenset(str(scope) for scope in Scope)

@@ -102,7 +102,7 @@ def write_edges(tx: Transaction, edges: Sequence[Edge]) -> None:
 
     The tasks are locked, by id: lock them first if rows of runs are locked before. The tasks to notify are not waited
     for: where one is locked, missing, paused or cancelled, its notification is tried again later (`sending`). The event
-    gets the `message` of `details`, or else a sentence that fits the kind; other members of `details` are added to
+    gets the `message` of `details`, or else a sentence that fits the kind; other fields of `details` are added to
     `data`. Its `since` is when the alert was raised.
     """
     if not edges:

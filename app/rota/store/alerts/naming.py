@@ -29,8 +29,8 @@ _NOT_TAKING: dict[str, str] = {
 def check_not_itself(name: str, definition: TaskDefinition) -> None:
     """Raise Invalid if a task is to notify itself."""
     faults = [
-        Fault(f"/{member}/task", "a task cannot notify itself: name another task")
-        for member, notified in notified_by(definition).items()
+        Fault(f"/{field}/task", "a task cannot notify itself: name another task")
+        for field, notified in notified_by(definition).items()
         if notified == name
     ]
     if faults:
@@ -53,7 +53,7 @@ def warnings_of_each(
 ) -> list[tuple[Finding, ...]]:
     """Return the same for each of several definitions, with one query."""
     named = [
-        {member: name for member, name in notified_by(each).items() if visible.covers(name)}
+        {field: name for field, name in notified_by(each).items() if visible.covers(name)}
         for each, visible in of
     ]
     statuses = _statuses(connection, {name for each in named for name in each.values()})
@@ -71,12 +71,12 @@ def _statuses(connection: Connection, names: AbstractSet[str]) -> dict[str, str]
 
 
 def _warnings(named: dict[str, str], statuses: dict[str, str]) -> Iterator[Finding]:
-    for member, name in named.items():
+    for field, name in named.items():
         status = statuses.get(name, _MISSING)
         if status in _NOT_TAKING:
             yield Finding(
                 f"notified_{status}",
-                f"/{member}/task: task {name!r} {_NOT_TAKING[status]}. Notifications for it are kept, and tried again, "
+                f"/{field}/task: task {name!r} {_NOT_TAKING[status]}. Notifications for it are kept, and tried again, "
                 "until it takes them.",
             )
 

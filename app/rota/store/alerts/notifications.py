@@ -14,10 +14,10 @@ from rota.db.tables import notification
 from rota.domain.alerts.events import AlertEvent, envelope, links, message_of
 from rota.domain.alerts.rules import AlertKind
 from rota.domain.effects import DueSooner
-from rota.domain.primitives import json_text
-from rota.domain.primitives.durations import to_seconds
 from rota.domain.primitives.ids import Id, new_id
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.durations import to_seconds
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Run

@@ -9,8 +9,8 @@ from sqlalchemy import Connection, select, tuple_
 from rota.db.tables import alert, notification, task
 from rota.domain.access.names import NameLimit
 from rota.domain.alerts.rules import AlertKind
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.errors import Invalid
 from rota.store.task_names import covers
 

@@ -16,8 +16,8 @@ from rota.db.tables import notification, task
 from rota.db.types import is_one_of
 from rota.domain.alerts.events import with_omitted
 from rota.domain.effects import DueSooner, NotificationGivenUp, RunEnded
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.errors import Invalid
 from rota.store.alerts.backlog import trim_backlog

@@ -11,8 +11,8 @@ from rota.db.command import Transaction
 from rota.db.tables import task
 from rota.db.types import is_one_of
 from rota.domain.alerts.retries import is_given_up, wait_after
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.primitives.value_class import value_class
 from rota.domain.runs.lineage import Link, LinkKind
 from rota.domain.runs.status import Trigger

@@ -123,7 +123,7 @@ def watched_by_default(
     if defaults.on_failure is None and defaults.on_late is None:
         return [], None
     page = select(*(task.c[name] for name in _Examined._fields)).where(*_MAY_BE_WATCHED)
-    if not has_timed_rules(defaults):  # then only tasks with this member of their own
+    if not has_timed_rules(defaults):  # then only tasks with this field of their own
         page = page.where(task.c.definition.contains('"expect_every"'))
     if after is not None:
         page = page.where(task.c.id > after)

@@ -17,8 +17,8 @@ from rota.db.tables import audit
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.audit.author import Author
 from rota.domain.audit.changes import Change, Digest, Hidden, difference, shown
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import new_id
+from rota.domain.primitives.json import json_text
 from rota.store.audit.registrations import AuditedChange
 from rota.store.audit.subjects import States, Subjects
 
@@ -72,7 +72,7 @@ class AuditedTogether(Audited[R], Generic[R]):
 
 
 def audited(command: Command[R], **entry: Any) -> Audited[R]:
-    """Return a command with its entry: the members of `Audited`."""
+    """Return a command with its entry: the fields of `Audited`."""
     kind = AuditedTogether if command.batched else Audited
     return kind(command=command, **entry)
 

@@ -7,28 +7,28 @@ from sqlalchemy import Connection
 
 from rota.domain.audit.changes import Hidden, State
 from rota.domain.http_target.secret_headers import is_secret, read_sealed
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import is_sealed
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.sealed import is_sealed
 from rota.errors import Invalid, Sealed
 from rota.store.sealing.secret_headers import open_header
 from rota.store.sealing.secret_inputs import open_input
 
 
 def definition_of(connection: Connection, row: Mapping[Any, Any]) -> State:
-    """Return the members of a definition that differ from their defaults, and the input, from a row of `task`.
+    """Return the fields of a definition that differ from their defaults, and the input, from a row of `task`.
 
     What cannot be read, since the row was changed outside Rota, is hidden.
     """
     try:
-        members = json_text.loads(row["definition"])
+        fields = json_text.loads(row["definition"])
     except Invalid:
         return {"definition": Hidden("definition", row["definition"].encode())}
-    target = members.get("target")
+    target = fields.get("target")
     if isinstance(target, dict) and isinstance(target.get("headers"), dict):
-        members["target"] = _with_hidden_headers(connection, row["id"], target)
-    is_secret_input = bool(members.get("secret_input"))
-    return {**members, "input": _input(connection, row["id"], row["input"], is_secret_input)}
+        fields["target"] = _with_hidden_headers(connection, row["id"], target)
+    is_secret_input = bool(fields.get("secret_input"))
+    return {**fields, "input": _input(connection, row["id"], row["input"], is_secret_input)}
 
 
 def _with_hidden_headers(connection: Connection, task_id: Id, target: dict[str, Any]) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from rota.db.command import Command, R
 from rota.domain.audit.actions import Action, Kind
 from rota.domain.audit.author import Author
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.store.access.changes import CreateKey, MadeKey
 from rota.store.audit.audited import Audited, Made, audited
 from rota.store.audit.subjects import Named

@@ -11,8 +11,8 @@ from rota.db.encryption import keyring_of
 from rota.db.tables import kv, task
 from rota.db.types import is_one_of
 from rota.domain.audit.actions import Kind
-from rota.domain.audit.changes import MOST_MEMBERS, Hidden
-from rota.domain.primitives.instants import format_instant
+from rota.domain.audit.changes import MOST_FIELDS, Hidden
+from rota.domain.primitives.times.instants import format_instant
 from rota.errors import Sealed
 from rota.store.audit.subjects import States
 from rota.store.sealing.sealed_values import open_value
@@ -32,8 +32,8 @@ class Entries:
     kind: Kind = Kind.KV
 
     def fixed(self, connection: Connection) -> "Entries":
-        keys = tuple(dict.fromkeys(self.keys))[: MOST_MEMBERS + 1]
-        if self.prefix is not None and len(keys) <= MOST_MEMBERS:
+        keys = tuple(dict.fromkeys(self.keys))[: MOST_FIELDS + 1]
+        if self.prefix is not None and len(keys) <= MOST_FIELDS:
             keys += tuple(_keys_below(connection, self.task, self.prefix))
         return Entries(self.task, keys)
 
@@ -63,7 +63,7 @@ def _keys_below(connection: Connection, name: str, prefix: str) -> Sequence[str]
         .join(task, task.c.id == kv.c.task_id)
         .where(task.c.name == name, task.c.deleted_at.is_(None), *below)
     )
-    return connection.execute(wanted.order_by(kv.c.key).limit(MOST_MEMBERS + 1)).scalars().all()
+    return connection.execute(wanted.order_by(kv.c.key).limit(MOST_FIELDS + 1)).scalars().all()
 
 
 _ENTRIES = (

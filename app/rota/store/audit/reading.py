@@ -22,7 +22,7 @@ _LOOKED_AT = 2_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditFilter:
-    """Which entries are meant: values of one member are OR-ed, members are AND-ed; empty means any."""
+    """Which entries are meant: values of one field are OR-ed, fields are AND-ed; empty means any."""
 
     task: Sequence[str] = ()
     principal: Sequence[str] = ()

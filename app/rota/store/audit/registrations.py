@@ -7,8 +7,8 @@ from sqlalchemy import Connection
 
 from rota.db.command import Transaction
 from rota.domain.audit.changes import State
-from rota.domain.primitives import json_text
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.sealed import SealedText
 from rota.domain.tasks.definition import Registered
 from rota.domain.tasks.task import Task
 from rota.store.audit.definitions import definition_of

@@ -11,8 +11,8 @@ from rota.db.command import Transaction
 from rota.db.tables import api_key, calendar, handler, hold, queue, secret, task
 from rota.domain.audit.actions import Kind
 from rota.domain.audit.changes import State
-from rota.domain.primitives import json_text
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.instants import format_instant
 from rota.store.audit.definitions import definition_of
 
 #: The states of subjects by their names; one that does not exist has none.
@@ -85,9 +85,9 @@ def _read_tasks(tx: Transaction, names: Sequence[str], *, definitions: bool, loc
 
 
 def _task_state(connection: Connection, row: Mapping[Any, Any]) -> State:
-    members = definition_of(connection, row) if "definition" in row else {}
+    fields = definition_of(connection, row) if "definition" in row else {}
     lifecycle = ("status", "status_reason", "generation", "declared", "moved_to_at")
-    return {**members, **{name: shown_column(row[name]) for name in lifecycle if name in row}}
+    return {**fields, **{name: shown_column(row[name]) for name in lifecycle if name in row}}
 
 
 _KEY = (

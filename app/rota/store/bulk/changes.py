@@ -11,9 +11,9 @@ from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.access.quotas import Quota
 from rota.domain.bulk.model import Bulk, BulkStatus, Request, Selection
 from rota.domain.effects import BulkChanged
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, new_id
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.instants import format_instant
 from rota.errors import Conflict
 from rota.store.bulk.rows import find_bulk, write_limit, write_quota
 from rota.store.bulk.selection import store_selection

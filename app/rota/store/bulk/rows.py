@@ -21,8 +21,8 @@ from rota.domain.bulk.model import (
     Request,
 )
 from rota.domain.bulk.selector import RunSelector
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.errors import NotFound
 from rota.store.bulk.selection import OF_TASK, read_selection
 from rota.store.runs.reading import MOST_LISTED
@@ -199,7 +199,7 @@ def write_quota(quota: Quota | None) -> str | None:
 def _read_quota(text: str | None) -> Quota | None:
     if text is None:
         return None
-    members = json_text.loads(text)
-    prefixes = members["prefixes"]
+    fields = json_text.loads(text)
+    prefixes = fields["prefixes"]
     limit = UNLIMITED if prefixes is None else NameLimit(tuple(prefixes))
-    return Quota(Counted.UNFINISHED_RUNS, members["allowed"], limit)
+    return Quota(Counted.UNFINISHED_RUNS, fields["allowed"], limit)

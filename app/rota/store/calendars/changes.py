@@ -14,9 +14,9 @@ from rota.db.tables import calendar, calendar_state, task_calendar
 from rota.domain.calendars.holiday_rules import is_newer
 from rota.domain.calendars.source import MOST_CALENDARS, NamedCalendar, Source, SourceKind
 from rota.domain.effects import CalendarsChanged
-from rota.domain.primitives.english import and_list, plural
 from rota.domain.primitives.ids import new_id
 from rota.domain.primitives.preconditions import Precondition
+from rota.domain.primitives.texts.english import and_list, plural
 from rota.errors import Conflict, PreconditionFailed
 from rota.store.calendars.reading import find_calendar, missing_calendar
 from rota.store.calendars.rows import columns_of

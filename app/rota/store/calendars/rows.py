@@ -6,7 +6,7 @@ from typing import Any, assert_never
 from rota.domain.calendars.days import DayRule, DaySpans, HolidayDays, ListedDays
 from rota.domain.calendars.holiday_rules import Region
 from rota.domain.calendars.source import NamedCalendar, Source, SourceKind
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 
 def days_of(row: Any) -> DayRule:

@@ -17,7 +17,7 @@ from rota.domain.chains.limits import (
     shown_name,
     with_too_many_successors,
 )
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.tasks.definition import OnConflict
 from rota.domain.tasks.registration import TaskRegistration
 from rota.domain.tasks.task import Task

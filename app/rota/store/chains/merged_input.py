@@ -10,14 +10,14 @@ from rota.db.expressions.byte_lengths import byte_length
 from rota.db.tables import run
 from rota.domain.chains.result_merge import (
     MOST_INPUT_BYTES,
-    RUN_MEMBERS,
+    RUN_FIELDS,
     merged,
     too_large,
     write_merged,
 )
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.errors import RunError
 from rota.domain.schedules.definitions import Merge
 from rota.store.json_columns import dump_error, load_error
@@ -75,7 +75,7 @@ class Results:
         size = byte_length(run.c.result)
         rows = self._connection.execute(
             select(
-                *(run.c[name] for name in RUN_MEMBERS),
+                *(run.c[name] for name in RUN_FIELDS),
                 size.label("size"),
                 case((size <= _SMALL, run.c.result)).label("text"),
                 run.c.traceparent,

@@ -11,7 +11,7 @@ from rota.domain.kv.operation_traits import writes_key
 from rota.domain.kv.present import Present
 from rota.domain.kv.run_writes import TableWrites, not_granted
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.names import RESULT_KEY
+from rota.domain.primitives.texts.names import RESULT_KEY
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal

@@ -17,8 +17,8 @@ from rota.domain.effects import (
     RunsConstrained,
     RunsReady,
 )
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.outcomes import AttemptOutcome
 from rota.domain.runs.status import RunStatus
 from rota.domain.tasks.definition import TaskStatus

@@ -18,8 +18,8 @@ from rota.domain.json_schema.compiled import JsonSchema
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.operations import Check, SetOnce
 from rota.domain.kv.run_writes import TableWrites
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.outcomes import Succeeded
 from rota.domain.step_budget import for_a_batch, limited_to

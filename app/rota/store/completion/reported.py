@@ -9,7 +9,7 @@ from rota.domain.http_target.outcome_writes import draft_write, reads_entries
 from rota.domain.kv.draft import KvDraft
 from rota.domain.kv.entries import CheckFailed, KvLimits
 from rota.domain.kv.operation_requests import OperationIn
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import ClaimedRun
 from rota.domain.runs.outcomes import Conflicted, Failed, Fatal, Outcome, RetryRequested, Succeeded

@@ -11,8 +11,8 @@ from rota.domain.http_target.sent_secrets import entries_needed, filled_in, name
 from rota.domain.http_target.target import Target
 from rota.domain.http_target.templates.scope import scope_of_run
 from rota.domain.kv.present import JSON_TYPE
-from rota.domain.primitives import json_text
-from rota.domain.primitives.sealed import is_sealed
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.sealed import is_sealed
 from rota.domain.runs.model import ClaimedRun
 from rota.store.kv.entries import KvFilter, list_entries
 from rota.store.runs.claiming.claim import leased_run

@@ -24,9 +24,9 @@ from rota.domain.effects import (
     TaskEvent,
 )
 from rota.domain.holds.model import Hold
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.instants import format_instant
 
 # Events in a row: what a reader holds in memory is bounded, however much a commit did.
 _IN_A_ROW = 500

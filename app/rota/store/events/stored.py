@@ -26,8 +26,8 @@ from sqlalchemy import (
 
 from rota.db.command import Command, Transaction
 from rota.db.tables import event
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.stream_positions import EventPosition
 from rota.store.kv import changes as kv_changes
 

@@ -21,8 +21,8 @@ from rota.domain.explain.run import of_run
 from rota.domain.explain.task import explain_at, explain_now, explain_unplannable
 from rota.domain.explain.time_slot import Slot, slot_at, slot_within, slot_without_fire
 from rota.domain.holds.model import Hold
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.requested_times import RequestedTime

@@ -18,7 +18,7 @@ from rota.domain.effects import HoldAnnounced, HoldEvent, HoldsChanged
 from rota.domain.fire_time import TICK
 from rota.domain.holds.model import HeldFireTimes, HoldSelector
 from rota.domain.primitives.ids import new_id
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.errors import Fault, Invalid
 from rota.store.holds.reading import holds_version, missing_hold
 from rota.store.holds.rows import Row, StoredHold, selector_columns, to_stored

@@ -9,7 +9,7 @@ from sqlalchemy import RowMapping
 
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.holds.model import HeldFireTimes, Hold, HoldSelector
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 #: A row of the table, or what is to be one, by column.
 Row = Mapping[str, Any] | RowMapping

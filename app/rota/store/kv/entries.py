@@ -12,7 +12,7 @@ from rota.domain.kv.entries import KvEntry, KvSnapshot, read_author
 from rota.domain.kv.present import JSON_TYPE
 from rota.domain.kv.run_writes import OtherTable
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.names import is_name
+from rota.domain.primitives.texts.names import is_name
 from rota.errors import LeaseLost, NotFound, Sealed
 from rota.store.definitions import read_definition
 from rota.store.sealing.sealed_values import open_value

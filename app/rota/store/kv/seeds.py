@@ -8,8 +8,8 @@ from rota.db.tables import task
 from rota.domain.json_schema.compiled import Misfit
 from rota.domain.kv.entries import KvLimits
 from rota.domain.kv.operations import SetOnce
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.tasks.seeds import refused
 from rota.errors import Fault, Invalid
 from rota.store.kv.apply import Impossible, Misfits, Overfull, apply

@@ -21,8 +21,8 @@ from rota.db.tables import run
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.effects import KeysFreed
 from rota.domain.policies import Concurrency
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.reasons import WaitingOn
 from rota.domain.runs.status import RunStatus
 from rota.store.replicas import known_handlers

@@ -27,8 +27,8 @@ from rota.db.command import Command, Transaction
 from rota.db.tables import run, task, task_tag
 from rota.db.types import is_one_of, spelled_out
 from rota.domain.holds.model import Hold
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.reasons import WaitingOn
 from rota.domain.runs.status import STARTS_WHILE_HELD, RunStatus
 from rota.store.replicas import known_handlers

@@ -15,7 +15,7 @@ from rota.store.runs.waiting import waiting_on_run
 # Without slots: `vars` of it is the row, and costs nothing.
 @dataclass(kw_only=True, eq=False)
 class NewRun:
-    """A run that is about to be inserted; the members but `fed_by` are columns of the table `run`."""
+    """A run that is about to be inserted; the fields but `fed_by` are columns of the table `run`."""
 
     id: Id
     task_id: Id

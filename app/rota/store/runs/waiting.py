@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Text, and_, case, false, literal, null, up
 from rota.db.command import Transaction
 from rota.db.tables import run
 from rota.domain.effects import DueSooner, RunsConstrained, RunsReady
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.reasons import WaitingOn
 from rota.domain.runs.status import RunStatus
 from rota.store.replicas import known_handlers

@@ -15,8 +15,8 @@ from rota.db.types import is_one_of, spelled_out
 from rota.domain.constraints.definitions import Constraint
 from rota.domain.constraints.evaluation import UNREADABLE, Place
 from rota.domain.kv.present import JSON_TYPE
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import NO_ID, Id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.definitions import Unreadable
 from rota.errors import Sealed

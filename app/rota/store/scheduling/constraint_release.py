@@ -11,8 +11,8 @@ from sqlalchemy import ColumnElement, Select, and_, false, or_, select, update
 from rota.db.command import Command, Transaction
 from rota.db.tables import run, task
 from rota.domain.effects import RunsConstrained
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.reasons import FailReason, SkipReason
 from rota.domain.runs.status import RunStatus
 from rota.store.replicas import known_handlers

@@ -30,7 +30,7 @@ _DUE = (
 
 
 class _DueRow(NamedTuple):
-    """A task as it is read; a member of a row of SQLAlchemy's takes ten times as long to read."""
+    """A task as it is read; a field of a row of SQLAlchemy's takes ten times as long to read."""
 
     id: Id
     name: str

@@ -11,8 +11,8 @@ from rota.db.bulk import Bulk
 from rota.db.command import Command, Transaction
 from rota.db.tables import run
 from rota.domain.effects import DueSooner
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
+from rota.domain.primitives.json import json_text
 from rota.domain.runs.status import RunStatus
 
 _DELAYED = (run.c.status == RunStatus.QUEUED, run.c.not_before.is_not(None))

@@ -15,9 +15,9 @@ from rota.db.command import Command, Transaction
 from rota.db.encryption import Keyring, keyring_of
 from rota.db.tables import task
 from rota.domain.http_target.secret_headers import SEALED, is_secret, read_sealed, stored_header
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import key_of
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.sealed import key_of
 from rota.errors import Invalid, Sealed
 from rota.store.sealing.secret_headers import open_header, seal_header
 

@@ -10,7 +10,7 @@ from rota.db.command import Command, Transaction
 from rota.db.encryption import FORMAT, Keyring, keyring_of
 from rota.db.tables import run, task
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import PREFIX
+from rota.domain.primitives.texts.sealed import PREFIX
 from rota.errors import Sealed
 from rota.store.sealing.secret_inputs import open_input, sealed_inputs, sealed_with_first
 

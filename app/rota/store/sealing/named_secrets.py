@@ -12,8 +12,8 @@ from sqlalchemy import Connection, RowMapping, select
 
 from rota.db.encryption import Keyring, keyring_of, missing_key
 from rota.db.tables import secret
-from rota.domain.primitives import json_text
-from rota.domain.primitives.instants import format_instant, parse_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.instants import format_instant, parse_instant
 from rota.domain.secrets.opened import OpenedSecret
 from rota.errors import Invalid, Sealed, TooLarge
 

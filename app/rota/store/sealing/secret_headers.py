@@ -12,7 +12,7 @@ from rota.db.encryption import Keyring, keyring_of, open_text, seal_text
 from rota.domain.http_target.secret_headers import is_secret
 from rota.domain.http_target.target import Target, origin_of
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import SealedText
+from rota.domain.primitives.texts.sealed import SealedText
 from rota.domain.tasks.definition import TaskDefinition
 from rota.domain.tasks.task import Task
 from rota.errors import Conflict, Sealed

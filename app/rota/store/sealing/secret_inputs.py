@@ -12,9 +12,9 @@ from rota.db.bulk import Bulk
 from rota.db.command import Transaction
 from rota.db.encryption import Keyring, keyring_of, not_sealed, open_text, seal_text
 from rota.db.tables import run
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import NOT_SEALED, SealedText, is_sealed
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.texts.sealed import NOT_SEALED, SealedText, is_sealed
 from rota.domain.tasks.definition import TaskDefinition
 from rota.domain.tasks.task import Task
 from rota.errors import Fault, Invalid, Sealed

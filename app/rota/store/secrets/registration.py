@@ -21,7 +21,7 @@ from rota.errors import Fault, Invalid, Sealed
 from rota.store.sealing.secret_headers import open_headers
 from rota.store.secrets.reading import secrets_named
 
-# The members of a task that refer to secrets.
+# The fields of a task that refer to secrets.
 _TARGET, _INPUT = "/target", "/input"
 
 
@@ -80,7 +80,7 @@ def _uses(
 def _faults(
     uses: Iterable[SecretUse], known: Mapping[str, Secret | None], command: Named, at: str
 ) -> Iterable[Fault]:
-    """Yield the faults in the member `at`: of a target, or of the input of a notifier."""
+    """Yield the faults in the field `at`: of a target, or of the input of a notifier."""
     for use in uses:
         there = _usable(known.get(use.name), command)
         detail = (

@@ -6,8 +6,8 @@ from datetime import datetime
 from rota.domain.chains.fan_in import PredecessorUnavailable
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.primitives.finding import Finding
+from rota.domain.primitives.json.unset import UNSET, Unset
 from rota.domain.primitives.preconditions import Precondition
-from rota.domain.primitives.unset import UNSET, Unset
 from rota.domain.tasks.definition import Applied, OnConflict, Registered
 from rota.domain.tasks.registration import TaskRegistration
 from rota.domain.tasks.task import Task

@@ -9,8 +9,8 @@ from sqlalchemy import insert, update
 from rota.db.command import Command, StaleError, Transaction
 from rota.db.tables import run, task
 from rota.domain.effects import RunEnded
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, new_id
+from rota.domain.primitives.json import json_text
 from rota.domain.reasons import FailReason
 from rota.domain.runs.errors import RunError
 from rota.domain.runs.model import Run

@@ -9,9 +9,9 @@ from sqlalchemy import exists, or_, select
 from rota.db.command import Transaction
 from rota.db.tables import backfill, run
 from rota.domain.chains.fan_in import is_over
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.unset import Unset
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.unset import Unset
 from rota.domain.reasons import CancelReason
 from rota.domain.runs.planning import most_runs
 from rota.domain.runs.status import RunStatus
@@ -173,7 +173,7 @@ def same_rule(existing: Task, command: Declaration) -> bool:
 
 
 def same_definition(one: TaskDefinition, other: TaskDefinition) -> bool:
-    """Return whether two definitions are the same as JSON: defaults filled in, members in any order, 1 is 1.0."""
+    """Return whether two definitions are the same as JSON: defaults filled in, fields in any order, 1 is 1.0."""
     return json_text.equal(
         one.model_dump(mode="json", warnings=False), other.model_dump(mode="json", warnings=False)
     )

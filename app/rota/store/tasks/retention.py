@@ -11,9 +11,9 @@ from rota.db.command import Command, Transaction
 from rota.db.tables import backfill, run, task
 from rota.db.types import spelled_out
 from rota.domain.primitives.bounds import DEFAULT_KEPT_AGE
-from rota.domain.primitives.durations import MAX_DURATION
 from rota.domain.primitives.ids import Id
 from rota.domain.primitives.preconditions import Precondition
+from rota.domain.primitives.times.durations import MAX_DURATION
 from rota.domain.runs.status import RunStatus, Trigger
 from rota.domain.tasks.definition import TaskStatus
 from rota.errors import AppError

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from rota.domain.primitives.instants import parse_instant
+from rota.domain.primitives.times.instants import parse_instant
 from rota.web.formats import duration
 
 _GAUGE: Final = 80

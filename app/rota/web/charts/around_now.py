@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from markupsafe import Markup
 
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.web.charts.around import axis
 from rota.web.charts.strip import Scale, draw_due, draw_runs
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 from markupsafe import Markup
 
 from rota.domain.http_target.phases import CallPhase
-from rota.domain.primitives.instants import parse_instant
+from rota.domain.primitives.times.instants import parse_instant
 from rota.web.formats import duration
 
 #: Attempts that are drawn: the latest ones.

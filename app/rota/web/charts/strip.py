@@ -9,8 +9,8 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
-from rota.domain.primitives.english import plural
-from rota.domain.primitives.instants import format_instant, parse_instant
+from rota.domain.primitives.texts.english import plural
+from rota.domain.primitives.times.instants import format_instant, parse_instant
 from rota.web.formats import duration, mark, tone
 
 Run = Mapping[str, Any]

@@ -4,7 +4,7 @@ from base64 import b64decode
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.web.formats import pretty_json
 
 #: How a value is typed: as JSON, or as a text that becomes a JSON text or bytes with their own type.

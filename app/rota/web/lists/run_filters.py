@@ -6,8 +6,8 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import urlencode
 
-from rota.domain.primitives.durations import parse_duration
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.durations import parse_duration
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.runs.status import FINAL
 from rota.domain.schedules.requested_times import parse_requested_time
 
@@ -86,8 +86,8 @@ class RunFilters:
         """Return the selector of a bulk operation; local times are on the clock of a zone. Raises ValueError."""
         asked = self.asked(now)
         chosen: dict[str, Any] = {
-            member: [each for each in asked[name].split(",") if each]
-            for name, member in _LISTS.items()
+            field: [each for each in asked[name].split(",") if each]
+            for name, field in _LISTS.items()
             if name in asked
         }
         if "error_text" in asked:

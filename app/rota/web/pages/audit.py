@@ -1,4 +1,4 @@
-"""The audit log: who changed what, with the members before and after."""
+"""The audit log: who changed what, with the fields before and after."""
 
 from collections.abc import Mapping
 from typing import Any, Final
@@ -53,7 +53,7 @@ def _row(entry: Mapping[str, Any]) -> dict[str, Any]:
 def changes_of(
     before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
 ) -> list[dict[str, Any]]:
-    """Return each member that differs: `was` and `is`, as texts; None where there was or is none."""
+    """Return each field that differs: `was` and `is`, as texts; None where there was or is none."""
     first, second = before or {}, after or {}
     return [
         {"member": name, "was": _text(first, name), "is": _text(second, name)}

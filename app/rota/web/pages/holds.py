@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 from rota.web.api_client import ApiProblemError
 from rota.web.faults import fault_of
 from rota.web.page import Page, Views, see_other

@@ -14,7 +14,7 @@ _KEPT_OF_TARGET: Final = frozenset({"url", "timeout"})
 
 
 def definition_of(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a `PUT` of the task needs: the members that differ from the defaults."""
+    """Return what a `PUT` of the task needs: the fields that differ from the defaults."""
     default = TaskDefinition(handler="x", schedule=Manual(type="manual")).model_dump(mode="json")
     found = {
         name: task[name]

@@ -28,19 +28,19 @@ def as_curl(url: str, definition: Mapping[str, Any], *, with_key: bool) -> str:
 def as_client(base: str, name: str, definition: Mapping[str, Any], *, with_key: bool) -> str:
     """Return a program that declares the task with `rota.client`."""
     key = "  # and the key in ROTA_KEY" if with_key else ""
-    members = _keywords(definition, "    ")
+    fields = _keywords(definition, "    ")
     return (
         f"from rota.client import Rota\n\nrota = Rota({base!r}){key}\n"
-        f"rota.task({name!r}).declare(\n{members})\n"
+        f"rota.task({name!r}).declare(\n{fields})\n"
     )
 
 
 def as_handler(name: str, definition: Mapping[str, Any]) -> str:
     """Return a handler that registers the task, with the SDK."""
-    members = _keywords({"name": name, **definition}, "        ")
+    fields = _keywords({"name": name, **definition}, "        ")
     return (
         "from rota import Context, handler\n\n\n@handler\n"
-        f"async def register(ctx: Context) -> None:\n    await ctx.tasks.register(\n{members}    )\n"
+        f"async def register(ctx: Context) -> None:\n    await ctx.tasks.register(\n{fields}    )\n"
     )
 
 
@@ -64,10 +64,10 @@ def as_crontab(url: str, definition: Mapping[str, Any], *, with_key: bool) -> st
     return f"ROTA_KEY=your-key\n{line}\n" if with_key else f"{line}\n"
 
 
-def _keywords(members: Mapping[str, Any], indent: str) -> str:
-    """Return members as arguments of a call, each in lines of its own."""
+def _keywords(fields: Mapping[str, Any], indent: str) -> str:
+    """Return fields as arguments of a call, each in lines of its own."""
     found = ""
-    for name, value in members.items():
+    for name, value in fields.items():
         text = pformat(value, sort_dicts=False, width=88).replace("\n", f"\n{indent}")
         found += f"{indent}{name}={text},\n"
     return found

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 _PLAIN_KEY: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
 # What YAML 1.1 reads as something else than a text.

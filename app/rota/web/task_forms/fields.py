@@ -8,7 +8,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 _CHOSEN: Final = re.compile(r"#[^/]*")
 #: The form of a choice that is typed as JSON.

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.web.formats import prose
 from rota.web.task_forms.fields import AS_JSON, Field, Kind
 from rota.web.task_forms.texts import as_typed, text_of

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.web.formats import prose
 from rota.web.task_forms.fields import AS_JSON, BY_FIELDS, Field, Kind
 from rota.web.task_forms.from_schema import MOST_MEMBERS, FormMaker, Schema

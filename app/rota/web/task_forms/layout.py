@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.errors import Fault
 from rota.web.task_forms.fields import Field, Kind
 

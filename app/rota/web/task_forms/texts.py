@@ -2,8 +2,8 @@
 
 from typing import Any, Final
 
-from rota.domain.primitives import json_text
-from rota.domain.primitives.durations import parse_duration, to_seconds
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.durations import parse_duration, to_seconds
 from rota.web.formats import pretty_json
 from rota.web.task_forms.fields import Kind
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.errors import AppError, Fault
 from rota.web.task_forms.fields import AS_JSON, BY_FIELDS, Field, Kind, name_of
 from rota.web.task_forms.texts import pretty, text_of

@@ -222,7 +222,7 @@ def test_a_job_store_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "members",
+    "fields",
     [
         '"args": 5',
         '"kwargs": "x"',
@@ -231,17 +231,17 @@ def test_a_job_store_is_refused_with_what_to_do_instead(tmp_path: Path) -> None:
         '"jitter": {"a": []}',
     ],
 )
-def test_a_job_that_is_damaged_is_reported_and_the_others_are_taken_over(members: str) -> None:
+def test_a_job_that_is_damaged_is_reported_and_the_others_are_taken_over(fields: str) -> None:
     job = '"func": "jobs:f", "trigger": "interval", "minutes": 5'
 
-    found = apscheduler_jobs.read_json(f"[{{{job}, {members}}}, {{{job}}}]", "jobs.json", "UTC")
+    found = apscheduler_jobs.read_json(f"[{{{job}, {fields}}}, {{{job}}}]", "jobs.json", "UTC")
 
     assert len(found.tasks) >= 1
     assert len(found.tasks) + len(found.problems) >= 2
 
 
 @pytest.mark.parametrize(
-    "members",
+    "fields",
     [
         '"schedule": Infinity',
         '"schedule": NaN',
@@ -249,8 +249,8 @@ def test_a_job_that_is_damaged_is_reported_and_the_others_are_taken_over(members
         '"args": 1, "schedule": 5',
     ],
 )
-def test_an_entry_that_is_damaged_is_reported_and_the_others_are_taken_over(members: str) -> None:
-    text = f'{{"a": {{"task": "t", {members}}}, "b": {{"task": "t", "schedule": 5}}}}'
+def test_an_entry_that_is_damaged_is_reported_and_the_others_are_taken_over(fields: str) -> None:
+    text = f'{{"a": {{"task": "t", {fields}}}, "b": {{"task": "t", "schedule": 5}}}}'
 
     found = celery_beat.read_json(text, "beat.json", None)
 

@@ -25,7 +25,7 @@ from rota.domain.http_target.templates.filling import (
     to_text,
 )
 from rota.domain.http_target.templates.grammar import MOST_DEFAULT, MOST_FILTERS, parse
-from tests.domain.primitives.test_json_text import JSON, TEXT
+from tests.domain.primitives.json.test_json_text import JSON, TEXT
 
 SCOPE: dict[str, Any] = {
     "result": {

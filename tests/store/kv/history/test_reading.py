@@ -13,8 +13,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 from rota.domain.kv.entries import DEFAULT_LIMITS, KvLimits
 from rota.domain.kv.operations import Delete, Set
 from rota.domain.kv.present import Present
-from rota.domain.primitives import json_text
 from rota.domain.primitives.ids import Id, random_id
+from rota.domain.primitives.json import json_text
 from rota.errors import Conflict, Invalid, NotFound
 from rota.store.kv.bulk_import import Import, Imported
 from rota.store.kv.entries import KvFilter
@@ -44,17 +44,17 @@ def versions(world: World, key: str, before: int | None = None, limit: int = 99)
     ]
 
 
-def page(world: World, wanted: datetime | Id | int, **members: Any) -> HistoricPage:
-    paging = {name: members.pop(name) for name in ("after", "limit") if name in members}
+def page(world: World, wanted: datetime | Id | int, **fields: Any) -> HistoricPage:
+    paging = {name: fields.pop(name) for name in ("after", "limit") if name in fields}
     moment = world.read(find_moment, "t", wanted, world.now)
     return world.read(
-        list_historic_entries, "t", moment, KvFilter(**members), **{"limit": 99} | paging
+        list_historic_entries, "t", moment, KvFilter(**fields), **{"limit": 99} | paging
     )
 
 
-def then(world: World, wanted: datetime | Id | int, **members: Any) -> dict[str, Any]:
+def then(world: World, wanted: datetime | Id | int, **fields: Any) -> dict[str, Any]:
     """Return the table as it was, which must be known as a whole."""
-    found = page(world, wanted, **members)
+    found = page(world, wanted, **fields)
     assert (found.missing, found.is_whole) == ([], True)
     return {each.key: json_text.loads(each.value) for each in found.items}
 

@@ -12,7 +12,7 @@ from rota.db import tables
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import PREFIX
+from rota.domain.primitives.texts.sealed import PREFIX
 from rota.domain.runs.status import RunStatus
 from rota.store.completion.expiry import ExpireLeases
 from rota.store.completion.finish import Reap
@@ -38,13 +38,13 @@ def outside(world: World) -> World:
     return world
 
 
-def register(world: World, name: str = "t", **members: Any) -> None:
+def register(world: World, name: str = "t", **fields: Any) -> None:
     defaults: dict[str, Any] = {
         "handler": "work",
         "overlap_policy": "allow",
         "schedule": {"type": "manual"},
     }
-    world.register(name, **defaults | members)
+    world.register(name, **defaults | fields)
 
 
 def lease(
@@ -301,9 +301,9 @@ def test_replicas_that_lease_at_once_share_the_runs(world: World) -> None:
 @pytest.mark.parametrize("held", ["by nothing", "by its queue", "by a key"])
 def test_a_worker_with_a_limit_gets_only_runs_of_tasks_in_it(outside: World, held: str) -> None:
     ours = NameLimit(("a-", "b-"))
-    members = {"concurrency": {"key": "k", "limit": 9}} if held == "by a key" else {}
+    fields = {"concurrency": {"key": "k", "limit": 9}} if held == "by a key" else {}
     for name in ("c-1", "a-1", "b-1", "a"):
-        register(outside, name, priority=ord(name[0]) + 9 * len(name), **members)
+        register(outside, name, priority=ord(name[0]) + 9 * len(name), **fields)
     if held == "by its queue":
         outside.do(PutQueue(name="default", concurrency=9, paused=False, by="me"))
     made = {name: outside.run_now(name).id for name in ("c-1", "a-1", "b-1", "a")}

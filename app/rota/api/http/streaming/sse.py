@@ -14,8 +14,8 @@ from starlette.types import Receive, Scope, Send
 
 from rota.api.http.streaming.streams import Streams
 from rota.api.http.validation import invalid_parameter
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.stored_json import render
+from rota.domain.primitives.json.stored_json import render
+from rota.domain.primitives.times.instants import format_instant
 from rota.errors import AppError, Invalid
 
 log = structlog.get_logger(__name__)

@@ -8,7 +8,7 @@ from typing_extensions import TypedDict
 
 from rota.api.http.request_model import RequestModel
 from rota.api.tasks.request_models import PauseIn, ResumeIn
-from rota.domain.primitives.names import NAME_PREFIX_PATTERN
+from rota.domain.primitives.texts.names import NAME_PREFIX_PATTERN
 from rota.domain.tasks.definition import Tag, TaskStatus
 
 #: How many refusals a response shows.

@@ -9,7 +9,7 @@ from rota.api.http.responses import reply
 from rota.api.http.services import Services
 from rota.api.tasks.bulk.models import REFUSALS_SHOWN, BulkOut, RefusedOut, SelectedIn
 from rota.domain.access.names import NameLimit
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.store.idempotency import Reply
 from rota.store.task_rows import TaskFilter
 from rota.store.tasks.bulk import SELECTED_TOGETHER, Ahead, Batch, DoEach, select_ahead

@@ -20,7 +20,7 @@ MOST_COMPARED_IN_BATCH = 200
 MOST_ITEMS = 100
 
 
-class ChangedMemberOut(TypedDict):
+class ChangedFieldOut(TypedDict):
     """A field of the task that the request changes."""
 
     path: Annotated[
@@ -133,7 +133,7 @@ class DryRunOut(TypedDict):
     status: Annotated[TaskStatus, Field(description="The status that the task would have.")]
     next_fire_at: InstantText | None
     changes: Annotated[
-        list[ChangedMemberOut],
+        list[ChangedFieldOut],
         Field(
             description=f"The fields that differ, the first {MOST_CHANGES}; of a new task, those that are not at "
             "their defaults. `/kv/…` are seeds that would be written."

@@ -15,7 +15,7 @@ from rota.api.tasks.dry_runs.response_models import (
     MOST_TIMES,
     MOST_TIMES_IN_BATCH,
     BatchDryRunOut,
-    ChangedMemberOut,
+    ChangedFieldOut,
     DiffTimeOut,
     DryRunOut,
     FireTimesOut,
@@ -23,11 +23,11 @@ from rota.api.tasks.dry_runs.response_models import (
 from rota.api.tasks.rendering import show_made
 from rota.api.tasks.views import show_finding
 from rota.domain.access.principal import Principal
-from rota.domain.dry_runs.changes import MOST_CHANGES, MemberChange
+from rota.domain.dry_runs.changes import MOST_CHANGES, FieldChange
 from rota.domain.dry_runs.fire_times import MOST_COMPARED, FireTimeDiff, diff_fire_times
 from rota.domain.primitives.finding import Finding
-from rota.domain.primitives.instants import format_instant
-from rota.domain.primitives.unset import UNSET
+from rota.domain.primitives.json.unset import UNSET
+from rota.domain.primitives.times.instants import format_instant
 from rota.domain.step_budget import FOR_A_PAGE, limited_to
 from rota.domain.tasks.definition import Registered
 from rota.domain.time_zones.clock_changes import clock_change
@@ -149,8 +149,8 @@ def _diff(made: Registration, now: datetime, most: int) -> FireTimeDiff | None:
         return None
 
 
-def _show_change(change: MemberChange) -> ChangedMemberOut:
-    shown: ChangedMemberOut = {"path": change.path}
+def _show_change(change: FieldChange) -> ChangedFieldOut:
+    shown: ChangedFieldOut = {"path": change.path}
     if change.before is not UNSET:
         shown["before"] = change.before
     if change.after is not UNSET:

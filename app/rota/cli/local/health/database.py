@@ -10,13 +10,13 @@ from sqlalchemy import Connection
 from rota.cli.local.findings import Finding, Level
 from rota.cli.local.health.file_systems import file_system_of, is_network
 from rota.clock import SystemClock
+from rota.configuration import keyring
 from rota.db import migrations
 from rota.db.engines.sqlite_file import exists
 from rota.db.engines.urls import parse_url
 from rota.db.inspection import inspected, time_of
 from rota.errors import AppError
 from rota.listening import check_loopback
-from rota.main import keyring
 from rota.settings import Settings
 from rota.store.access.reading import has_administrators, has_kept_keys
 from rota.store.sealing.readability import missing_keys

@@ -8,11 +8,12 @@ from pydantic_settings import SettingsError
 
 from rota.cli.local.findings import Finding, Level
 from rota.cli.local.terminal import faults_of_settings
+from rota.configuration import alerting, environment_secrets, targets_of
 from rota.egress.proxy import HttpProxy
 from rota.egress.smtp.relay import SmtpRelay
 from rota.errors import AppError
-from rota.main import alerting, environment_secrets, targets_of
-from rota.settings import Settings, unknown_variables
+from rota.setting_names import unknown_variables
+from rota.settings import Settings
 
 _WHERE = "Correct the variable; docs/configuration.md has what it may be"
 

@@ -112,7 +112,7 @@ def read_json(text: str, name: str, timezone: str) -> Imported:
 
 
 def _flat(job: Any) -> dict[str, Any]:
-    """Return a job with the members of its trigger beside its own; raises NotMappable."""
+    """Return a job with the fields of its trigger beside its own; raises NotMappable."""
     if not isinstance(job, dict):
         raise NotMappable("a job is an object")
     trigger = job.get("trigger")

@@ -66,13 +66,13 @@ def _add_from_source(found: Imported, key: ast.expr | None, value: ast.expr, zon
     shown = ast.unparse(key)
     with refusing(found, key.lineno, shown):
         name = str(literal(key))
-        entry = dict(_members(value))
+        entry = dict(_fields(value))
         schedule = _schedule(entry.pop("schedule", None), zone)
         rest = {part: literal(node) for part, node in entry.items()}
         _add(found, key.lineno, name, rest, schedule)
 
 
-def _members(value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
+def _fields(value: ast.expr) -> Iterator[tuple[str, ast.expr]]:
     if not isinstance(value, ast.Dict):
         raise NotMappable("the entry is not written out as a dict")
     for key, node in zip(value.keys, value.values, strict=True):
@@ -133,7 +133,7 @@ def _add(
 def read_json(text: str, name: str, timezone: str | None) -> Imported:
     """Return the tasks of a schedule as JSON: entries by name, each with `task`, `schedule`, `args` and `kwargs`.
 
-    A `schedule` is a number of seconds, or the members of a crontab, also under `crontab`. Raises CommandFailed.
+    A `schedule` is a number of seconds, or the fields of a crontab, also under `crontab`. Raises CommandFailed.
     """
     try:
         document = json.loads(text)

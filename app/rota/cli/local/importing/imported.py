@@ -8,7 +8,7 @@ from typing import Any
 
 from rota.cli.exits import CommandFailed
 from rota.cli.local.schedules import schedule_of
-from rota.domain.primitives.names import LONGEST_NAME, RESERVED_NAMES
+from rota.domain.primitives.texts.names import LONGEST_NAME, RESERVED_NAMES
 from rota.domain.schedules.definitions import Planned
 
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9._~-]+")

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 from sqlalchemy.engine import URL
 
-from rota.cli.local.opened_database import commit, database_of
+from rota.cli.local.database.opened import commit, database_of
 from rota.cli.local.terminal import announce
 from rota.clock import SystemClock
 from rota.db import migrations

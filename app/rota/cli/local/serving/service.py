@@ -18,7 +18,7 @@ from rota import logs
 from rota.api.edge.limits import limits
 from rota.api.edge.protocol import http_protocol
 from rota.api.edge.security_headers import HEADERS
-from rota.cli.local.opened_database import database_of
+from rota.cli.local.database.opened import database_of
 from rota.cli.local.serving.first_start import hold_everything, make_new_file
 from rota.cli.local.terminal import announce, refusal
 from rota.clock import SystemClock
@@ -27,7 +27,8 @@ from rota.db.engines.urls import parse_url
 from rota.errors import AppError
 from rota.listening import check_loopback, listen
 from rota.main import VERSION, create_app
-from rota.settings import Settings, unknown_variables
+from rota.setting_names import unknown_variables
+from rota.settings import Settings
 from rota.store.access.reading import has_administrators
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)

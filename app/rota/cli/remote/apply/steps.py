@@ -45,9 +45,9 @@ class Step:
     takes_over: bool = False
     vanishing: Sequence[str] = ()
 
-    def replace(self, **members: Any) -> "Step":
-        """Return this step with other members."""
-        return replace(self, **members)
+    def replace(self, **fields: Any) -> "Step":
+        """Return this step with other fields."""
+        return replace(self, **fields)
 
 
 @dataclass(frozen=True)

@@ -73,17 +73,17 @@ def _parts(document: Any, name: str) -> tuple[str | None, Sequence[Any]]:
         return None, document
     if not isinstance(document, dict):
         raise DocumentError(f"{name} has neither tasks nor a list of them.")
-    member = next((each for each in _LISTS if each in document), None)
-    if member is None:
+    field = next((each for each in _LISTS if each in document), None)
+    if field is None:
         return None, [document]
-    tasks, owner = document[member], document.get("owner")
+    tasks, owner = document[field], document.get("owner")
     if not isinstance(tasks, list):
-        raise DocumentError(f"{name}: '{member}' must be a list.")
+        raise DocumentError(f"{name}: '{field}' must be a list.")
     if owner is not None and not isinstance(owner, str):
         raise DocumentError(f"{name}: 'owner' must be text.")
-    unknown = sorted(document.keys() - {member, "owner", "next_cursor"})
+    unknown = sorted(document.keys() - {field, "owner", "next_cursor"})
     if unknown:
-        raise DocumentError(f"{name}: beside '{member}' there may be 'owner', not '{unknown[0]}'.")
+        raise DocumentError(f"{name}: beside '{field}' there may be 'owner', not '{unknown[0]}'.")
     return owner, tasks
 
 

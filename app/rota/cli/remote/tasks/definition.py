@@ -39,7 +39,7 @@ def schedule(
 
 
 def with_options(base: Mapping[str, Any], options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a definition in which options replace members of a file. Raises CommandFailed for what must be given."""
+    """Return a definition in which options replace fields of a file. Raises CommandFailed for what must be given."""
     body = dict(base) | {name: value for name, value in options.items() if value is not None}
     if not body.get("name"):
         raise CommandFailed("Give the task a name.")

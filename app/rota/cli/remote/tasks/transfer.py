@@ -13,7 +13,7 @@ from rota.cli.exits import CommandFailed, ExitCode
 from rota.cli.output import Json, note, print_json, progress
 from rota.cli.remote.arguments import Selector, selector
 from rota.cli.remote.service import at, connected
-from rota.cli.remote.tasks.members import declared, has_redacted
+from rota.cli.remote.tasks.fields import declared, has_redacted
 from rota.cli.remote.tasks.registering import Registering, groups, read_lines
 from rota.cli.remote.text.selectors import as_query
 from rota.cli.remote.text.values import plural

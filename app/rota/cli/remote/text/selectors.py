@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-#: What a selector of tasks may have, and the member of the API that it becomes.
+#: What a selector of tasks may have, and the field of the API that it becomes.
 TASKS: Mapping[str, str] = {
     "tag": "tags",
     "all_tags": "all_tags",
@@ -21,7 +21,7 @@ class SelectorError(Exception):
     """A selector cannot be read; `str()` says what is right."""
 
 
-def parse_selector(texts: Sequence[str], members: Mapping[str, str] = TASKS) -> dict[str, Any]:
+def parse_selector(texts: Sequence[str], fields: Mapping[str, str] = TASKS) -> dict[str, Any]:
     """Return the selector of the API for texts such as `tag=a,b`, which are AND-ed; `all` selects everything.
 
     Values of one name are OR-ed, whether they are separated by commas or the name is given again. Raises SelectorError.
@@ -31,9 +31,9 @@ def parse_selector(texts: Sequence[str], members: Mapping[str, str] = TASKS) -> 
     found: dict[str, Any] = {}
     for text in texts:
         name, separator, value = text.partition("=")
-        if not separator or name not in members or not value:
-            raise SelectorError(_advice(text, members))
-        _add(found, members[name], value, text)
+        if not separator or name not in fields or not value:
+            raise SelectorError(_advice(text, fields))
+        _add(found, fields[name], value, text)
     if not found:
         raise SelectorError("Select something, or 'all'.")
     return found
@@ -48,18 +48,18 @@ def as_query(selected: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _add(found: dict[str, Any], member: str, value: str, text: str) -> None:
-    if member in _TEXTS:
-        if member in found:
-            raise SelectorError(f"{text!r}: give {member} once.")
-        found[member] = value
+def _add(found: dict[str, Any], field: str, value: str, text: str) -> None:
+    if field in _TEXTS:
+        if field in found:
+            raise SelectorError(f"{text!r}: give {field} once.")
+        found[field] = value
         return
     values = value.split(",")
     if not all(values):
         raise SelectorError(f"{text!r} has an empty value.")
-    found[member] = [*found.get(member, []), *values]
+    found[field] = [*found.get(field, []), *values]
 
 
-def _advice(text: str, members: Mapping[str, str]) -> str:
-    known = ", ".join(f"{each}=…" for each in members)
+def _advice(text: str, fields: Mapping[str, str]) -> str:
+    known = ", ".join(f"{each}=…" for each in fields)
     return f"{text!r} is no selector: give {known}, or 'all' alone."

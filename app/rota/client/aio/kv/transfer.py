@@ -37,7 +37,7 @@ class AsyncKvTransfer:
             content=lines,
             headers={"Content-Type": "application/x-ndjson"},
         )
-        return KvImported.of(reply.members)
+        return KvImported.of(reply.fields)
 
     async def revert(
         self,
@@ -52,7 +52,7 @@ class AsyncKvTransfer:
         reply = await self._transport.call(
             "POST", f"{self._path()}/revert", body=body, repeat=Repeat.UNSAFE
         )
-        return KvReverted.of(reply.members)
+        return KvReverted.of(reply.fields)
 
     def _path(self, *key: str) -> str:
         return wire.path("tasks", self._task, "kv", *key)

@@ -116,7 +116,7 @@ class AsyncAttempt:
     async def _send_heartbeat(self, body: dict[str, Any]) -> Heartbeat:
         sent_at = deadline(self._lease)
         reply = await self._post("heartbeat", body, within=self._lease / 6)
-        heartbeat = Heartbeat.of(reply.members)
+        heartbeat = Heartbeat.of(reply.fields)
         self._held_until = sent_at
         return heartbeat
 

@@ -125,7 +125,7 @@ class Kv(KvTransfer, KvFace):
     def delete_prefix(self, prefix: str) -> int:
         """Remove the entries whose keys begin with `prefix`, in one commit; return how many."""
         reply = self._transport.call("DELETE", self._path(), query={"prefix": prefix})
-        return int(reply.members["deleted"])
+        return int(reply.fields["deleted"])
 
     def increment(self, key: str, by: float = 1) -> Any:
         """Add to a number (0 if there is no entry); return the sum."""
@@ -175,7 +175,7 @@ class Kv(KvTransfer, KvFace):
             reply = self._transport.call("POST", path, body=body, repeat=repeat)
         except ProblemError as error:
             raise conflict_in(error, body["operations"]) from None
-        return [KvEntry.of(each) for each in reply.members["items"]]
+        return [KvEntry.of(each) for each in reply.fields["items"]]
 
     def history(self, key: str, *, page_size: int | None = None) -> Pages[KvVersion]:
         """List the versions of an entry, the newest first."""
@@ -208,7 +208,7 @@ class Kv(KvTransfer, KvFace):
             )
         except PreconditionFailed as error:
             raise KvConflict(error.status, error.members) from None
-        return KvEntry.of(reply.members)
+        return KvEntry.of(reply.fields)
 
     def _condition(self, key: str, version: int) -> dict[str, str]:
         if version is UNSET:

@@ -39,7 +39,7 @@ class KvTransfer:
             content=lines,
             headers={"Content-Type": "application/x-ndjson"},
         )
-        return KvImported.of(reply.members)
+        return KvImported.of(reply.fields)
 
     def revert(
         self,
@@ -54,7 +54,7 @@ class KvTransfer:
         reply = self._transport.call(
             "POST", f"{self._path()}/revert", body=body, repeat=Repeat.UNSAFE
         )
-        return KvReverted.of(reply.members)
+        return KvReverted.of(reply.fields)
 
     def _path(self, *key: str) -> str:
         return wire.path("tasks", self._task, "kv", *key)

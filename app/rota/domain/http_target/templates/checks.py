@@ -17,7 +17,7 @@ from rota.domain.validation.messages import nearest
 
 
 class Place(StrEnum):
-    """The members of a target in which texts are templates."""
+    """The fields of a target in which texts are templates."""
 
     URL = "url"
     HEADERS = "headers"
@@ -28,7 +28,7 @@ class Place(StrEnum):
 
 
 #: What `run` and `task` hold.
-RUN_MEMBERS = (
+RUN_FIELDS = (
     "id",
     "attempt",
     "failures",
@@ -37,23 +37,23 @@ RUN_MEMBERS = (
     "scheduled_for",
     "idempotency_key",
 )
-TASK_MEMBERS = ("id", "name")
+TASK_FIELDS = ("id", "name")
 
 _ROOTS = ("input", "kv", "task", "run", "scheduled_for")
 _SECRET, _RESULT = "secret", "result"
-_MEMBERS: Mapping[str, tuple[str, ...]] = {
-    "run": RUN_MEMBERS,
-    "task": TASK_MEMBERS,
+_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "run": RUN_FIELDS,
+    "task": TASK_FIELDS,
     _RESULT: ("status", "headers", "body", "body_bytes", "truncated"),
 }
-# Whose members are no objects.
+# Whose fields are no objects.
 _FLAT = frozenset({"run", "task"})
 _MAY_BE_SECRET = frozenset({Place.HEADERS, Place.AUTH})
 _SECRET_PATH = 2
 
 
 def check_templates(given: Mapping[Place, Any], asked: Collection[str]) -> None:
-    """Check the members of a target that are templates; `asked` are the entries of the kv in its requests.
+    """Check the fields of a target that are templates; `asked` are the entries of the kv in its requests.
 
     Raises ValidationError, with the place of each text that is wrong, and what is wrong with it.
     """
@@ -66,7 +66,7 @@ def check_templates(given: Mapping[Place, Any], asked: Collection[str]) -> None:
 
 
 def _faults(template: Any, place: Place, asked: AskedKeys) -> Iterator[Fault]:
-    """Yield the faults of one member: the first of each text, and that it has too many references altogether."""
+    """Yield the faults of one field: the first of each text, and that it has too many references altogether."""
     count = 0
     for path, text in texts(template):
         try:
@@ -96,7 +96,7 @@ def _fault(reference: Reference, place: Place, asked: AskedKeys) -> str | None:
         return f"there is no {reference.brief}: 'scheduled_for' is a text"
     if root == "kv":
         return fault_in_key(asked, reference)
-    return _fault_in_members(reference)
+    return _fault_in_fields(reference)
 
 
 def _fault_in_secret(reference: Reference, place: Place) -> str | None:
@@ -122,14 +122,14 @@ def _unknown_root(reference: Reference, place: Place) -> str:
 
 
 def roots_of(place: Place) -> tuple[str, ...]:
-    """Return what references in a member of a target may begin with."""
+    """Return what references in a field of a target may begin with."""
     secret = (_SECRET,) if place in _MAY_BE_SECRET else ()
     return (*_ROOTS, *secret, *((_RESULT,) if place is Place.KV_SET else ()))
 
 
-def _fault_in_members(reference: Reference) -> str | None:
+def _fault_in_fields(reference: Reference) -> str | None:
     root, *rest = reference.path
-    known = _MEMBERS.get(str(root))
+    known = _FIELDS.get(str(root))
     if known is None or not rest:
         return None
     if rest[0] not in known:

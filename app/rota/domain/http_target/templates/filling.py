@@ -15,7 +15,7 @@ from rota.domain.http_target.templates.grammar import (
     parse,
     references,
 )
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 
 __all__ = [
     "ABSENT",
@@ -88,7 +88,7 @@ def fill(template: Any, scope: Mapping[str, Any], budget: Budget | None = None) 
 
     A text that is one reference and no more becomes the value there, of whatever type. In other texts values are put in
     as text: texts as they are, null as nothing, the rest as JSON. An optional reference that leads nowhere leaves its
-    member or item out (at the top it gives ABSENT), and counts as nothing within a text.
+    field or item out (at the top it gives ABSENT), and counts as nothing within a text.
     Raises MissingError, OverBudgetError, FilterError, and TemplateError.
     """
     budget = budget or Budget()

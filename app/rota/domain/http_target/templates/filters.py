@@ -7,8 +7,8 @@ from typing import Any, Final, assert_never
 from urllib.parse import quote
 
 from rota.domain.http_target.templates.grammar import Filter, FilterName
-from rota.domain.primitives import json_text
-from rota.domain.primitives.instants import check_year, format_instant, parse_instant
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.times.instants import check_year, format_instant, parse_instant
 
 #: What a whole value is whose optional reference leads nowhere.
 ABSENT: Final = object()

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
 
-from rota.domain.primitives import json_text
 from rota.domain.primitives.bounded_cache import bounded_cache
+from rota.domain.primitives.json import json_text
 from rota.domain.validation.messages import nearest
 from rota.errors import Invalid
 
@@ -68,7 +68,7 @@ class Filter:
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A place in a value: members by name, items by number; `optional` if it may lead nowhere."""
+    """A place in a value: fields by name, items by number; `optional` if it may lead nowhere."""
 
     path: tuple[str | int, ...]
     optional: bool = False
@@ -90,7 +90,7 @@ class Reference:
 
 
 def texts(template: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:
-    """Yield the texts of a JSON value that have `{{`, with their places; names of members are none."""
+    """Yield the texts of a JSON value that have `{{`, with their places; names of fields are none."""
     if isinstance(template, str):
         if OPENS in template:
             yield (), template
@@ -118,7 +118,7 @@ def _texts_in(value: Any, path: list[str | int]) -> Iterator[tuple[tuple[str | i
 
 
 def references(template: Any) -> Iterator[Reference]:
-    """Yield the references in the texts of a JSON value, not in the names of members; raises TemplateError."""
+    """Yield the references in the texts of a JSON value, not in the names of fields; raises TemplateError."""
     for _, text in texts(template):
         yield from references_in(text)
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.instants import format_instant
+from rota.domain.primitives.times.instants import format_instant
 
 #: `input`, `kv`, `run`, `task`, `scheduled_for`; in headers and `auth` also `secret`, and after the response `result`.
 Scope = Mapping[str, Any]

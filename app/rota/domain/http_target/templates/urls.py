@@ -26,7 +26,7 @@ from rota.domain.http_target.templates.grammar import (
     TemplateError,
     parse,
 )
-from rota.domain.primitives.urls import has_credentials, is_http_url
+from rota.domain.primitives.texts.urls import has_credentials, is_http_url
 
 MOST_URL: Final = 8_000
 

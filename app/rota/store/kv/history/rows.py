@@ -32,7 +32,7 @@ from rota.db.command import Transaction
 from rota.db.tables import kv, kv_history
 from rota.domain.kv.present import JSON_TYPE
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.names import VERSION_KEY
+from rota.domain.primitives.texts.names import VERSION_KEY
 
 if TYPE_CHECKING:
     from rota.store.kv.planned_write import Write

@@ -204,8 +204,8 @@ def _rank(row: Any) -> tuple[int, datetime, Id]:
 def _to_claimed(row: Any, tasks: Mapping[Id, _TaskOfRun]) -> ClaimedRun:
     id, task_id, *rest, _priority = row
     name, *of_task = tasks[task_id]
-    members = (id, task_id, name, *rest, *of_task)
-    return ClaimedRun(*members)
+    fields = (id, task_id, name, *rest, *of_task)
+    return ClaimedRun(*fields)
 
 
 def held_runs(connection: Connection, holder: Id) -> list[ClaimedRun]:

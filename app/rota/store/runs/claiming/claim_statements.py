@@ -31,7 +31,7 @@ _CLAIMABLE = (
     run.c.handler.in_(bindparam("g_handlers", expanding=True)),
 )
 LOST_BEFORE = run.c.lost_count > literal_column("0")
-# In the order of the members of a ClaimedRun; last what only the order of the runs needs.
+# In the order of the fields of a ClaimedRun; last what only the order of the runs needs.
 CLAIMED = (
     run.c.id,
     run.c.task_id,

@@ -18,7 +18,7 @@ from rota.db.types import is_one_of
 from rota.domain.access.names import UNLIMITED, NameLimit
 from rota.domain.effects import DueSooner
 from rota.domain.primitives.ids import Id
-from rota.domain.primitives.sealed import PREFIX
+from rota.domain.primitives.texts.sealed import PREFIX
 from rota.store.definitions import read_definition
 from rota.store.replicas import OUTSIDE, database_time
 from rota.store.runs.claiming.claim_statements import CLAIMED, READY, Taker

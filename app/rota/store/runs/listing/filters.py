@@ -24,7 +24,7 @@ _UNSUCCESSFUL = one_of("status", UNSUCCESSFUL)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunFilter:
-    """Which runs are meant: values of one member are OR-ed, members are AND-ed; empty means any."""
+    """Which runs are meant: values of one field are OR-ed, fields are AND-ed; empty means any."""
 
     task: Sequence[str] = ()
     tag: Sequence[str] = ()

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from rota.domain.primitives.instants import parse_instant
+from rota.domain.primitives.times.instants import parse_instant
 from rota.errors import AppError
 from rota.web.api_client import ApiProblemError, Headers
 from rota.web.entries.json_diff import Line, compare

@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from rota.domain.primitives import json_text
+from rota.domain.primitives.json import json_text
 from rota.errors import AppError
 from rota.web.api_client import ApiProblemError
 from rota.web.formats import pretty_json

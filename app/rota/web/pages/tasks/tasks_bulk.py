@@ -102,8 +102,8 @@ def _selector(page: Page) -> dict[str, Any]:
     """Return the selector that means what the filters mean."""
     wanted = filters_of(page)
     found: dict[str, Any] = {
-        member: [each for each in wanted[name].split(",") if each]
-        for name, member in _LISTS.items()
+        field: [each for each in wanted[name].split(",") if each]
+        for name, field in _LISTS.items()
         if name in wanted
     }
     if "name_prefix" in wanted:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.domain.primitives.instants import format_instant, parse_instant, parse_local
+from rota.domain.primitives.times.instants import format_instant, parse_instant, parse_local
 from tests.support.factories import NOON
 
 OFFSETS = st.integers(-23 * 60, 23 * 60).map(lambda minutes: timezone(timedelta(minutes=minutes)))

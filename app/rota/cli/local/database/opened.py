@@ -8,13 +8,13 @@ from sqlalchemy.exc import DBAPIError
 
 from rota.cli.local.terminal import refusal
 from rota.clock import SystemClock
+from rota.configuration import keyring
 from rota.db import failures, migrations
 from rota.db.command import Command, R, Transaction
 from rota.db.engine import Database
 from rota.db.engines.sqlite_file import exists
 from rota.db.engines.urls import parse_url
 from rota.errors import AppError, Unavailable
-from rota.main import keyring
 from rota.settings import Settings
 from rota.store.sealing import sealed_values
 

@@ -104,9 +104,9 @@ def printable(text: str, limit: int) -> str:
     return text.replace("\x00", "\\x00").encode("utf-8", "backslashreplace").decode()
 
 
-def escape(member: str | int) -> str:
+def escape(field: str | int) -> str:
     """Return one reference token of a JSON pointer (RFC 6901, section 3)."""
-    return str(member).replace("~", "~0").replace("/", "~1")
+    return str(field).replace("~", "~0").replace("/", "~1")
 
 
 def pointer_to(path: Iterable[str | int]) -> str:
@@ -115,7 +115,7 @@ def pointer_to(path: Iterable[str | int]) -> str:
 
 
 def unescape(token: str) -> str:
-    """Return the member that a reference token of a JSON pointer names."""
+    """Return the field that a reference token of a JSON pointer names."""
     return token.replace("~1", "/").replace("~0", "~")
 
 
@@ -212,7 +212,7 @@ def _inspect(root: Any) -> None:
     """
     path: list[str | int] = []
     _check(path, root)
-    levels = [_members(root)]
+    levels = [_fields(root)]
     while levels:
         for step, value in levels[-1]:
             if type(value) in _PLAIN:
@@ -220,7 +220,7 @@ def _inspect(root: Any) -> None:
             path.append(step)
             _check(path, value)
             if isinstance(value, _CONTAINERS):
-                levels.append(_members(value))
+                levels.append(_fields(value))
                 break
             path.pop()
         else:
@@ -228,7 +228,7 @@ def _inspect(root: Any) -> None:
             del path[-1:]
 
 
-def _members(value: Any) -> Iterator[tuple[str | int, Any]]:
+def _fields(value: Any) -> Iterator[tuple[str | int, Any]]:
     if isinstance(value, dict):
         return iter(value.items())
     return enumerate(value) if isinstance(value, (list, tuple)) else iter(())
@@ -272,12 +272,12 @@ def _refused(path: list[str | int], detail: str) -> Invalid:
 
 
 def canonical(value: Any) -> str:
-    """Return JSON text that is the same for the same value, whatever the order of its members."""
+    """Return JSON text that is the same for the same value, whatever the order of its fields."""
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
 def equal(one: Any, other: Any) -> bool:
-    """Return whether two JSON values are equal (RFC 8259): members in any order, numbers by value, at every depth.
+    """Return whether two JSON values are equal (RFC 8259): fields in any order, numbers by value, at every depth.
 
     1 is 1.0, true is not 1 (as it is in Python).
     """

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rota.domain.primitives import json_text
-from rota.domain.primitives.json_text import (
+from rota.domain.primitives.json import json_text
+from rota.domain.primitives.json.json_text import (
     MAX_DEPTH,
     canonical,
     dumps,
@@ -51,7 +51,7 @@ def test_text_is_compact_and_not_escaped() -> None:
 
 
 @given(JSON)
-def test_canonical_text_does_not_depend_on_the_order_of_members(value: Any) -> None:
+def test_canonical_text_does_not_depend_on_the_order_of_fields(value: Any) -> None:
     def reversed_(part: Any) -> Any:
         if isinstance(part, dict):
             return {key: reversed_(part[key]) for key in reversed(part)}
@@ -191,10 +191,10 @@ def test_printable_text_can_be_kept_by_any_database(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("member", "token"), [("a", "a"), ("a/b~c", "a~1b~0c"), (7, "7"), ("~1", "~01")]
+    ("field", "token"), [("a", "a"), ("a/b~c", "a~1b~0c"), (7, "7"), ("~1", "~01")]
 )
-def test_pointers_are_escaped(member: str | int, token: str) -> None:
-    assert escape(member) == token
+def test_pointers_are_escaped(field: str | int, token: str) -> None:
+    assert escape(field) == token
 
 
 @pytest.mark.parametrize(

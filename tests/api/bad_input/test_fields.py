@@ -1,4 +1,4 @@
-"""Wrong members of bodies: a 422 problem that points at each fault, and nothing is stored."""
+"""Wrong fields of bodies: a 422 problem that points at each fault, and nothing is stored."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -23,7 +23,7 @@ NO_ZONES: list[Any] = [
     *("posix/Europe/Berlin", "right/Europe/Berlin", "leapseconds"),
 ]
 
-# Values that a member cannot have, by the pointer to it; what is beside it is right.
+# Values that a field cannot have, by the pointer to it; what is beside it is right.
 WRONG: dict[str, list[Any]] = {
     "/handler": ["nobody", "", None, 7, "x" * 129, "echo\n"],
     "/name": ["", "a b", ".a", "\xfc", "a/b", "a\n", "x" * 129, 7, *RESERVED],
@@ -52,7 +52,7 @@ WRONG: dict[str, list[Any]] = {
     "/concurrency": [5, "key"],
     "/concurrency/key": ["", "not a name", None],
     "/constraints": [{}, None, "idle"],
-    # Unknown members, at every level, and members of later versions.
+    # Unknown fields, at every level, and fields of later versions.
     **{pointer: [1] for pointer in ["/unknown", "/a~1b~0", "/retry/attempts", "/retention/days"]},
     "/on_failure": [5, "of", []],
     "/on_failure/task": ["", "a b", None, 7],
@@ -119,11 +119,11 @@ def cases() -> Iterator[Any]:
     for pointer, wrong in WRONG.items():
         for value in wrong:
             yield pytest.param(put_at(pointer, value, {}), pointer, id=f"{pointer}={value!r:.20}")
-    for base, member, wrong in WRONG_SCHEDULES:
+    for base, field, wrong in WRONG_SCHEDULES:
         for value in wrong:
-            schedule = put_at(member, value, base)
-            name = f"{base.get('type')}{member}={value!r:.20}"
-            yield pytest.param({"schedule": schedule}, f"/schedule{member}", id=name)
+            schedule = put_at(field, value, base)
+            name = f"{base.get('type')}{field}={value!r:.20}"
+            yield pytest.param({"schedule": schedule}, f"/schedule{field}", id=name)
 
 
 def check_refused(refused: Any, pointer: str) -> None:
@@ -134,17 +134,17 @@ def check_refused(refused: Any, pointer: str) -> None:
     assert refused.json()["detail"].startswith(f"{pointer}: " if pointer else "")
 
 
-@pytest.mark.parametrize(("members", "pointer"), list(cases()))
-def test_an_error_of_a_wrong_member_points_at_it(
-    api: Api, members: dict[str, Any], pointer: str
+@pytest.mark.parametrize(("fields", "pointer"), list(cases()))
+def test_an_error_of_a_wrong_field_points_at_it(
+    api: Api, fields: dict[str, Any], pointer: str
 ) -> None:
-    check_refused(post(api, TASK | members), pointer)
+    check_refused(post(api, TASK | fields), pointer)
     if pointer != "/name":
-        check_refused(api.put("/v1/tasks/bad", json=TASK | members), pointer)
+        check_refused(api.put("/v1/tasks/bad", json=TASK | fields), pointer)
 
 
 @pytest.mark.parametrize(
-    ("members", "pointer"),
+    ("fields", "pointer"),
     [
         ({"id": "x"}, "/id"),
         ({"status": "active"}, "/status"),
@@ -163,10 +163,10 @@ def test_an_error_of_a_wrong_member_points_at_it(
         ({"target": {}}, "/target/url"),
     ],
 )
-def test_errors_of_members_that_exclude_each_other_have_pointers(
-    api: Api, members: dict[str, Any], pointer: str
+def test_errors_of_fields_that_exclude_each_other_have_pointers(
+    api: Api, fields: dict[str, Any], pointer: str
 ) -> None:
-    check_refused(post(api, TASK | members), pointer)
+    check_refused(post(api, TASK | fields), pointer)
 
 
 @pytest.mark.parametrize(
@@ -378,14 +378,14 @@ def test_extreme_schedules_are_accepted_and_cause_no_error(
     assert api.delete("/v1/tasks/x").status_code == 204
 
 
-def test_a_long_body_with_an_unknown_member_is_refused_by_every_route(api: Api) -> None:
-    body = {"not-a-member": "x" * 4_000}
+def test_a_long_body_with_an_unknown_field_is_refused_by_every_route(api: Api) -> None:
+    body = {"not-a-field": "x" * 4_000}
     for method, path in routes_with_a_json_body(api):
         if path.startswith("/v1/runs/"):  # the token of an attempt comes before the body
             continue
         answer = api.call(method, path, json=body)
         problem(answer, 422, "invalid")
-        assert "/not-a-member" in pointers(answer), (method, path)
+        assert "/not-a-field" in pointers(answer), (method, path)
 
 
 def routes_with_a_json_body(api: Api) -> list[tuple[str, str]]:

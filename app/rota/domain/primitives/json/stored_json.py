@@ -30,15 +30,15 @@ class StoredJson:
         self.text = text
 
 
-def put_stored(shown: dict[str, Any], member: str, text: str | bytes | None) -> None:
-    """Add stored JSON to a response; invalid JSON becomes null, and its member is listed in `unreadable`."""
+def put_stored(shown: dict[str, Any], field: str, text: str | bytes | None) -> None:
+    """Add stored JSON to a response; invalid JSON becomes null, and its field is listed in `unreadable`."""
     if text is None:
         return
     try:
-        shown[member] = StoredJson(text if isinstance(text, str) else text.decode())
+        shown[field] = StoredJson(text if isinstance(text, str) else text.decode())
     except (MalformedJson, UnicodeDecodeError):
-        shown[member] = None
-        shown.setdefault("unreadable", []).append(member)
+        shown[field] = None
+        shown.setdefault("unreadable", []).append(field)
 
 
 def render(value: Any) -> str:

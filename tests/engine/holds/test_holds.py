@@ -16,9 +16,9 @@ from rota.domain.runs.model import Run
 from rota.domain.runs.status import RunStatus
 from rota.domain.schedules.fire_times import fire_times
 from rota.domain.tasks.definition import TaskStatus
-from rota.engine import hold_releaser
 from rota.engine.firing import Firing
-from rota.engine.hold_releaser import HoldReleaser
+from rota.engine.holds import hold_releaser
+from rota.engine.holds.hold_releaser import HoldReleaser
 from rota.engine.maintenance import Maintenance
 from rota.metrics import Metrics
 from rota.store.holds.changes import EndHold, SetHold
@@ -56,9 +56,9 @@ def engine(world: World) -> Engine:
     return Engine(world)
 
 
-def put(world: World, name: str = "freeze", **members: Any) -> Hold:
+def put(world: World, name: str = "freeze", **fields: Any) -> Hold:
     defaults: dict[str, Any] = {"selector": HoldSelector(), "fire_times": CATCH_UP, "by": "me"}
-    return world.do(SetHold(name=name, **defaults | members))[0].hold
+    return world.do(SetHold(name=name, **defaults | fields))[0].hold
 
 
 def end(world: World, name: str = "freeze") -> None:

@@ -12,10 +12,10 @@ from rota.cli.exits import ExitCode
 from rota.cli.local.findings import Finding, Level, print_findings
 from rota.cli.local.terminal import settings_of
 from rota.cli.output import Json
+from rota.configuration import keyring
 from rota.db import migrations
 from rota.db.inspection import broken_references, faults_of_file, inspected
 from rota.errors import AppError
-from rota.main import keyring
 from rota.settings import Settings
 from rota.store.sealing.readability import missing_keys, unreadable_values
 

@@ -5,9 +5,9 @@ from typing import Annotated
 
 import typer
 
-from rota.cli.local.database_check import check
-from rota.cli.local.database_copy import backup
-from rota.cli.local.opened_database import commit, opened
+from rota.cli.local.database.check import check
+from rota.cli.local.database.copy import backup
+from rota.cli.local.database.opened import commit, opened
 from rota.cli.local.terminal import announce, refusal, settings_of
 from rota.cli.registry import group_of_commands
 from rota.db import migrations

@@ -9,8 +9,8 @@ from sqlalchemy import event
 from rota.db.tables import hold, run
 from rota.domain.effects import HoldAnnounced, HoldEvent
 from rota.domain.runs.status import RunStatus
-from rota.engine import held_runs
-from rota.engine.held_runs import HeldRuns
+from rota.engine.holds import held_runs
+from rota.engine.holds.held_runs import HeldRuns
 from tests.support.factories import HOUR, MINUTE, NOON, World
 from tests.support.holds import end_hold, set_hold
 

@@ -1,4 +1,4 @@
-"""Which members of a task are its definition, and which only the service sets."""
+"""Which fields of a task are its definition, and which only the service sets."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -28,9 +28,9 @@ _REDACTED = "[redacted]"
 
 def declared(task: Mapping[str, Any]) -> dict[str, Any]:
     """Return the definition of a task that was read, its name first; a paused one is registered as paused."""
-    members = {name: value for name, value in task.items() if name not in SET_BY_THE_SERVICE}
+    fields = {name: value for name, value in task.items() if name not in SET_BY_THE_SERVICE}
     paused = {"paused": True} if task.get("status") == "paused" else {}
-    return {"name": members.pop("name"), **members, **paused}
+    return {"name": fields.pop("name"), **fields, **paused}
 
 
 def has_redacted(value: Any) -> bool:

@@ -1,7 +1,7 @@
 import pytest
 from pydantic import TypeAdapter, ValidationError
 
-from rota.domain.primitives.names import RESERVED_KEYS, RESERVED_NAMES, Name, key_fault
+from rota.domain.primitives.texts.names import RESERVED_KEYS, RESERVED_NAMES, Name, key_fault
 
 ADAPTER: TypeAdapter[str] = TypeAdapter(Name)
 

@@ -6,7 +6,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from rota.domain.primitives.durations import MAX_DURATION, Duration, parse_duration, to_seconds
+from rota.domain.primitives.times.durations import (
+    MAX_DURATION,
+    Duration,
+    parse_duration,
+    to_seconds,
+)
 
 ADAPTER: TypeAdapter[timedelta] = TypeAdapter(Duration)
 

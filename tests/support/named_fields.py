@@ -1,4 +1,4 @@
-"""Members of a JSON Schema that hold names, found by the pattern of their values or by how they are called."""
+"""Fields of a JSON Schema that hold names, found by the pattern of their values or by how they are called."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,8 +8,8 @@ _CALLED = re.compile(r"(.*_)?(tasks?|queues?|predecessors?|successors?)")
 Path = tuple[str, ...]
 
 
-def named_members(schema: Mapping[str, Any], *patterns: str) -> set[Path]:
-    """Return the paths to members that hold names; `*` is each item of a list, or each member of any name."""
+def named_fields(schema: Mapping[str, Any], *patterns: str) -> set[Path]:
+    """Return the paths to fields that hold names; `*` is each item of a list, or each field of any name."""
     return set(_found(schema, schema, (), patterns, ()))
 
 

@@ -1,0 +1,1 @@
+"""`rota db`, and the database as the other commands open it."""

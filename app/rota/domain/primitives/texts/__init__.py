@@ -1,0 +1,1 @@
+"""Texts: words of English, names, sealed texts, URLs."""

@@ -1,0 +1,1 @@
+"""What continues when a hold has ended."""
