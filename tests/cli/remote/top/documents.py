@@ -15,7 +15,7 @@ def at(seconds: float) -> str:
     return text.replace("+00:00", "Z")
 
 
-def run(task: str, **members: Any) -> dict[str, Any]:
+def run(task: str, **fields: Any) -> dict[str, Any]:
     """Return a run that has been running for a minute."""
     return {
         "id": f"01a229c6-d50b-760a-9474-{task[:12]:0>12}",
@@ -31,13 +31,13 @@ def run(task: str, **members: Any) -> dict[str, Any]:
         "reason": None,
         "error": None,
         "cancel_requested_at": None,
-    } | members
+    } | fields
 
 
-def failure(task: str, message: str, **members: Any) -> dict[str, Any]:
+def failure(task: str, message: str, **fields: Any) -> dict[str, Any]:
     """Return a run that failed ten seconds ago."""
     error = {"type": "fail", "message": message}
-    return run(task, finished_at=at(-10), reason="fatal", error=error, **members)
+    return run(task, finished_at=at(-10), reason="fatal", error=error, **fields)
 
 
 def coming(task: str, seconds: float, *, held: bool = False) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def coming(task: str, seconds: float, *, held: bool = False) -> dict[str, Any]:
     return {"task": task, "at": at(seconds), "queue": "default", "held": held}
 
 
-def queue(name: str, **members: Any) -> dict[str, Any]:
+def queue(name: str, **fields: Any) -> dict[str, Any]:
     """Return a queue in which nothing is."""
     counts = {"running": 0, "queued": 0, "blocked": 0}
     return {
@@ -54,18 +54,18 @@ def queue(name: str, **members: Any) -> dict[str, Any]:
         "paused": False,
         "oldest_queued_at": None,
         **counts,
-    } | members
+    } | fields
 
 
-def page(items: Sequence[Any] = (), **members: Any) -> dict[str, Any]:
+def page(items: Sequence[Any] = (), **fields: Any) -> dict[str, Any]:
     """Return a page with all items."""
-    return {"items": list(items), "next_cursor": None} | members
+    return {"items": list(items), "next_cursor": None} | fields
 
 
-def agenda(items: Sequence[Any] = (), **members: Any) -> dict[str, Any]:
+def agenda(items: Sequence[Any] = (), **fields: Any) -> dict[str, Any]:
     """Return fire times with nothing left out."""
     week = at(7 * 86_400)
-    return {"items": list(items), "until": week, "complete_until": week} | members
+    return {"items": list(items), "until": week, "complete_until": week} | fields
 
 
 def look(**lists: Any) -> Look:
