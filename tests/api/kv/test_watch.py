@@ -87,6 +87,7 @@ def test_a_value_that_is_not_json_is_base64(table: Api) -> None:
     assert (event.data["value"], event.data["encoding"]) == ("AAoK", "base64")
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("patterns", "expected"),
     [
@@ -106,6 +107,7 @@ def test_patterns_select_keys(table: Api, patterns: str, expected: list[str]) ->
         put(table, key, 1)
 
     assert [each.data["key"] for each in stream.until_received(len(expected))] == expected
+    stream.stop()
 
 
 def test_a_stream_resumes_after_the_id_in_its_query(table: Api) -> None:
@@ -399,6 +401,7 @@ def test_an_invalid_key_cannot_be_watched(table: Api, pattern: str) -> None:
     problem(table.get(f"{KV}?watch={pattern}"), 422, "invalid-filter")
 
 
+@shares_service
 def test_at_most_a_hundred_keys_can_be_watched(table: Api) -> None:
     hundred = ",".join(f"k{number}{'*' if number % 2 else ''}" for number in range(100))
 
@@ -412,6 +415,7 @@ def test_at_most_a_hundred_keys_can_be_watched(table: Api) -> None:
         ("kv.set", "k98", 1),
         ("kv.set", "k99-and-more", 2),
     ]
+    stream.stop()
 
 
 def test_a_quiet_stream_is_kept_alive_and_its_id_advances(table: Api) -> None:
@@ -426,10 +430,12 @@ def test_a_quiet_stream_is_kept_alive_and_its_id_advances(table: Api) -> None:
     assert stream.events == []
 
 
+@shares_service
 def test_an_unknown_task_cannot_be_watched(table: Api) -> None:
     problem(table.get("/v1/tasks/nobody/kv?watch="), 404, "not-found")
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("query", "slug"),
     [
