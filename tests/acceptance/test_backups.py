@@ -3,7 +3,7 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -12,21 +12,12 @@ from typing import Any
 
 import pytest
 
-from tests.acceptance.launching import ROTA, Installed
+from tests.acceptance.launching import ROTA, Forked
 from tests.acceptance.server import Server
 from tests.support.factories import eventually
 from tests.support.postgres import PostgresServer, installed_binaries
 
 PAUSED = "paused-at-start"
-
-
-class StartsPaused(Installed):
-    """Starts the program with `--paused`."""
-
-    def start(
-        self, arguments: Sequence[str], environment: Mapping[str, str], log: Path
-    ) -> subprocess.Popen[bytes]:
-        return super().start([*arguments, "--paused"], environment, log)
 
 
 @pytest.fixture
@@ -50,9 +41,11 @@ def restored_url(
     return restore
 
 
+@pytest.mark.slow
 def test_what_a_backup_has_is_restored_and_runs_only_when_the_hold_is_ended(
     serve: Callable[..., Server],
     restored_url: Callable[[Path], str],
+    forked: Forked,
     tmp_path: Path,
 ) -> None:
     server = serve()
@@ -66,8 +59,8 @@ def test_what_a_backup_has_is_restored_and_runs_only_when_the_hold_is_ended(
     server.kill()
 
     restored = restored_url(tmp_path / "backup")
-    with closing(Server(StartsPaused(), restored, tmp_path)) as drill:
-        drill.start()
+    with closing(Server(forked, restored, tmp_path)) as drill:
+        drill.start(arguments=("--paused",))
         assert _state(drill) == before
         _due_now(drill)
         assert drill.call("GET", "/v1/tasks/nightly")["held_by"] == [PAUSED]

@@ -22,6 +22,7 @@ HANDLER = re.compile(r"```python\n(.*?)\n```", re.DOTALL)
 BEFORE = ("git clone", "make run")
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
 @pytest.mark.parametrize("database_engine", ["sqlite"], indirect=True)
 def test_the_readme_prints_what_its_commands_print(

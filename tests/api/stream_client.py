@@ -123,7 +123,11 @@ class Stuck(Stream):
 
 
 class Slow(Stream):
-    """A client that receives the first block of a stream, and no more until `resume`."""
+    """A client that receives the first blocks of a stream up to one with a text, and no more until `resume`."""
+
+    def __init__(self, api: Api, path: str, up_to: str = "") -> None:
+        self._up_to = up_to
+        super().__init__(api, path)
 
     def resume(self) -> None:
         """Receive everything from now on."""
@@ -135,7 +139,7 @@ class Slow(Stream):
 
     async def _send(self, message: Any) -> None:
         await super()._send(message)
-        if message["type"] == "http.response.body":
+        if message["type"] == "http.response.body" and self._up_to in self.text:
             await self._resumed.wait()
 
 

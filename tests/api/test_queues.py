@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.handlers import open_gate, wait_entered
-from tests.api.marks import always_on_both
+from tests.api.marks import always_on_both, shares_service
 from tests.api.service import Api, pointers, problem
 from tests.support.factories import eventually
 
@@ -65,6 +65,7 @@ def test_fields_that_are_left_out_take_their_defaults(api: Api) -> None:
     assert (declared["concurrency"], declared["paused"]) == (None, False)
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("body", "pointer"),
     [
@@ -85,6 +86,7 @@ def test_errors_of_a_queue_have_pointers(api: Api, body: Any, pointer: str) -> N
     assert pointers(refused) == [pointer]
 
 
+@shares_service
 def test_a_limit_of_0_is_refused_with_the_alternatives(api: Api) -> None:
     refused = put(api, concurrency=0)
 
@@ -92,6 +94,7 @@ def test_a_limit_of_0_is_refused_with_the_alternatives(api: Api) -> None:
     assert pointers(refused) == ["/concurrency"]
 
 
+@shares_service
 @pytest.mark.parametrize("name", ["run", "_mail", "a%20b"])
 def test_an_invalid_name_of_a_queue_is_refused(api: Api, name: str) -> None:
     assert api.put(f"/v1/queues/{name}", json={}).status_code == 422
@@ -194,6 +197,7 @@ def test_tasks_share_a_concurrency_key(api: Api) -> None:
     assert api.ended(first)["status"] == api.ended(second)["status"] == "succeeded"
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("concurrency", "pointer"),
     [

@@ -9,6 +9,8 @@ from tests.docs.exceptions import BLOCKS, PAGES
 from tests.docs.programs import ROOT, missing
 from tests.docs.reader import Reader, programs_of
 
+pytestmark = pytest.mark.slow  # they wait for services, while the tests of other workers compute
+
 DOCS = ROOT / "docs"
 PAGES_WITH_CODE = [
     page

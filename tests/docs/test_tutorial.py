@@ -16,6 +16,7 @@ PAGES = [
 ]
 
 
+@pytest.mark.slow
 def test_the_tutorial_does_what_it_shows_from_its_first_page_to_its_last(
     programs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from rota.main import create_app
 from rota.settings import Settings
+from tests.support.routes import with_shared_routes
 
 
 def openapi_document() -> dict[str, Any]:
@@ -15,4 +16,5 @@ def openapi_document() -> dict[str, Any]:
 
 @cache
 def _made() -> dict[str, Any]:
-    return create_app(Settings(database_url="sqlite:///never-opened.db")).openapi()
+    app = create_app(Settings(database_url="sqlite:///never-opened.db"))
+    return with_shared_routes(app).openapi()

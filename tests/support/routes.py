@@ -1,25 +1,26 @@
-"""Routes that the applications of a process share.
+"""Routes that the applications of a process share, and the OpenAPI document that is made of them.
 
-FastAPI builds them for each application when they are first looked through, which takes longer than most tests. They
-hold nothing of an application: a route finds its own by the request.
+FastAPI builds them for each application when they are first looked through, which takes longer than most tests; the
+document takes a second. They hold nothing of an application: a route finds its own by the request.
 """
 
 from fastapi import FastAPI
-from starlette.routing import BaseRoute, Route
+from starlette.routing import Route
 
-_FIRST: list[BaseRoute] = []
+_FIRST: list[FastAPI] = []
 _NOWHERE = {"type": "http", "path": "/nowhere", "method": "GET", "headers": [], "root_path": ""}
 
 
 def with_shared_routes(app: FastAPI) -> FastAPI:
-    """Return an application with the routers of the first one that was given here."""
-    routes = app.router.routes
+    """Return an application with the routers and the document of the first one that was given here."""
     if not _FIRST:
-        _FIRST.extend(routes)
-    assert [type(route) for route in routes] == [type(route) for route in _FIRST]
+        _FIRST.append(app)
+    shared, routes = _FIRST[0].router.routes, app.router.routes
+    assert [type(route) for route in routes] == [type(route) for route in shared]
     routes[:] = [
-        own if isinstance(own, Route) else first for own, first in zip(routes, _FIRST, strict=True)
+        own if isinstance(own, Route) else first for own, first in zip(routes, shared, strict=True)
     ]
+    app.openapi = _FIRST[0].openapi  # type: ignore[method-assign]  # as the service itself sets it
     return app
 
 

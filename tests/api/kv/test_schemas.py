@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from rota.domain.kv import schemas as kv_schemas
+from tests.api.marks import shares_service
 from tests.api.service import Api, pointers, problem
 
 SCHEMA: dict[str, Any] = {
@@ -27,6 +28,7 @@ def test_a_task_shows_its_schema_and_it_can_be_sent_back(api: Api, task: dict[st
     assert (again["outcome"], again["generation"]) == ("unchanged", task["generation"])
 
 
+@shares_service
 def test_an_error_of_a_value_that_does_not_fit_points_into_it(api: Api) -> None:
     wrong = {"value": {"age": "old"}}
 
@@ -38,6 +40,7 @@ def test_an_error_of_a_value_that_does_not_fit_points_into_it(api: Api) -> None:
     assert api.items("/v1/tasks/t/kv") == []
 
 
+@shares_service
 def test_a_transaction_points_at_the_operation_and_into_its_value(api: Api) -> None:
     operations = [
         {"op": "set", "key": "user:1", "value": {"age": 1}},
@@ -51,6 +54,7 @@ def test_a_transaction_points_at_the_operation_and_into_its_value(api: Api) -> N
     assert api.items("/v1/tasks/t/kv") == []
 
 
+@shares_service
 def test_an_import_points_at_the_line(api: Api) -> None:
     lines = b'{"key":"user:1","value":{}}\n\n{"key":"other","value":1}\n'
 
@@ -63,6 +67,7 @@ def test_an_import_points_at_the_line(api: Api) -> None:
     assert api.items("/v1/tasks/t/kv") == []
 
 
+@shares_service
 def test_bytes_are_refused_by_a_schema_of_json(api: Api) -> None:
     answer = api.put(
         "/v1/tasks/t/kv/user:1", content=b"\x00", headers={"content-type": "image/png"}
@@ -71,6 +76,7 @@ def test_bytes_are_refused_by_a_schema_of_json(api: Api) -> None:
     problem(answer, 422, "kv-schema")
 
 
+@shares_service
 def test_an_invalid_schema_is_refused_at_registration(api: Api) -> None:
     body = {"handler": "count", "schedule": {"type": "manual"}, "kv_schema": {"a": {"type": "x"}}}
 
@@ -108,6 +114,7 @@ def doubling(levels: int) -> dict[str, Any]:
     return {**below, "$defs": {**rungs, str(levels): {}}}
 
 
+@shares_service
 @pytest.mark.parametrize(
     "schema",
     [doubling(18), doubling(40), {"items": {"$ref": "#"}, "allOf": [{"$ref": "#"}] * 2}],

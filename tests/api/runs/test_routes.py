@@ -110,6 +110,7 @@ def test_a_waiting_retry_is_queued_with_its_not_before(api: Api) -> None:
     assert waiting["finished_at"] is None
 
 
+@shares_service
 def test_an_unknown_run_is_404(api: Api) -> None:
     for method, path in (("GET", ""), ("POST", "/cancel"), ("POST", "/rerun"), ("GET", "/logs")):
         problem(api.call(method, f"/v1/runs/{random_id()}{path}"), 404, "not-found")
@@ -117,6 +118,7 @@ def test_an_unknown_run_is_404(api: Api) -> None:
     problem(api.get(f"/v1/runs/{random_id()}/logs?follow=true"), 404, "not-found")
 
 
+@shares_service
 def test_a_malformed_id_is_refused(api: Api) -> None:
     for id in ("x", "1", "batch", f"{random_id()}x", "%00"):
         refused = api.get(f"/v1/runs/{id}")
@@ -158,9 +160,10 @@ def test_many_can_wait_for_one_run(api: Api) -> None:
     assert {answer.json()["status"] for answer in answers} == {"succeeded"}
 
 
+@shares_service
 @pytest.mark.parametrize("wait", ["-1", "61", "nan", "inf", "x", "", "1h"])
 def test_a_wait_is_bounded(api: Api, wait: str) -> None:
-    api.task("t")
+    api.task("t", overlap_policy="allow")
     run = api.run("t", scheduled_for=FAR)
 
     refused = api.get(f"/v1/runs/{run['id']}?wait={wait}")

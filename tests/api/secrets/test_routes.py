@@ -1,6 +1,6 @@
 """Named secrets over HTTP: written and rotated, bound to servers and tasks, never returned."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -21,6 +21,13 @@ PATH = "/v1/secrets/crm"
 @pytest.fixture
 def api(migrated_database_url: str) -> Iterator[Api]:
     with serving(migrated_database_url, encryption_keys=(OLD,)) as api:
+        yield api
+
+
+@pytest.fixture(scope="module")
+def refusing(another_database: Callable[[str], str]) -> Iterator[Api]:
+    """The same for all tests of this file that store nothing."""
+    with serving(another_database("sqlite"), encryption_keys=(OLD,)) as api:
         yield api
 
 
@@ -106,15 +113,13 @@ def test_who_does_not_know_a_value_cannot_have_it_sent_elsewhere(api: Api) -> No
     assert less.json()["origins"] == [ORIGIN]
 
 
-@SQLITE
-def test_a_new_secret_needs_a_value(api: Api) -> None:
-    refused = api.put(PATH, json={"origins": [ORIGIN]})
+def test_a_new_secret_needs_a_value(refusing: Api) -> None:
+    refused = refusing.put(PATH, json={"origins": [ORIGIN]})
 
     problem(refused, 422, "invalid")
     assert pointers(refused) == ["/value"]
 
 
-@SQLITE
 @pytest.mark.parametrize(
     "wrong",
     [
@@ -135,21 +140,20 @@ def test_a_new_secret_needs_a_value(api: Api) -> None:
         {"name": f"{VALUE} "},
     ],
 )
-def test_no_refusal_quotes_what_was_sent(api: Api, wrong: dict[str, Any]) -> None:
+def test_no_refusal_quotes_what_was_sent(refusing: Api, wrong: dict[str, Any]) -> None:
     refused = [
-        api.put(PATH, json=body() | wrong),
-        api.post(f"{PATH}/rotate", json={"value": VALUE, "overlap": VALUE} | wrong),
+        refusing.put(PATH, json=body() | wrong),
+        refusing.post(f"{PATH}/rotate", json={"value": VALUE, "overlap": VALUE} | wrong),
     ]
 
     assert [each.status_code for each in refused] in ([422, 422], [400, 400])
     assert [each.text for each in refused if VALUE[:7] in each.text] == []
 
 
-@SQLITE
-def test_text_that_is_no_json_is_not_quoted(api: Api) -> None:
+def test_text_that_is_no_json_is_not_quoted(refusing: Api) -> None:
     headers = {"content-type": "application/json"}
     for text in (f'{{"value": "{VALUE}", }}', f'{{"value": {VALUE}}}', f'{{"value": "{VALUE}'):
-        refused = api.put(PATH, content=text, headers=headers)
+        refused = refusing.put(PATH, content=text, headers=headers)
         problem(refused, 400, "malformed-json")
         assert VALUE[:7] not in refused.text
 

@@ -92,14 +92,15 @@ def test_a_paused_one_off_whose_time_has_passed_completes_on_resume(api: Api) ->
     assert (gap["status"], gap["reason"], gap["count"]) == ("skipped", "paused", 1)
 
 
+@shares_service
 @pytest.mark.parametrize("catch_up", ["most", "twice", "", None, 1])
 def test_other_catch_ups_are_refused(api: Api, catch_up: Any) -> None:
-    api.task("t", paused=True)
+    api.task("paused", paused=True)
 
-    refused = act(api, "resume", catch_up=catch_up)
+    refused = api.post("/v1/tasks/paused/resume", json={"catch_up": catch_up})
 
     assert pointers(refused) == ["/catch_up"]
-    assert api.read("/v1/tasks/t")["status"] == "paused"
+    assert api.read("/v1/tasks/paused")["status"] == "paused"
 
 
 # ------------------------------------------------------------------------------------------------------ cancel
@@ -121,6 +122,7 @@ def test_cancelling_ends_unfinished_runs_and_keeps_history_and_kv(api: Api) -> N
     assert act(api, "cancel").json()["status"] == "cancelled"
 
 
+@shares_service
 @pytest.mark.parametrize("verb", ["pause", "resume", "run"])
 def test_a_cancelled_task_accepts_only_a_registration(api: Api, verb: str) -> None:
     api.task("t")
@@ -205,6 +207,7 @@ def test_a_run_for_a_time_soon_starts_at_that_time(api: Api) -> None:
     assert 0 <= ended["lateness"] < 5
 
 
+@shares_service
 @pytest.mark.parametrize("at", [None, "now", "2026-01-01T00:00:00", 17, "", "2026-13-01T00:00:00Z"])
 def test_an_invalid_time_is_refused(api: Api, at: Any) -> None:
     api.task("t")
@@ -274,6 +277,7 @@ def test_upcoming_returns_the_next_fire_times(api: Api) -> None:
     assert len(api.items("/v1/tasks/t/upcoming?count=1000")) == 1000
 
 
+@shares_service
 @pytest.mark.parametrize("count", ["0", "1001", "-1", "x", ""])
 def test_upcoming_is_bounded(api: Api, count: str) -> None:
     api.task("t", schedule=YEARLY)

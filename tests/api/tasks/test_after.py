@@ -6,7 +6,7 @@ import pytest
 
 from rota.domain.chains.limits import LONGEST_CHAIN, MOST_SUCCESSORS
 from rota.domain.chains.result_merge import RUN_FIELDS, without_runs
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import FINAL, MANUAL, Api, pointers, problem
 from tests.support.factories import eventually
 
@@ -203,6 +203,7 @@ def test_a_deleted_predecessor_is_warned_of_and_a_new_one_of_its_name_counts(api
     assert last_run(api, "load")["input"]["results"] == {"extract": 1}
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("handler", "merge", "input", "pointer"),
     [
@@ -221,6 +222,7 @@ def test_the_merged_input_is_checked_against_the_handlers_schema(
     fields = {"handler": handler, "input": input, "schedule": after("extract", merge=merge)}
     answer = put(api, "load", **fields)
 
+    api.delete("/v1/tasks/load")  # the service is shared
     if pointer is None:
         assert answer.status_code == 201, answer.text
     else:

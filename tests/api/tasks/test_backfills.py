@@ -50,6 +50,7 @@ def test_a_dry_run_returns_the_fire_times_and_runs_none(daily: Api) -> None:
     assert daily.items("/v1/runs") == daily.items("/v1/tasks/t/backfills") == []
 
 
+@shares_service
 def test_a_dry_run_shows_the_first_hundred(daily: Api) -> None:
     daily.task("often", schedule={"type": "cron", "expression": "* * * * *"})
     body = SPAN | {"dry_run": True}
@@ -188,6 +189,7 @@ def test_an_invalid_body_is_refused(daily: Api, fields: dict[str, Any], pointer:
     assert pointers(refused) == [pointer]
 
 
+@shares_service
 def test_a_backfill_of_too_many_fire_times_is_refused(
     daily: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -199,6 +201,7 @@ def test_a_backfill_of_too_many_fire_times_is_refused(
     assert pointers(refused) == ["/to"]
 
 
+@shares_service
 @pytest.mark.parametrize(
     "schedule",
     [
@@ -225,6 +228,7 @@ def test_max_runs_does_not_limit_a_backfill(api: Api) -> None:
     assert begin(api)["runs"] == 4
 
 
+@shares_service
 def test_excluded_fire_times_are_not_backfilled(api: Api) -> None:
     api.task("t", schedule=DAILY | {"exclude": ["2026-01-03", "2026-01-04"]})
 

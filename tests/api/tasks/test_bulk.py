@@ -7,6 +7,7 @@ import pytest
 from rota.errors import Unavailable
 from rota.store.tasks import bulk as selecting
 from tests.api.handlers import open_gate, wait_entered
+from tests.api.marks import shares_service
 from tests.api.service import YEARLY, Api, pointers, problem
 
 VERBS = ["pause", "resume", "cancel", "run", "delete"]
@@ -128,6 +129,7 @@ def test_a_dry_run_returns_the_same_and_changes_nothing(three: Api, verb: str) -
     assert bulk(three, verb, selector={"all": True}) == dry
 
 
+@shares_service
 @pytest.mark.parametrize("verb", VERBS)
 def test_an_empty_selector_is_refused(three: Api, verb: str) -> None:
     for selector in ({}, {"name_prefix": ""}, {"all": False}, {"name_prefix": "", "all": False}):
@@ -138,6 +140,7 @@ def test_an_empty_selector_is_refused(three: Api, verb: str) -> None:
     assert set(statuses(three).values()) == {"active"}
 
 
+@shares_service
 @pytest.mark.parametrize(
     ("selector", "pointer"),
     [
@@ -164,6 +167,7 @@ def test_an_ambiguous_selector_is_refused(
     assert len(three.names()) == 3
 
 
+@shares_service
 def test_fields_of_another_verb_are_refused(three: Api) -> None:
     for verb, field in (("cancel", "reason"), ("pause", "catch_up"), ("run", "input")):
         body = {"selector": {"all": True}, field: "none"}

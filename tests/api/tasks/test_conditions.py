@@ -103,6 +103,7 @@ def test_a_malformed_list_of_tags_changes_nothing(api: Api, tags: str) -> None:
     assert pointers(refused) == ["If-None-Match"]
 
 
+@shares_service
 @pytest.mark.parametrize("action", ["pause", "resume", "cancel", "patch", "delete"])
 def test_every_change_accepts_if_match(api: Api, action: str) -> None:
     put(api, BODY)
@@ -124,6 +125,7 @@ def test_every_change_accepts_if_match(api: Api, action: str) -> None:
     assert change(f"{old}, {etag_of(api)}").status_code in {200, 204}
 
 
+@shares_service
 @pytest.mark.parametrize("action", ["pause", "resume", "cancel", "patch", "delete"])
 def test_every_change_accepts_conditions_with_any_tag(api: Api, action: str) -> None:
     put(api, BODY)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from tests.api.handlers import wait_entered
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import MANUAL, YEARLY, Api, pointers, problem
 
 pytestmark = on_both
@@ -50,6 +50,7 @@ def test_a_declaration_creates_then_updates_then_changes_nothing(api: Api) -> No
     assert unchanged.headers["etag"] == updated.headers["etag"] != created.headers["etag"]
 
 
+@shares_service
 @pytest.mark.parametrize(
     "fields",
     [
@@ -86,6 +87,7 @@ def test_a_read_task_can_be_put_back_and_changes_nothing(api: Api, fields: dict[
     again = api.get("/v1/tasks/t")
     assert again.json() == read.json()
     assert again.headers["etag"] == read.headers["etag"]
+    api.delete("/v1/tasks/t")  # the service is shared
 
 
 def test_secret_headers_are_never_returned_and_survive_being_put_back(api: Api) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.api.keys.clients import ADMIN, bearer, client, made
-from tests.api.marks import on_both
+from tests.api.marks import on_both, shares_service
 from tests.api.service import MANUAL, Api, serving
 
 
@@ -24,6 +24,7 @@ def test_each_task_of_a_list_has_its_latest_runs_if_they_are_asked_for(api: Api)
 
 
 @on_both
+@shares_service
 @pytest.mark.parametrize("number", ["-1", "31", "many"])
 def test_there_is_a_bound_for_latest_runs(api: Api, number: str) -> None:
     assert api.get(f"/v1/tasks?latest_runs={number}").status_code == 422
@@ -41,6 +42,7 @@ def test_a_key_that_may_not_read_runs_gets_none(another_database: Callable[[str]
 
 
 @on_both
+@shares_service
 @pytest.mark.parametrize(
     ("selector", "expected"),
     [

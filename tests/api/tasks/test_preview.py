@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from tests.api.marks import shares_service
 from tests.api.service import Api, pointers, problem
 
 MARCH = "2026-03-01T00:00:00Z"
@@ -18,6 +19,7 @@ def codes(shown: dict[str, Any]) -> list[str]:
     return [each["code"] for each in shown["warnings"]]
 
 
+@shares_service
 def test_a_preview_has_fire_times_a_description_and_warnings(api: Api) -> None:
     shown = preview(api, BERLIN, count=3, **{"from": "2026-03-27T12:00:00Z"})
 
@@ -31,6 +33,7 @@ def test_a_preview_has_fire_times_a_description_and_warnings(api: Api) -> None:
     assert shown["warnings"][0]["at"] == "2026-03-29T01:00:00.000Z"
 
 
+@shares_service
 def test_a_preview_has_five_fire_times_from_now_on_by_default(api: Api) -> None:
     shown = preview(api, {"type": "cron", "expression": "0 9 * * *"})
 
@@ -39,6 +42,7 @@ def test_a_preview_has_five_fire_times_from_now_on_by_default(api: Api) -> None:
     assert shown["warnings"] == []
 
 
+@shares_service
 def test_an_error_of_an_expression_points_at_it_and_suggests_a_correction(api: Api) -> None:
     schedule = {"type": "cron", "expression": "0 22-2 * * *"}
     whole = {"type": "any_of", "schedules": [BERLIN, schedule]}
@@ -56,6 +60,7 @@ def test_an_error_of_an_expression_points_at_it_and_suggests_a_correction(api: A
         assert "write '22-23,0-2'" in each.text
 
 
+@shares_service
 def test_a_schedule_without_fire_times_has_a_description_and_a_warning(api: Api) -> None:
     manual = preview(api, {"type": "manual"})
     after = preview(api, {"type": "after", "tasks": ["a", "b"]})
@@ -69,6 +74,7 @@ def test_a_schedule_without_fire_times_has_a_description_and_a_warning(api: Api)
     assert after["description"] == "After a and b have succeeded"
 
 
+@shares_service
 def test_excluded_fire_times_are_warned_of(api: Api) -> None:
     schedule = {"type": "cron", "expression": "0 9 * * *", "exclude": ["2026-03-02", "2026-03-04"]}
 
@@ -82,6 +88,7 @@ def test_excluded_fire_times_are_warned_of(api: Api) -> None:
     assert warning["message"].startswith("2 fire times")
 
 
+@shares_service
 def test_max_runs_and_end_at_limit_a_preview(api: Api) -> None:
     daily = {"type": "cron", "expression": "0 9 * * *"}
 
@@ -93,6 +100,7 @@ def test_max_runs_and_end_at_limit_a_preview(api: Api) -> None:
     assert codes(ended) == ["never_fires"]
 
 
+@shares_service
 def test_jitter_depends_on_the_name_that_is_given(api: Api) -> None:
     schedule = {"type": "cron", "expression": "0 9 * * *", "jitter": "30m"}
     one, again, other = (
@@ -140,6 +148,7 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
 ]
 
 
+@shares_service
 def test_a_preview_refuses_the_same_schedules_as_a_registration(api: Api) -> None:
     for schedule, pointer in REFUSED:
         previewed = api.post("/v1/schedules/preview", json={"schedule": schedule})
@@ -149,6 +158,7 @@ def test_a_preview_refuses_the_same_schedules_as_a_registration(api: Api) -> Non
         assert previewed.json()["detail"] == registered.json()["detail"]
 
 
+@shares_service
 def test_a_one_off_that_is_long_past_is_refused_and_one_just_past_is_warned_of(api: Api) -> None:
     schedule = {"type": "once", "at": "2026-02-28T23:30:00Z"}
     body = {"schedule": schedule, "from": "2026-03-02T00:00:00Z"}
@@ -161,6 +171,7 @@ def test_a_one_off_that_is_long_past_is_refused_and_one_just_past_is_warned_of(a
     assert late["fire_times"][0]["at"] == "2026-02-28T23:30:00.000Z"
 
 
+@shares_service
 def test_the_other_fields_are_checked(api: Api) -> None:
     wrong = [
         ("count", 0),

@@ -118,6 +118,7 @@ def test_a_registration_can_be_paused(api: Api) -> None:
     assert len(made["upcoming"]) == UPCOMING
 
 
+@shares_service
 @pytest.mark.parametrize(
     "schedule",
     [
@@ -138,6 +139,7 @@ def test_a_registration_can_be_paused(api: Api) -> None:
 )
 def test_schedules_are_returned_as_sent(api: Api, schedule: dict[str, Any]) -> None:
     assert post(api, TASK | {"schedule": schedule}).json()["schedule"] == schedule
+    api.delete("/v1/tasks/t")  # the service is shared
 
 
 def test_times_and_durations_are_normalised(api: Api) -> None:
