@@ -165,6 +165,25 @@ def test_a_bulk_operation_that_has_ended_says_so_in_a_sentence(api: Api, browser
     assert said.startswith(".")
 
 
+def test_what_the_input_lacks_is_said_at_its_field(browser: Browser) -> None:
+    typed = {"/handler": "greet", "/input": "fields", "/schedule": "manual"}
+
+    page = Elements(browser.send("/ui/new-task", {"action": "review", **typed}).text)
+
+    [name] = [each for each in page.all("input") if each.get("name") == "/input#fields/name"]
+    assert name.get("aria-invalid") == "true"
+    assert "is a required property" not in page.text
+
+
+def test_the_log_of_changes_leads_to_what_was_changed(api: Api, browser: Browser) -> None:
+    api.put("/v1/calendars/closed", json={"dates": ["2031-12-24"]})
+    api.put("/v1/tasks/plain/kv/k", json={"value": 1})
+
+    links = {each.get("href") for each in browser.page("/ui/audit").all("a")}
+
+    assert {"/ui/calendars/closed", "/ui/tasks/plain/kv"} <= links
+
+
 # ---------------------------------------------------------------------------------------------------- why it waits
 def test_a_run_that_was_skipped_is_explained(api: Api, browser: Browser) -> None:
     api.task("first", handler="fail", retry=ONCE)
