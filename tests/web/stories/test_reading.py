@@ -22,13 +22,23 @@ def _filled(api: Api) -> None:
         api.ended(api.run(name))
 
 
-@pytest.mark.parametrize("path", ["/ui/tasks", f"/ui/tasks/{LONG}/kv", "/ui/runs", "/ui"])
+@pytest.mark.parametrize(
+    "path", ["/ui/tasks", f"/ui/tasks/{LONG}/kv", "/ui/runs", "/ui", "/ui/audit"]
+)
 def test_a_long_name_does_not_push_columns_out_of_sight(page: Page, path: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 900})
     page.goto(path)
 
     for table in page.locator("table").all():
         assert table.evaluate("each => each.scrollWidth <= each.clientWidth"), path
+
+
+def test_a_short_name_is_not_broken_for_it(page: Page) -> None:
+    page.set_viewport_size({"width": 1280, "height": 900})
+    page.goto("/ui/audit")
+
+    action = page.get_by_role("link", name="task.declared").first
+    assert len(action.evaluate("each => [...each.getClientRects()]")) == 1
 
 
 def test_what_happened_is_in_sight_on_a_phone(page: Page) -> None:
