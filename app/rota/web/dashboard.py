@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Final
 from urllib.parse import urlencode
 
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route, Router
@@ -25,6 +26,10 @@ from rota.web.routes import OPEN_VIEWS, VIEWS
 _TYPES: Final = {".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 #: The script of a page reads the API below this path, with the cookie of the session.
 _PASSED: Final = "/ui/api/"
+_NOT_SHOWN: Final = {
+    404: "There is no page {}.",
+    405: "{} is where a form is sent to; it cannot be opened, or loaded again.",
+}
 
 
 class Dashboard:
@@ -66,7 +71,18 @@ class Dashboard:
         elif path.startswith(_PASSED):
             await self._pass_on(scope, receive, send)
         else:
+            await self._show(scope, receive, send)
+
+    async def _show(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Show a page; that there is none, or none to be opened, is said on one as well."""
+        try:
             await self._pages(scope, receive, send)
+        except HTTPException as error:
+            page = self._page(Request(scope, receive), None)
+            detail = _NOT_SHOWN.get(error.status_code, error.detail).format(scope["path"])
+            response = _problem(page, error.status_code, detail)
+            response.headers.update(error.headers or {})
+            await response(scope, receive, send)
 
     def _endpoint(
         self, view: View, *, needs_key: bool = True

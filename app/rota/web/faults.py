@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from rota.errors import AppError
 from rota.web.api_client import ApiProblemError
 
 
@@ -18,6 +19,16 @@ def fault_of_name(what: str) -> Mapping[str, Any]:
     """Return what is wrong with a confirmation that is not the name of the thing."""
     detail = f"That is not the name of the {what}. Type it as it stands above. Nothing was deleted."
     return {"detail": detail, "errors": []}
+
+
+def not_json(what: str, error: AppError) -> str:
+    """Return what is wrong with a text that is no JSON."""
+    return f"The {what} is no JSON: {why_no_json(error)}"
+
+
+def why_no_json(error: AppError) -> str:
+    """Return why a text is no JSON: on a page it is no body."""
+    return error.detail.removeprefix("The body is not JSON: ")
 
 
 def _errors(problem: Mapping[str, Any]) -> list[Mapping[str, str]]:

@@ -33,6 +33,11 @@ class Page:
         """The parameters in the URL that are not empty."""
         return {name: value for name, value in self.request.query_params.items() if value}
 
+    @property
+    def address(self) -> str:
+        """The address at which the browser reaches the service."""
+        return str(self.request.base_url).rstrip("/")
+
     def part(self, name: str) -> str:
         """Return a part of the path."""
         return str(self.request.path_params[name])
@@ -47,6 +52,7 @@ class Page:
             "url_with": self.url_with,
             "url_of": self.url_of,
             "banners": self.banners,
+            "address": self.address,
         }
         content = render(template, **shown, **values)
         return HTMLResponse(content, status, headers={"cache-control": "no-store"})

@@ -11,7 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rota.web import formats
 from rota.web.charts.sparkline import sparkline
 from rota.web.navigation import CHORDS, MORE, PAGES, current_page
-from rota.web.task_times import with_times
+from rota.web.sentences import sentence
 
 _FILTERS: Final = {
     "instant": formats.instant,
@@ -23,7 +23,7 @@ _FILTERS: Final = {
     "mark": formats.mark,
     "plural": formats.plural,
     "prose": formats.prose,
-    "with_times": with_times,
+    "sentence": sentence,
 }
 
 

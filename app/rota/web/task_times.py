@@ -1,16 +1,10 @@
-"""Times on the page of a task: the next ones in the time zone of its schedule, and those in a sentence."""
+"""Times on the page of a task: the next ones, in the time zone of its schedule."""
 
-import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
-
-from markupsafe import Markup, escape
+from typing import Any, NamedTuple
 
 from rota.domain.primitives.times.instants import parse_instant
 from rota.domain.time_zones.zone import zone
-from rota.web.formats import instant
-
-_INSTANT: Final = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)", re.ASCII)
 
 
 class NextTime(NamedTuple):
@@ -38,18 +32,3 @@ def _local(time: str, place: Any) -> str:
     at = parse_instant(time).astimezone(place)
     # Where it has to be on two lines, it breaks between the date and the time.
     return f"{at:%a\u00a0%Y-%m-%d %H:%M:%S}\u00a0{at.isoformat()[-6:]}"
-
-
-def with_times(sentence: str) -> Markup:
-    """Return a text with its times as elements, which the script writes in the zone of the viewer."""
-    parts = _INSTANT.split(sentence)
-    return Markup("").join(
-        _time(each) if index % 2 else escape(each) for index, each in enumerate(parts)
-    )
-
-
-def _time(text: str) -> Markup:
-    try:
-        return instant(text)
-    except ValueError:  # looks like a time, and is none
-        return escape(text)

@@ -128,3 +128,13 @@ def test_a_patch_that_removes_the_constraints_unblocks_runs(migrated_database_ur
         api.patch("/v1/tasks/t", json={"constraints": []})
 
         assert api.ended(run)["status"] == "succeeded"
+
+
+def test_what_a_probe_has_found_to_be_missing_is_not_explained_as_unchecked(api: Api) -> None:
+    api.task("t", constraints=[{"type": "min_free_disk", "bytes": 2**50}])
+    run = api.run("t")
+    eventually(lambda: waiting_on(api, run) == ["constraint:min_free_disk"], "it is not checked")
+
+    message = api.read("/v1/tasks/t/explain")["message"]
+
+    assert "min_free_disk: waits until at least 1024 TiB are free" in message

@@ -64,9 +64,24 @@ def test_messages_that_differ_in_numbers_only_are_one(first: int, second: int) -
     assert normalised(f"row {first} is locked") == normalised(f"row {second} is locked")
 
 
-def _failure(number: int, task: str, message: str, reason: str = "error") -> Failure:
+def _failure(
+    number: int, task: str, message: str, reason: str = "error", type: str = "E"
+) -> Failure:
     id = Id(f"01890000-0000-7000-8000-{number:012}")
-    return Failure(id, task, reason, "E", message, NOON + number * MINUTE)
+    return Failure(id, task, reason, type, message, NOON + number * MINUTE)
+
+
+def test_calls_that_fail_with_another_status_or_at_another_host_are_another_group() -> None:
+    messages = ["503 from crm-1", "503 from crm-2", "404 from crm-1", "503 from crm-1"]
+    failures = [
+        _failure(number, "a", message, type="http.status")
+        for number, message in enumerate(messages)
+    ]
+
+    groups = grouped(failures, {GroupBy.ERROR})
+
+    counts = {each.key.message: each.count for each in groups}
+    assert counts == {"503 from crm-1": 2, "404 from crm-1": 1, "503 from crm-2": 1}
 
 
 def test_the_largest_group_comes_first_with_its_latest_run_as_the_example() -> None:

@@ -15,6 +15,7 @@ from rota.web.guide import routes
 from rota.web.guide.documents import Documents, documents, read
 from rota.web.guide.rendering import render, rendered
 from tests.api.service import Api
+from tests.web.browser import Browser
 
 ROOT = Path(__file__).parents[3]
 HOSTILE = """<script>alert(1)</script>"'><img src=x onerror=alert(1)>{{ 7 * 7 }} (a+)+$ [\\"""
@@ -182,6 +183,21 @@ def test_nothing_else_is_served(client: Api, path: str) -> None:
     assert answer.status_code == 404
     assert "[project]" not in answer.text
     assert "root:" not in answer.text
+
+
+def test_a_reader_is_shown_what_there_is_instead_of_a_page_that_is_not(client: Api) -> None:
+    browser = Browser(client)
+
+    answer = browser.open("/guide/guides/maintenance-window-", accept="text/html,*/*")
+    hostile = browser.open("/guide/%3Cscript%3E", accept="text/html,*/*")
+
+    assert (answer.status_code, hostile.status_code) == (404, 404)
+    assert "The guide has no page <code>guides/maintenance-window-</code>" in answer.text
+    assert "/guide/guides/maintenance-window" in answer.text.partition("<main")[2]
+    assert "<script>" not in hostile.text
+    assert client.get("/guide/guides/maintenance-window-").headers["content-type"] == (
+        "application/problem+json"
+    )
 
 
 def test_files_that_pages_link_to_are_served_as_text(client: Api) -> None:

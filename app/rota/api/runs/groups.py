@@ -46,8 +46,8 @@ class FailureGroupOut(TypedDict):
         str | None,
         Field(
             description="Its message, with `<n>`, `<hex>` and `<id>` in place of numbers, hexadecimal "
-            "digits and UUIDs.",
-            examples=["<n> from app.example.com"],
+            "digits and UUIDs; of a call over HTTP with its status and host.",
+            examples=["503 from app.example.com"],
         ),
     ]
     task: Annotated[str | None, Field(description="The task.", examples=[None])]

@@ -1,4 +1,7 @@
-"""Groups of failures: messages that differ in numbers and ids only are one message. Pure."""
+"""Groups of failures: messages that differ in numbers and ids only are one message. Pure.
+
+Those of calls over HTTP are told apart by the status and the host, which are numbers too.
+"""
 
 import re
 from collections import Counter
@@ -25,6 +28,9 @@ _VARIABLE = re.compile(
     """,
     re.VERBOSE,
 )
+
+#: The types of errors whose messages consist of what tells them apart: the status, and whose it is.
+_TOLD_APART = frozenset({"http.status", "http.timeout", "http.circuit", "http.host"})
 
 
 class GroupBy(StrEnum):
@@ -77,21 +83,36 @@ def normalised(message: str) -> str:
 
     What it returns stays as it is when it is normalised again.
     """
-    text = _VARIABLE.sub(_placeholder, " ".join(message[:_READ].split()))
-    return text if len(text) <= MOST_OF_A_MESSAGE else text[: MOST_OF_A_MESSAGE - 1] + "…"
+    return _cut(_VARIABLE.sub(_placeholder, _one_line(message)))
+
+
+def compared(failure: Failure) -> str:
+    """Return what of a failure's message is compared with others of its type."""
+    if failure.type in _TOLD_APART:
+        return _cut(_one_line(failure.message))
+    return normalised(failure.message)
 
 
 def grouped(failures: Iterable[Failure], by: Collection[GroupBy]) -> Sequence[FailureGroup]:
     """Return failures in groups, the largest first, then the one seen last, then by what they have in common."""
     groups: dict[GroupKey, FailureGroup] = {}
-    texts: dict[str, str] = {}
+    texts: dict[tuple[str, str], str] = {}
     for each in failures:
-        if each.message not in texts:
-            texts[each.message] = normalised(each.message)
-        _add(groups, each, _key(each, texts[each.message], by))
+        error = (each.type, each.message)
+        if error not in texts:
+            texts[error] = compared(each)
+        _add(groups, each, _key(each, texts[error], by))
     order = sorted(groups.values(), key=lambda group: [part or "" for part in group.key])
     order.sort(key=lambda group: (group.count, group.last_seen), reverse=True)
     return order
+
+
+def _one_line(message: str) -> str:
+    return " ".join(message[:_READ].split())
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_OF_A_MESSAGE else text[: MOST_OF_A_MESSAGE - 1] + "…"
 
 
 def _placeholder(found: re.Match[str]) -> str:

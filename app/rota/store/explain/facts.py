@@ -203,17 +203,23 @@ def _unmet(
     found_unmet = {each.constraint.name: each for each in unmet(constraints, found.name, facts)}
     waited_for = [each for each in constraints if each.name in names or PENDING in names]
     return tuple(
-        f"{each.name}: {_how(each, found_unmet.get(each.name), limit)}" for each in waited_for
+        f"{each.name}: {_how(each, found_unmet.get(each.name), limit, checked=each.name in names)}"
+        for each in waited_for
     )
 
 
-def _how(constraint: Constraint, unmet: Unmet | None, limit: NameLimit) -> str:
-    """Return why a constraint is not met; of the kv of a task that the client may not see, only what is waited for."""
+def _how(constraint: Constraint, unmet: Unmet | None, limit: NameLimit, *, checked: bool) -> str:
+    """Return why a constraint is not met.
+
+    Only what is waited for: of the kv of a task that the client may not see, and of what was `checked` where the run
+    is to start, since the results of probes are not stored.
+    """
     if unmet is None:
         return "is met by now"
     of = constraint.task if isinstance(constraint, Kv) else None
     hidden = of is not None and not limit.covers(of)
-    return f"waits until {describe(constraint)}" if hidden else unmet.message
+    only_known_there = checked and not unmet.known
+    return f"waits until {describe(constraint)}" if hidden or only_known_there else unmet.message
 
 
 def _awaited(connection: Connection, found: Task, limit: NameLimit) -> tuple[Awaited, ...]:

@@ -1,9 +1,11 @@
 """`/guide`: the documents as pages, as Markdown and as files; `/llms.txt`: what there is, for programs that read."""
 
+import re
 from itertools import groupby
 from typing import Final
 
 from fastapi import APIRouter
+from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from rota.errors import NotFound
@@ -39,12 +41,17 @@ def file(path: str) -> Response:
 
 
 @routes.get("/guide/{name:path}")
-def page(name: str) -> Response:
+def page(name: str, request: Request) -> Response:
     """Show a page, or give its Markdown if the name ends with `.md`."""
     if name.endswith(".md"):
         text = _found(name.removesuffix(".md")).text
         return Response(text, media_type="text/markdown; charset=utf-8", headers=_CACHED)
-    return _page(name)
+    try:
+        return _page(name)
+    except NotFound:
+        if "text/html" not in request.headers.get("accept", ""):
+            raise
+        return _instead_of(name)
 
 
 @routes.get("/llms.txt")
@@ -67,11 +74,19 @@ def _page(name: str) -> Response:
     )
 
 
-def _shown(template: str, page: Page | None, **values: object) -> Response:
+def _instead_of(name: str) -> Response:
+    """Show a reader that there is no page of a name, and the sections that have the words of it."""
+    words = " ".join(re.split(r"[^A-Za-z0-9]+", name.rpartition("/")[2])).strip()[:LONGEST]
+    found = search(words)
+    return _shown("guide/search.html", None, 404, query=words, found=found, missing=name)
+
+
+def _shown(template: str, page: Page | None, status: int = 200, **values: object) -> Response:
     pages = list(_documents().pages.values())[1:]
     groups = [(each, list(found)) for each, found in groupby(pages, lambda page: page.groups)]
-    content = render(template, page=page, groups=groups, **{"query": "", **values})
-    return HTMLResponse(content, headers=_CACHED)
+    defaults = {"query": "", "missing": None}
+    content = render(template, page=page, groups=groups, **{**defaults, **values})
+    return HTMLResponse(content, status, headers=_CACHED if status == 200 else None)
 
 
 def _found(name: str) -> Page:

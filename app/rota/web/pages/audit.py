@@ -13,6 +13,8 @@ from rota.web.page import Page, Views
 _PER_PAGE: Final = 50
 _FILTERS: Final = ("task", "principal", "action", "from", "to")
 _ACTIONS: Final = tuple(each.value for each in Action)
+#: The pages that have one of each kind of thing.
+_PAGES: Final = {"hold": "holds", "calendar": "calendars", "secret": "secrets", "key": "keys"}
 _MISSING: Final = object()
 
 
@@ -36,6 +38,7 @@ async def show(page: Page) -> Response:
         following_cursor=found["next_cursor"],
         fault=fault,
         actions=_ACTIONS,
+        pages_of=_PAGES,
     )
 
 

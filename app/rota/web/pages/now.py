@@ -58,9 +58,10 @@ async def show(page: Page) -> Response:
         page.api.find("upcoming", until=format_instant(end), limit=_MOST_COMING),
     )
     latest = _items(runs)
+    last_failures = await _last_failures(page, _items(failing), [*latest, *_items(failed)])
     lines, beyond = lines_of([*latest, *_earlier(_items(failed), latest)], _items(coming))
     wrong = {
-        "failing": _items(failing),
+        "failing": [(each, last_failures.get(each["name"])) for each in _items(failing)],
         "alerts": _items(alerts),
         "holds": [each for each in _items(holds) if each["status"] == "active"],
         "paused": _items(paused),
@@ -78,12 +79,12 @@ async def show(page: Page) -> Response:
         runs=latest,
         wrong=wrong,
         is_fine=not any(wrong.values()),
+        sees_all=None not in (failing, paused, alerts, queues, holds, blocked, delayed),
         more_wait=more,
         more_failing=bool(failing and failing["next_cursor"]),
         more_paused=bool(paused and paused["next_cursor"]),
         may_read=first is not None,
         has_tasks=bool(_items(first)),
-        address=str(page.request.base_url).rstrip("/"),
     )
 
 
@@ -95,6 +96,19 @@ def _earlier(failed: Sequence[Row], latest: Sequence[Row]) -> Sequence[Row]:
     """Return the failed runs that the latest runs do not have, since tasks that fire often fill these."""
     listed = {each["id"] for each in latest}
     return [each for each in failed if each["id"] not in listed]
+
+
+async def _last_failures(
+    page: Page, failing: Sequence[Row], runs: Sequence[Row]
+) -> Mapping[str, Row]:
+    """Return the last failed run of tasks that fail: one of these runs, or else their last run."""
+    names = {each["name"] for each in failing}
+    failed = [each for each in runs if each["status"] == "failed" and each["task"] in names]
+    found = {each["task"]: each for each in sorted(failed, key=lambda run: str(run["finished_at"]))}
+    others = [each["last_run"] for each in failing if each["name"] not in found]
+    ids = [each["id"] for each in others if each and each["status"] == "failed"]
+    older = await asyncio.gather(*(page.api.find("runs", each) for each in ids))
+    return found | {each["task"]: each for each in older if each}
 
 
 def _cut_at(coming: Row | None) -> str | None:

@@ -4,6 +4,7 @@
 
 (() => {
   const MOST_TASKS = 8;
+  const NAME = /^[A-Za-z0-9][A-Za-z0-9._~-]*$/;
   const dialog = document.getElementById("palette");
   const field = document.getElementById("palette-text");
   const list = document.getElementById("palette-list");
@@ -50,7 +51,7 @@
     else field.removeAttribute("aria-activedescendant");
   }
 
-  function show(found) {
+  function show(found, isComplete = true) {
     entries = found;
     list.replaceChildren(...found.map((entry, at) => {
       const row = document.createElement("li");
@@ -63,7 +64,8 @@
       return row;
     }));
     field.setAttribute("aria-expanded", String(found.length > 0));
-    status.textContent = found.length ? `${found.length} found` : "Nothing is called so";
+    status.textContent = found.length ? `${found.length} found` : isComplete ? "Nothing is called so" : "Searching…";
+    status.classList.toggle("unseen", found.length > 0);
     choose(0);
   }
 
@@ -78,8 +80,8 @@
     const text = field.value.trim();
     const words = text.toLowerCase().split(/\s+/).filter(Boolean);
     const here = [...actions(), ...pages()].filter((entry) => matches(entry, words));
-    show(here);
-    if (!text) return;
+    show(here, !NAME.test(text));
+    if (!NAME.test(text)) return;
     const found = await tasks(text, MOST_TASKS);
     if (own !== asked || !dialog.open) return;
     const first = here.filter((entry) => entry.text.toLowerCase().startsWith(text.toLowerCase()));

@@ -3,6 +3,7 @@
 
 const zone = Intl.DateTimeFormat().resolvedOptions().timeZone;
 const exact = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
+const timeOfDay = new Intl.DateTimeFormat(undefined, { hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3, hourCycle: "h23" });
 const named = new Intl.DateTimeFormat(undefined, { timeZoneName: "short" });
 
 // A time on two lines breaks between the date and the time of day.
@@ -16,15 +17,18 @@ function zoneAt(at) {
   return named.formatToParts(at).find((part) => part.type === "timeZoneName").value;
 }
 
+function writeTime(time) {
+  const at = new Date(time.dateTime);
+  if (Number.isNaN(at.getTime())) return;
+  time.title = `${written(at)} ${zone} (${time.dateTime})`;
+  if ("relative" in time.dataset) return;
+  if ("clock" in time.dataset) time.textContent = timeOfDay.format(at);
+  // In a table the heading of the column names the zone.
+  else time.textContent = time.closest("td") ? written(at) : `${written(at)}\u00a0${zoneAt(at)}`;
+}
+
 function writeTimes(root) {
-  for (const time of root.querySelectorAll("time[datetime]")) {
-    const at = new Date(time.dateTime);
-    if (Number.isNaN(at.getTime())) continue;
-    time.title = `${written(at)} ${zone} (${time.dateTime})`;
-    if ("relative" in time.dataset) continue;
-    // In a table the heading of the column names the zone.
-    time.textContent = time.closest("td") ? written(at) : `${written(at)}\u00a0${zoneAt(at)}`;
-  }
+  root.querySelectorAll("time[datetime]").forEach(writeTime);
   for (const place of document.querySelectorAll("#zone, [data-zone]")) place.textContent = zone;
 }
 
@@ -52,6 +56,7 @@ function hasTyped() {
 
 async function refresh(asked = false) {
   const reply = await fetch(location.href, { headers: { accept: "text/html" } });
+  if (isSignIn(reply)) return showSignedOut();
   if (!reply.ok || reply.redirected) return;
   if (document.querySelector("main [data-still]")) return; // what a form has come to
   const page = new DOMParser().parseFromString(await reply.text(), "text/html");
@@ -68,16 +73,28 @@ async function refresh(asked = false) {
 
 // The service was updated while this page was open: its scripts and forms may not fit any more.
 function showUpdated(version) {
-  if (document.getElementById("updated")) return;
+  showBanner("updated", `Rota ${version} is running now, and this page is of the version before. `, "Load the page again");
+}
+
+function showSignedOut() {
+  showBanner("signed-out", "You are signed out: this page is not updated any more. ", "Sign in again");
+}
+
+function showBanner(id, text, label) {
+  if (document.getElementById(id)) return;
   const banner = document.createElement("p");
-  banner.id = "updated";
+  banner.id = id;
   banner.className = "banner";
   banner.setAttribute("role", "status");
   const link = document.createElement("a");
   link.href = location.href;
-  link.textContent = "Load the page again";
-  banner.append(`Rota ${version} is running now, and this page is of the version before. `, link);
+  link.textContent = label;
+  banner.append(text, link);
   document.getElementById("main").before(banner);
+}
+
+function isSignIn(reply) {
+  return reply.redirected && new URL(reply.url).pathname === "/ui/sign-in";
 }
 
 function showMissed() {
@@ -109,16 +126,52 @@ const KINDS = [
   "kv.changed",
 ];
 
+const FIRST_PAUSE_MS = 1_000;
+const LONGEST_PAUSE_MS = 60_000;
+let connected = true;
+let pause = FIRST_PAUSE_MS;
+
+function showLive() {
+  const button = document.getElementById("live");
+  button.setAttribute("aria-pressed", String(live));
+  button.textContent = connected ? (live ? "Live" : "Paused") : "Not live";
+  button.title = connected ? "" : "The service does not send what happens; it is asked again and again";
+}
+
+// A browser tries again by itself after a broken connection, but not after a refusal.
+function connect() {
+  const events = new EventSource("/ui/api/v1/events");
+  for (const kind of KINDS) events.addEventListener(kind, notice);
+  events.addEventListener("open", () => {
+    const wasLost = !connected;
+    connected = true;
+    pause = FIRST_PAUSE_MS;
+    showLive();
+    if (wasLost) notice();
+  });
+  events.addEventListener("error", () => {
+    connected = false;
+    showLive();
+    if (events.readyState !== EventSource.CLOSED) return;
+    setTimeout(connectAgain, pause);
+    pause = Math.min(2 * pause, LONGEST_PAUSE_MS);
+  });
+}
+
+async function connectAgain() {
+  const reply = await fetch(location.href, { headers: { accept: "text/html" } }).catch(() => null);
+  if (reply && isSignIn(reply)) showSignedOut();
+  else connect();
+}
+
 function follow() {
   const button = document.getElementById("live");
   if (!button || location.pathname.startsWith("/ui/sign-in")) return;
-  const events = new EventSource("/ui/api/v1/events");
-  for (const kind of KINDS) events.addEventListener(kind, notice);
+  connect();
   button.hidden = false;
   button.addEventListener("click", () => {
     live = !live;
-    button.setAttribute("aria-pressed", String(live));
-    button.textContent = live ? "Live" : "Paused";
+    showLive();
     document.getElementById("said").textContent = live ? "The page follows what happens" : "The page stays as it is";
     if (live) { missed = 0; showMissed(); refresh(); }
   });

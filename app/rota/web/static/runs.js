@@ -15,10 +15,12 @@
     const row = document.createElement("span");
     row.className = `line ${line.level}`;
     row.dataset.line = line.line;
-    const at = document.createElement("span");
+    const at = document.createElement("time");
     at.className = "at";
-    at.title = line.at;
+    at.dataset.clock = "";
+    at.dateTime = line.at;
     at.textContent = line.at.slice(11);
+    if (typeof writeTime === "function") writeTime(at);
     row.append(at, ` ${line.level} ${line.message}\n`);
     place.append(row);
     place.hidden = false;

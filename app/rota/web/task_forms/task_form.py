@@ -1,8 +1,9 @@
 """A form for one task, as it was typed: what the API says to it, and how it is shown."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from starlette.responses import Response
 
@@ -22,6 +23,7 @@ from rota.web.task_forms.registration import (
 )
 from rota.web.task_forms.typed import Reader, fill
 
+_REQUIRED: Final = re.compile(r'"(?P<name>[^"]+)" is a required property')
 _CHANGED = "The task was changed since this page was opened. What you typed is kept: look at what it would change now."
 
 
@@ -140,7 +142,16 @@ def faults_of(error: ApiProblemError) -> Iterable[Fault]:
     elif not error.problem.get("errors"):
         yield Fault("", detail)
     for each in error.problem.get("errors", ()):
-        yield Fault(each.get("pointer", ""), each["detail"])
+        yield _at_its_field(Fault(each.get("pointer", ""), each["detail"]))
+
+
+def _at_its_field(fault: Fault) -> Fault:
+    """Return a fault where its field is: a schema says of an object what is missing in it."""
+    found = _REQUIRED.fullmatch(fault.detail)
+    if found is None:
+        return fault
+    name = found["name"].replace("~", "~0").replace("/", "~1")
+    return Fault(f"{fault.pointer}/{name}", "this field is required")
 
 
 async def form_of(page: Page, typed: Mapping[str, str]) -> TaskForm:

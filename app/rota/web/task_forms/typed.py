@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from rota.domain.primitives.json import json_text
 from rota.errors import AppError, Fault
+from rota.web.faults import why_no_json
 from rota.web.task_forms.fields import AS_JSON, BY_FIELDS, Field, Kind, name_of
 from rota.web.task_forms.texts import pretty, text_of
 
@@ -84,7 +85,7 @@ class Reader:
         try:
             return json_text.loads(text)
         except AppError as error:
-            detail = f"this is no JSON ({error.detail.rstrip('.')}); texts stand in quotes"
+            detail = f"this is no JSON ({why_no_json(error).rstrip('.')}); texts stand in quotes"
             self.faults.append(Fault(field.pointer, detail))
             return _MISSING
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from rota.errors import AppError
 from rota.web.api_client import ApiProblemError
 from rota.web.entries.values import AS_JSON, AS_TEXT, show, to_json
+from rota.web.faults import not_json
 from rota.web.page import Page, Views, see_other
 
 _PER_PAGE: Final = 50
@@ -36,7 +37,7 @@ async def create(page: Page) -> Response:
         fault = there if error.status == 412 else str(error)
         return await _show(page, error.status, fault, form)
     except AppError as error:
-        return await _show(page, 422, f"The value is not JSON: {error.detail}", form)
+        return await _show(page, 422, not_json("value", error), form)
     return see_other(page.url_of("tasks", name, "kv", form["key"]))
 
 

@@ -12,6 +12,7 @@ from rota.errors import AppError
 from rota.web.api_client import ApiProblemError, Headers
 from rota.web.entries.json_diff import Line, compare
 from rota.web.entries.values import AS_JSON, AS_TEXT, Entry, Shown, show, to_json
+from rota.web.faults import not_json
 from rota.web.page import Page, Views, see_other
 
 _VERSIONS: Final = 50
@@ -42,7 +43,7 @@ async def change(page: Page) -> Response:
             raise
         return await _show(page, error.status, None if error.status == 412 else str(error), form)
     except AppError as error:
-        return await _show(page, 422, f"The value is not JSON: {error.detail}", form)
+        return await _show(page, 422, not_json("value", error), form)
     return see_other(f"{_url(page)}?done={action}")
 
 

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from rota.domain.primitives.json import json_text
 from rota.errors import AppError, Unplannable
 from rota.web.api_client import ApiProblemError
+from rota.web.faults import not_json
 from rota.web.lists.paging import paging
 from rota.web.lists.run_filters import RunFilters
 from rota.web.page import Page, Views, see_other
@@ -111,6 +112,7 @@ async def show_all(page: Page) -> Response:
     found = await page.api.get("bulk", limit=_PER_PAGE, cursor=page.parameters.get("cursor"))
     return page.show(
         "runs/bulks.html",
+        filters=RunFilters({}),
         operations=found["items"],
         verbs=VERBS,
         pages_around=paging(page, found["next_cursor"]),
@@ -169,7 +171,7 @@ def _json(given: str) -> Any:
     try:
         return json_text.loads(given)
     except AppError as error:
-        raise ValueError(f"The input is no JSON: {error.detail}") from None
+        raise ValueError(not_json("input", error)) from None
 
 
 def _number(given: str) -> int:

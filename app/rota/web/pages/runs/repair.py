@@ -8,6 +8,7 @@ from starlette.responses import Response
 from rota.domain.primitives.json import json_text
 from rota.errors import AppError
 from rota.web.api_client import ApiProblemError
+from rota.web.faults import not_json
 from rota.web.formats import pretty_json
 from rota.web.page import Page, Views, see_other
 from rota.web.pages.runs.runs import faults_of
@@ -31,7 +32,7 @@ async def rerun(page: Page) -> Response:
         body = {"input": json_text.loads(form["input"])}
         return _to(page, await page.api.post("runs", id, "rerun", body=body))
     except AppError as error:
-        faults = [f"The input is no JSON: {error.detail}"]
+        faults = [not_json("input", error)]
     except ApiProblemError as error:
         if error.status not in _SHOWN_WITH_FORM:
             raise

@@ -82,8 +82,8 @@ def _log(
 
 
 async def _explained(page: Page, run: Mapping[str, Any]) -> str | None:
-    """Return where an unfinished run waits, as a sentence, if the explanation of its task is about it."""
-    if run["finished_at"] is not None:
+    """Return where an unfinished run waits, or why one was skipped, if the explanation of its task is about it."""
+    if run["finished_at"] is not None and run["status"] != "skipped":
         return None
     for at in (None, run["scheduled_for"]):
         found = await _or_none(page, "tasks", run["task"], "explain", at=at)

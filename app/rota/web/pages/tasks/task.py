@@ -9,10 +9,11 @@ from starlette.responses import Response
 from rota.web.api_client import ApiProblemError
 from rota.web.charts.of_task import timeline
 from rota.web.page import Page, Views, see_other
+from rota.web.sentences import sentence
 from rota.web.snippets.definitions import definition_of
 from rota.web.snippets.programs import as_client, as_command, as_crontab, as_curl, as_handler
 from rota.web.snippets.yaml_text import as_yaml
-from rota.web.task_times import next_times, with_times, zone_of
+from rota.web.task_times import next_times, zone_of
 
 _UPCOMING: Final = 5
 _LATEST: Final = 50
@@ -22,7 +23,7 @@ _VERBS: Final = frozenset({"pause", "resume", "cancel"})
 #: What the page says after a form; the member of the URL is a word, so that no link can put another text there.
 _DONE: Final = {
     "pause": "Paused: nothing fires until it is resumed.",
-    "resume": "Resumed. The fire times that passed are one skipped run.",
+    "resume": "Resumed. Fire times that passed while it was paused are skipped or run, as was chosen.",
     "cancel": "Cancelled: nothing fires, and what waited or ran was cancelled.",
 }
 
@@ -85,12 +86,13 @@ async def _show(
         status=status,
         task=task,
         explained=explained,
-        message=with_times(explained["message"]) if explained else None,
+        message=sentence(explained["message"]) if explained else None,
         asked=asked,
         words=words,
         zone=zone,
         upcoming=next_times(upcoming, zone),
         runs=runs["items"] if runs else None,
+        notifies=_notifies(task),
         failed=_last_failed(runs["items"] if runs else ()),
         timeline=timeline(runs["items"] if runs else ()),
         entries=entries,
@@ -106,6 +108,13 @@ async def _show(
 
 def _last_failed(runs: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
     return next((each for each in runs if each["status"] == "failed"), None)
+
+
+def _notifies(task: Task) -> list[tuple[str, str]]:
+    """Return the tasks that are run when something happens to this one, with what that is."""
+    kinds = ("on_failure", "on_success", "on_skipped", "on_late")
+    named = [(kind, (task.get(kind) or {}).get("task")) for kind in kinds]
+    return [(kind.replace("_", " ").capitalize(), name) for kind, name in named if name]
 
 
 def _body(verb: str, given: Mapping[str, str]) -> dict[str, Any] | None:
@@ -136,7 +145,7 @@ async def _asked(page: Page, name: str) -> dict[str, Any] | None:
     except ApiProblemError as error:
         return {"message": str(error), "run": None, "fault": True}
     run = found["run"]["id"] if found["run"] else None
-    return {"message": with_times(found["message"]), "run": run, "fault": False}
+    return {"message": sentence(found["message"]), "run": run, "fault": False}
 
 
 async def _upcoming(page: Page, name: str) -> list[str]:
@@ -149,7 +158,7 @@ async def _upcoming(page: Page, name: str) -> list[str]:
 def _snippets(page: Page, task: Task) -> list[tuple[str, str, str]]:
     """Return the task as code: an id, a heading and the text of each."""
     definition, with_key = definition_of(task), page.session is not None
-    base, name = str(page.request.base_url).rstrip("/"), task["name"]
+    base, name = page.address, task["name"]
     url = f"{base}/v1/tasks/{name}"
     return [
         ("curl", "curl", as_curl(url, definition, with_key=with_key)),
