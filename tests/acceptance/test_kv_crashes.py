@@ -9,6 +9,7 @@ import pytest
 
 from tests.acceptance.server import Server
 from tests.support.factories import eventually
+from tests.support.torture import Part, torture
 
 RUNS = 6
 ENTRIES = 5
@@ -30,7 +31,7 @@ def test_the_writes_of_a_run_are_all_stored_or_none(serve: Serve) -> None:
     write_under_kills(serve(lease_ttl=1, concurrency=10), kills=2)
 
 
-@pytest.mark.torture
+@torture(Part.KILLS)
 @pytest.mark.timeout(600)
 def test_under_many_kills_the_writes_of_runs_are_all_stored_or_none(serve: Serve) -> None:
     write_under_kills(serve(lease_ttl=1, concurrency=10), kills=30)

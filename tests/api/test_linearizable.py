@@ -11,6 +11,7 @@ import pytest
 from tests.api.marks import always_on_both
 from tests.api.service import Api
 from tests.support.linearizability import Impossible, Operation, State, Step, unexplained
+from tests.support.torture import Part, torture
 
 KEYS = ("a", "b", "c", "d")
 CLIENTS = 8
@@ -206,7 +207,7 @@ def test_operations_of_clients_and_runs_are_linearizable(api: Api) -> None:
 
 
 @always_on_both
-@pytest.mark.torture
+@torture(Part.HISTORIES)
 @pytest.mark.timeout(1_800)
 def test_many_operations_of_clients_and_runs_are_linearizable(api: Api) -> None:
     _check(api, 100_000)

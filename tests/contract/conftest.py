@@ -25,6 +25,7 @@ from tests.contract.secrets import (
     settings_with_secrets,
 )
 from tests.support.factories import eventually
+from tests.support.torture import Part, torture
 
 HANDLERS = "tests.contract.handlers"
 
@@ -41,7 +42,7 @@ def target() -> Iterator[str]:
     # Responses do not depend on the database; the suites of the store and the engine run on both.
     params=[
         "sqlite",
-        pytest.param("postgresql", marks=[pytest.mark.postgres, pytest.mark.torture]),
+        pytest.param("postgresql", marks=[pytest.mark.postgres, torture(Part.POSTGRESQL)]),
     ],
 )
 def service(
@@ -72,8 +73,9 @@ def service(
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out the long tests where none would be run: schemathesis generates its examples when it collects."""
-    is_default = config.option.markexpr == "not torture"
-    return True if is_default and collection_path.stem.endswith("_for_long") else None
+    option = config.option
+    are_run = option.markexpr != "not torture" and option.part in (None, Part.CONTRACT)
+    return True if not are_run and collection_path.stem.endswith("_for_long") else None
 
 
 @contextmanager

@@ -7,9 +7,10 @@ from hypothesis import Phase
 
 from tests.contract.secrets import Present
 from tests.contract.test_openapi import aim, check, check_without_key, examples, schema
+from tests.support.torture import Part, torture
 
 
-@pytest.mark.torture
+@torture(Part.CONTRACT)
 @pytest.mark.timeout(1_800)
 @schema.parametrize()
 @examples(200, Phase.explicit)

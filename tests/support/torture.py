@@ -1,0 +1,83 @@
+"""The long tests, in parts that each end in a known time: `make torture PART=browser`; CONTRIBUTING.md has the times.
+
+A long test carries `torture(Part.KILLS)`, and so does a parameter that makes a test long.
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import pytest
+
+
+class Part(StrEnum):
+    """What long tests have in common, the quickest first; a test belongs to one."""
+
+    TOOLS = "tools"
+    """The benchmarks with tiny counts, and the wheel under mypy and uvx."""
+    BROWSER = "browser"
+    """Stories of users at the dashboard, in Chromium."""
+    COSTS = "costs"
+    """Requests and responses of four times the size, for each shape; the latency of others meanwhile."""
+    POSTGRESQL = "postgresql"
+    """What the default suite shows on SQLite, on PostgreSQL."""
+    HISTORIES = "histories"
+    """Hundreds of random histories, long concurrent ones, and every change of every time zone."""
+    KILLS = "kills"
+    """Real processes that are killed again and again."""
+    CONTRACT = "contract"
+    """Hundreds of generated requests to each operation of the OpenAPI document."""
+
+
+def torture(part: Part) -> pytest.MarkDecorator:
+    """Mark a test or a parameter as long, in a part."""
+    return pytest.mark.torture(part)
+
+
+class PartError(pytest.UsageError):
+    """A long test has no part, an unknown one, or several."""
+
+
+def part_of(marks: Iterable[pytest.Mark]) -> Part | None:
+    """Return the part of a test with these marks of torture; None if it is not long.
+
+    A test that is long by itself is of its own part on both databases. Raises PartError.
+    """
+    arguments = {mark.args for mark in marks}
+    if len(arguments) > 1:
+        arguments.discard((Part.POSTGRESQL,))
+    match list(arguments):
+        case []:
+            return None
+        case [(Part() as part,)]:
+            return part
+        case _:
+            raise PartError(
+                f"a test of torture has one part of {[*map(str, Part)]}, not {sorted(arguments)}"
+            )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    # Plain texts, which xdist can send to its workers.
+    names = [str(part) for part in Part]
+    parser.addoption("--part", choices=names, help="with -m torture: only that part")
+
+
+@pytest.hookimpl(
+    tryfirst=True
+)  # before -m deselects: the default suite notices a part that is missing
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of the part that is asked for."""
+    asked = config.option.part
+    parts = [_part_of_item(item) for item in items]
+    if asked is None:
+        return
+    others = [item for item, part in zip(items, parts, strict=True) if part != asked]
+    config.hook.pytest_deselected(items=others)
+    items[:] = [item for item, part in zip(items, parts, strict=True) if part == asked]
+
+
+def _part_of_item(item: pytest.Item) -> Part | None:
+    try:
+        return part_of(item.iter_markers("torture"))
+    except PartError as error:
+        raise PartError(f"{item.nodeid}: {error}") from None
