@@ -56,6 +56,21 @@ def test_the_suite_does_not_run_with_a_long_test_that_is_in_no_part(tmp_path: Pa
     assert "test_stray.py::test_stray: a test of torture has one part" in refused.stderr
 
 
+def test_a_long_test_whose_file_does_not_name_its_part_is_refused(tmp_path: Path) -> None:
+    """It would not be found: other files are not read for a part."""
+    (tmp_path / "marks.py").write_text(
+        "from tests.support.torture import Part, torture\n\nlong = torture(Part.KILLS)\n"
+    )
+    (tmp_path / "test_far.py").write_text(
+        "from marks import long\n\n\n@long\ndef test_far() -> None: ...\n"
+    )
+
+    refused = _pytest(tmp_path, "-o", f"pythonpath={ROOT} {ROOT / 'app'} {tmp_path}")
+
+    assert refused.returncode == pytest.ExitCode.USAGE_ERROR
+    assert "test_far.py::test_far: neither its file nor a conftest.py there" in refused.stderr
+
+
 def test_a_part_has_the_long_tests_with_its_mark(tmp_path: Path) -> None:
     (tmp_path / "test_long.py").write_text(LONG)
 

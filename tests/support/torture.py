@@ -5,6 +5,8 @@ A long test carries `torture(Part.KILLS)`, and so does a parameter that makes a 
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -62,9 +64,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--part", choices=names, help="with -m torture: only that part")
 
 
-@pytest.hookimpl(
-    tryfirst=True
-)  # before -m deselects: the default suite notices a part that is missing
+def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
+    """Leave out files that do not name the part that is asked for: to collect all takes longer than some parts."""
+    asked, is_test = config.option.part, collection_path.match("test_*.py")
+    return True if asked and is_test and not _is_named(Part(asked), collection_path) else None
+
+
+@cache
+def _is_named(part: Part, path: Path) -> bool:
+    """Say if a file of tests names the part, or the `conftest.py` beside it; tests on PostgreSQL need not."""
+    files = [file for file in (path, path.with_name("conftest.py")) if file.exists()]
+    name = f"Part.{part.name}"
+    return part is Part.POSTGRESQL or any(name in file.read_text("utf-8") for file in files)
+
+
+# Before -m deselects: the default suite notices a part that is missing.
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Keep the tests of the part that is asked for."""
     asked = config.option.part
@@ -78,6 +93,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def _part_of_item(item: pytest.Item) -> Part | None:
     try:
-        return part_of(item.iter_markers("torture"))
+        part = part_of(item.iter_markers("torture"))
     except PartError as error:
         raise PartError(f"{item.nodeid}: {error}") from None
+    if part and not _is_named(part, item.path):
+        raise PartError(f"{item.nodeid}: neither its file nor a conftest.py there names {part!r}")
+    return part
