@@ -12,7 +12,7 @@ WORKERS ?= $(shell expr $(PROCESSORS) + 1)
 ARGS ?=
 UPGRADE ?=
 # The parts of the long tests (tests/support/torture.py), the quickest first.
-PARTS := tools browser costs postgresql histories kills contract
+PARTS := tools browser costs postgresql histories kills contract contract-on-postgresql
 PART ?= $(PARTS)
 
 VENV := .venv

@@ -74,7 +74,7 @@ def service(
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
     """Leave out the long tests where none would be run: schemathesis generates its examples when it collects."""
     option = config.option
-    are_run = option.markexpr != "not torture" and option.part in (None, Part.CONTRACT)
+    are_run = option.markexpr != "not torture" and option.part != Part.POSTGRESQL
     return True if not are_run and collection_path.stem.endswith("_for_long") else None
 
 

@@ -10,8 +10,15 @@ from tests.contract.test_openapi import aim, check, check_without_key, examples,
 from tests.support.torture import Part, torture
 
 
-@torture(Part.CONTRACT)
+# Either takes as long as all the other parts.
+DATABASES = [
+    pytest.param("sqlite", marks=torture(Part.CONTRACT)),
+    pytest.param("postgresql", marks=[pytest.mark.postgres, torture(Part.CONTRACT_ON_POSTGRESQL)]),
+]
+
+
 @pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("service", DATABASES, indirect=True, scope="module")
 @schema.parametrize()
 @examples(200, Phase.explicit)
 def test_every_operation_conforms_to_the_document_for_many_examples(

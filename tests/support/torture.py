@@ -28,6 +28,8 @@ class Part(StrEnum):
     """Real processes that are killed again and again."""
     CONTRACT = "contract"
     """Hundreds of generated requests to each operation of the OpenAPI document."""
+    CONTRACT_ON_POSTGRESQL = "contract-on-postgresql"
+    """The same again; responses depend little on the database."""
 
 
 def torture(part: Part) -> pytest.MarkDecorator:

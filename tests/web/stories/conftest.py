@@ -1,4 +1,4 @@
-"""Chromium for the stories; without one on the PATH they are skipped. They take minutes: `make torture` has them."""
+"""Chromium for the stories; without one on the PATH they are skipped. They take minutes: `make torture PART=browser`."""
 
 import shutil
 from collections.abc import Callable, Iterator
