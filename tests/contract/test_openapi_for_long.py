@@ -9,7 +9,6 @@ from tests.contract.secrets import Present
 from tests.contract.test_openapi import aim, check, check_without_key, examples, schema
 from tests.support.torture import Part, torture
 
-
 # Either takes as long as all the other parts.
 DATABASES = [
     pytest.param("sqlite", marks=torture(Part.CONTRACT)),

@@ -1,4 +1,4 @@
-"""Chromium for the stories; without one on the PATH they are skipped. They take minutes: `make torture PART=browser`."""
+"""Chromium for the stories (`make torture PART=browser`); without one on the PATH they are skipped."""
 
 import shutil
 from collections.abc import Callable, Iterator
