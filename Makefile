@@ -12,7 +12,7 @@ WORKERS ?= $(shell expr $(PROCESSORS) + 1)
 ARGS ?=
 UPGRADE ?=
 # The parts of the long tests (tests/support/torture.py), the quickest first.
-PARTS := tools browser costs postgresql histories kills contract contract-on-postgresql
+PARTS := browser tools costs postgresql kills histories contract contract-on-postgresql
 PART ?= $(PARTS)
 
 VENV := .venv
@@ -39,7 +39,7 @@ test: $(VENV)/.installed-dev ## Run the default test suite (ARGS="tests/store -k
 
 # A part has a run of its own: what has passed is told when it has, and a failure does not end the others. With ARGS, a
 # part may have no tests (5).
-torture: $(VENV)/.installed-dev ## Run the long tests, for hours; PART=tools|browser|... for one part (CONTRIBUTING.md)
+torture: $(VENV)/.installed-dev ## Run the long tests, for hours; or one part of them: PART=browser|tools|costs|postgresql|kills|... (CONTRIBUTING.md)
 	$(if $(filter-out $(PARTS),$(PART)),$(error unknown: $(filter-out $(PARTS),$(PART)); the parts are: $(PARTS)))
 	@failed=; for part in $(PART); do \
 		echo "--- $$part"; \

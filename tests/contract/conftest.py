@@ -28,6 +28,8 @@ from tests.support.factories import eventually
 from tests.support.torture import Part, torture
 
 HANDLERS = "tests.contract.handlers"
+#: How long a request may take on a busy machine; each is made in a test with a timeout of its own.
+PATIENCE = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +64,9 @@ def service(
         listening(settings) as made,
     ):
         # Whatever tests run on it here: that nothing is found says something only where there is something.
-        with httpx.Client(base_url=made, headers=WITH_KEY, trust_env=False) as own:
+        with httpx.Client(
+            base_url=made, headers=WITH_KEY, timeout=PATIENCE, trust_env=False
+        ) as own:
             declare(own, target)
         yield made
     files = b"".join(path.read_bytes() for path in folder.iterdir())
@@ -113,7 +117,9 @@ def session(service: str) -> Iterator[requests.Session]:
 
 @pytest.fixture(scope="module")
 def client(service: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=service, headers=WITH_KEY, trust_env=False) as made:
+    with httpx.Client(
+        base_url=service, headers=WITH_KEY, timeout=PATIENCE, trust_env=False
+    ) as made:
         yield made
 
 

@@ -14,18 +14,18 @@ import pytest
 class Part(StrEnum):
     """What long tests have in common, the quickest first; a test belongs to one."""
 
-    TOOLS = "tools"
-    """The benchmarks with tiny counts, and the wheel under mypy and uvx."""
     BROWSER = "browser"
     """Stories of users at the dashboard, in Chromium."""
+    TOOLS = "tools"
+    """The benchmarks with tiny counts, and the wheel under mypy and uvx."""
     COSTS = "costs"
     """Requests and responses of four times the size, for each shape; the latency of others meanwhile."""
     POSTGRESQL = "postgresql"
     """What the default suite shows on SQLite, on PostgreSQL."""
-    HISTORIES = "histories"
-    """Hundreds of random histories, long concurrent ones, and every change of every time zone."""
     KILLS = "kills"
     """Real processes that are killed again and again."""
+    HISTORIES = "histories"
+    """Hundreds of random histories, long concurrent ones, and every change of every time zone."""
     CONTRACT = "contract"
     """Hundreds of generated requests to each operation of the OpenAPI document."""
     CONTRACT_ON_POSTGRESQL = "contract-on-postgresql"
@@ -37,7 +37,7 @@ def torture(part: Part) -> pytest.MarkDecorator:
     return pytest.mark.torture(part)
 
 
-class PartError(pytest.UsageError):
+class PartError(ValueError):
     """A long test has no part, an unknown one, or several."""
 
 
@@ -97,7 +97,9 @@ def _part_of_item(item: pytest.Item) -> Part | None:
     try:
         part = part_of(item.iter_markers("torture"))
     except PartError as error:
-        raise PartError(f"{item.nodeid}: {error}") from None
+        raise pytest.UsageError(f"{item.nodeid}: {error}") from None
     if part and not _is_named(part, item.path):
-        raise PartError(f"{item.nodeid}: neither its file nor a conftest.py there names {part!r}")
+        raise pytest.UsageError(
+            f"{item.nodeid}: neither its file nor a conftest.py there names {part}"
+        )
     return part
