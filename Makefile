@@ -11,6 +11,9 @@ PROCESSORS := $(shell $(PYTHON) -c 'import os; print(min(os.cpu_count() or 1, 8)
 WORKERS ?= $(shell expr $(PROCESSORS) + 1)
 ARGS ?=
 UPGRADE ?=
+# The parts of the long tests (tests/support/torture.py), the quickest first.
+PARTS := browser tools costs postgresql kills histories contract contract-on-postgresql
+PART ?= $(PARTS)
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -34,8 +37,16 @@ run: $(VENV)/.installed-run ## Migrate ./rota.db and serve on http://HOST:PORT (
 test: $(VENV)/.installed-dev ## Run the default test suite (ARGS="tests/store -k claim" for a part)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
-torture: $(VENV)/.installed-dev ## Run the long tests that kill, stall and starve real processes
-	$(BIN)/python -m pytest -m torture --timeout 1800 -n $(PROCESSORS) --dist worksteal $(ARGS)
+# A part has a run of its own: what has passed is told when it has, and a failure does not end the others. With ARGS, a
+# part may have no tests (5).
+torture: $(VENV)/.installed-dev ## Run the long tests, for hours; or one part of them: PART=browser|tools|costs|postgresql|kills|... (CONTRIBUTING.md)
+	$(if $(filter-out $(PARTS),$(PART)),$(error unknown: $(filter-out $(PARTS),$(PART)); the parts are: $(PARTS)))
+	@failed=; for part in $(PART); do \
+		echo "--- $$part"; \
+		$(BIN)/python -m pytest -m torture --part $$part --timeout 1800 -n $(PROCESSORS) --dist worksteal $(ARGS) \
+			|| case $$? in 1) failed+=" $$part" ;; 5) ;; *) exit 1 ;; esac; \
+	done; \
+	[ -z "$$failed" ] || { echo "these parts have failed:$$failed" >&2; exit 1; }
 
 bench: $(VENV)/.installed-dev ## Run the benchmarks
 	$(BIN)/python -m benchmarks $(ARGS)

@@ -22,7 +22,7 @@ from tests.support.postgres import fast_directory
 if TYPE_CHECKING:
     from tests.acceptance.launching import Forked
 
-pytest_plugins = ["tests.support.databases"]
+pytest_plugins = ["tests.support.torture", "tests.support.databases"]
 
 
 def pytest_configure() -> None:

@@ -25,6 +25,7 @@ from benchmarks.load import Answered
 from benchmarks.peers import redis_server
 from benchmarks.scale import benchmark as scale
 from benchmarks.scale import data
+from tests.support.torture import Part, torture
 
 pytestmark = [pytest.mark.slow]
 
@@ -37,25 +38,25 @@ def assert_measured(lines: list[Line]) -> None:
     assert as_markdown(lines).count("\n") == len(lines) + 1
 
 
-@pytest.mark.torture
+@torture(Part.TOOLS)
 def test_registrations_are_measured(tmp_path: Path) -> None:
     size = registrations.Size(rounds=1, count=64, seconds=1, warm_up=32)
     assert_measured(registrations.benchmark(tmp_path, size))
 
 
-@pytest.mark.torture
+@torture(Part.TOOLS)
 def test_runs_are_measured(tmp_path: Path) -> None:
     size = runs.Size(rounds=1, rota=50, apscheduler=20, huey=20)
     assert_measured(runs.benchmark(tmp_path, size))
 
 
-@pytest.mark.torture
+@torture(Part.TOOLS)
 def test_firing_is_measured(tmp_path: Path) -> None:
     size = firing.Size(few=20, many=200, due=20, passes=1)
     assert_measured(firing.benchmark(tmp_path, size))
 
 
-@pytest.mark.torture
+@torture(Part.TOOLS)
 def test_a_burst_is_measured(tmp_path: Path) -> None:
     size = burst.Size(registered=200, due=20)
     assert_measured(burst.benchmark(tmp_path, size))
@@ -67,13 +68,13 @@ def test_a_burst_that_does_not_end_in_time_is_reported(tmp_path: Path) -> None:
     assert measured.last_end is None
 
 
-@pytest.mark.torture
+@torture(Part.TOOLS)
 def test_lateness_is_measured(tmp_path: Path) -> None:
     size = lateness.Size(per_second=20, seconds=1, warm_up=0, idle=200)
     assert_measured(lateness.benchmark(tmp_path, size))
 
 
-@pytest.mark.torture
+@torture(Part.TOOLS)
 def test_the_key_value_table_is_measured(tmp_path: Path) -> None:
     size = kv.Size(rounds=1, seconds=0.2, runs_with_many=5, runs_with_one=20)
     lines = kv.benchmark(tmp_path, size)
@@ -81,7 +82,7 @@ def test_the_key_value_table_is_measured(tmp_path: Path) -> None:
     assert all(line.peer for line in lines) == (redis_server.executable() is not None)
 
 
-@pytest.mark.torture
+@torture(Part.TOOLS)
 def test_http_runs_are_measured(tmp_path: Path) -> None:
     size = http_calls.Size(rounds=1, rota=20, celery=20)
     lines = http_calls.benchmark(tmp_path, size)
@@ -89,7 +90,7 @@ def test_http_runs_are_measured(tmp_path: Path) -> None:
     assert all(line.peer for line in lines) == (redis_server.executable() is not None)
 
 
-@pytest.mark.torture
+@torture(Part.TOOLS)
 def test_a_large_database_is_measured(tmp_path: Path) -> None:
     assert_measured(scale.benchmark(tmp_path, data.Size(tasks=20, runs=200, rounds=1)))
 

@@ -17,8 +17,8 @@ from tests.support.factories import eventually
 
 HANDLERS = Path(__file__).with_name("handlers.py")
 PATIENCE = 30.0
-#: A machine that is busy may take long to read and compile all that is imported.
-START_SECONDS = 60.0
+#: A machine that is busy may take long to read and compile all that is imported; a test has a timeout of its own.
+START_SECONDS = 180.0
 
 
 class Server:

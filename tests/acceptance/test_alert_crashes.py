@@ -10,6 +10,7 @@ import pytest
 from tests.acceptance import ordeals
 from tests.acceptance.server import Server
 from tests.support.factories import eventually
+from tests.support.torture import Part, torture
 
 Serve = Callable[..., Server]
 
@@ -35,7 +36,7 @@ def test_kills_lose_and_repeat_no_notification(serve: Serve) -> None:
     torment_and_check(serve(lease_ttl=1), SHORT)
 
 
-@pytest.mark.torture
+@torture(Part.KILLS)
 @pytest.mark.timeout(1200)
 def test_many_kills_lose_and_repeat_no_notification(serve: Serve) -> None:
     torment_and_check(serve(lease_ttl=1), LONG)

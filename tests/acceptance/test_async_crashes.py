@@ -16,6 +16,7 @@ from tests.acceptance.server import Server
 from tests.handlers.target import Received, Site
 from tests.handlers.target import serving as serving_site
 from tests.support.factories import eventually
+from tests.support.torture import Part, torture
 
 Serve = Callable[..., Server]
 _MOST_AT_ONCE = 6
@@ -38,7 +39,7 @@ def test_kills_lose_and_repeat_no_completion(serve: Serve) -> None:
     torment_and_check(serve(lease_ttl=1), SHORT)
 
 
-@pytest.mark.torture
+@torture(Part.KILLS)
 @pytest.mark.timeout(300)
 def test_many_kills_lose_and_repeat_no_completion(serve: Serve) -> None:
     torment_and_check(serve(lease_ttl=1), LONG)

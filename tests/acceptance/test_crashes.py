@@ -16,6 +16,7 @@ from tests.acceptance.launching import Installed
 from tests.acceptance.server import PATIENCE, Server
 from tests.support.databases import ENGINES
 from tests.support.factories import eventually
+from tests.support.torture import Part, torture
 
 FINAL = {"succeeded", "failed", "cancelled", "skipped"}
 KEEP = {"retention": {"runs": 100_000}}
@@ -32,7 +33,7 @@ def test_kills_lose_and_repeat_nothing(serve: Serve) -> None:
     ordeal(serve(lease_ttl=1), kills=4)
 
 
-@pytest.mark.torture
+@torture(Part.KILLS)
 @pytest.mark.timeout(1_800)
 def test_many_kills_lose_and_repeat_nothing(serve: Serve, installed: Installed) -> None:
     ordeal(serve(installed, lease_ttl=1), kills=100)

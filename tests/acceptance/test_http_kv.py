@@ -19,6 +19,7 @@ from tests.acceptance import ordeals
 from tests.acceptance.launching import ROOT
 from tests.acceptance.server import PATIENCE, Server, free_port
 from tests.support.factories import eventually
+from tests.support.torture import Part, torture
 
 NODE = shutil.which("node")
 PYTHON_SCRIPT = [sys.executable, str(Path(__file__).with_name("cursor.py"))]
@@ -97,7 +98,7 @@ def test_the_same_script_in_javascript_handles_every_item_whenever_it_is_killed(
     torment_and_check(serve, tmp_path, NODE_SCRIPT, SHORT)
 
 
-@pytest.mark.torture
+@torture(Part.KILLS)
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "command",

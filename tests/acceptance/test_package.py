@@ -14,6 +14,7 @@ import pytest
 from tests.acceptance.launching import ROOT, Installed, environment
 from tests.acceptance.server import PATIENCE, Server
 from tests.handlers.bench import BUILT_IN_NAMES
+from tests.support.torture import Part, torture
 
 JOBS = '''
 """The handlers of a shop."""
@@ -163,7 +164,7 @@ def test_the_service_finds_handlers_in_a_package_app_of_the_user(
     assert (run["status"], run["result"]) == ("succeeded", {"sent": 1})
 
 
-@pytest.mark.torture  # a start of a process more, and `test_starting` migrates from the sources
+@torture(Part.TOOLS)  # a start of a process more, and `test_starting` migrates from the sources
 def test_the_migrations_of_the_wheel_create_the_tables(project: Project, tmp_path: Path) -> None:
     program = [str(project.python.with_name("rota")), "db", "upgrade"]
     url = f"sqlite:///{tmp_path}/rota.db"
@@ -175,7 +176,7 @@ def test_the_migrations_of_the_wheel_create_the_tables(project: Project, tmp_pat
     assert "schema" in migrated.stdout
 
 
-@pytest.mark.torture  # mypy reads the whole of pydantic
+@torture(Part.TOOLS)  # mypy reads the whole of pydantic
 def test_mypy_strict_knows_the_types_of_what_handlers_use(project: Project, tmp_path: Path) -> None:
     (project.folder / "wrong.py").write_text(WRONG)
     mypy = ("-m", "mypy", "--strict", "--cache-dir", str(tmp_path), "--python-executable")
@@ -187,7 +188,7 @@ def test_mypy_strict_knows_the_types_of_what_handlers_use(project: Project, tmp_
     assert 'has no attribute "get_all_at_once"' in wrong.stdout
 
 
-@pytest.mark.torture  # uv installs what the wheel depends on: from its cache, or from a registry
+@torture(Part.TOOLS)  # uv installs what the wheel depends on: from its cache, or from a registry
 @on_sqlite
 def test_uvx_serves_from_the_wheel_alone(
     wheel: Path, serve: Callable[..., Server], project: Project, tmp_path: Path

@@ -20,6 +20,7 @@ from tests.acceptance.launching import Installed
 from tests.acceptance.server import Server
 from tests.support.databases import postgresql_at_length
 from tests.support.factories import eventually
+from tests.support.torture import Part, torture
 
 Serve = Callable[..., Server]
 
@@ -216,7 +217,7 @@ def test_runs_that_are_running_at_every_kill_of_the_service_do_not_fail_for_it(
         assert (read["status"], read["failures"], read["result"]) == ("succeeded", 0, 4)
 
 
-@pytest.mark.torture
+@torture(Part.KILLS)
 @pytest.mark.timeout(600)
 def test_under_kills_poison_fails_as_lost_and_the_runs_beside_it_succeed(
     serve: Serve, tmp_path: Path

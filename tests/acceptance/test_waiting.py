@@ -16,6 +16,7 @@ from tests.acceptance.server import Server
 from tests.handlers.target import serving
 from tests.support.costs import SHAPES
 from tests.support.factories import eventually
+from tests.support.torture import Part, torture
 
 Serve = Callable[..., Server]
 
@@ -54,7 +55,7 @@ def large(shape: str, size: int) -> str:
     return SHAPES[shape](int(size / (len(SHAPES[shape](1_000)) / 1_000)))
 
 
-@pytest.mark.torture
+@torture(Part.COSTS)
 def test_the_service_answers_within_a_second_during_any_request(serve: Serve) -> None:
     server = serve()
     server.start()
@@ -78,7 +79,7 @@ def test_the_service_answers_within_a_second_during_any_request(serve: Serve) ->
     assert max(times) < 1
 
 
-@pytest.mark.torture
+@torture(Part.COSTS)
 def test_the_service_answers_within_a_second_while_a_large_batch_is_registered(
     serve: Serve,
 ) -> None:
@@ -93,7 +94,7 @@ def test_the_service_answers_within_a_second_while_a_large_batch_is_registered(
     assert max(times) < 1
 
 
-@pytest.mark.torture
+@torture(Part.COSTS)
 def test_other_runs_do_not_wait_for_the_reply_of_a_target(serve: Serve, tmp_path: Path) -> None:
     server = serve(http_max_body_bytes=4 * MEBIBYTE)
     server.start()

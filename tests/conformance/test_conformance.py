@@ -19,6 +19,7 @@ from tests.conformance.matching import ABSENT, differences
 from tests.conformance.proxy import Proxy, Script, proxying
 from tests.conformance.runner import run_all
 from tests.conformance.service import KEY, service
+from tests.support.torture import Part, torture
 
 NODE = shutil.which("node")
 DOCUMENT = ROOT / "docs" / "reference" / "conformance.md"
@@ -35,7 +36,7 @@ CLIENTS = [
         "postgresql",
         NODE_DRIVER,
         id="postgresql-node",
-        marks=[with_node, on_postgresql, pytest.mark.torture],
+        marks=[with_node, on_postgresql, torture(Part.POSTGRESQL)],
     ),
 ]
 

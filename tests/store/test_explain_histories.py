@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from itertools import islice, takewhile
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
@@ -19,6 +18,7 @@ from rota.domain.schedules.requested_times import RequestedTime
 from rota.domain.tasks.definition import TaskStatus
 from rota.store.explain.facts import explain_task
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World
+from tests.support.torture import Part, torture
 
 SECOND = timedelta(seconds=1)
 EXCLUDED_FROM, EXCLUDED_TO = "2026-03-10T12:20:00+00:00", "2026-03-10T12:50:00+00:00"
@@ -205,7 +205,7 @@ def test_the_explanation_of_each_fire_time_matches_what_happens(
     _live(world, schedule, misfire, overlap, steps)
 
 
-@pytest.mark.torture
+@torture(Part.HISTORIES)
 @given(*HISTORIES)
 @settings(_SHORT, max_examples=250)
 def test_the_explanation_of_many_fire_times_matches_what_happens(

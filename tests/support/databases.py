@@ -18,6 +18,7 @@ import sqlalchemy as sa
 
 from tests.support.postgres import PostgresServer, PostgresUnavailableError
 from tests.support.reuse import ReusedDatabases, connections_are_kept
+from tests.support.torture import Part, torture
 
 QUERY_CACHE_SIZE = 10_000
 
@@ -30,7 +31,9 @@ ENGINES = [
 #: The same, but PostgreSQL with the long tests: where little depends on the database, and the store has shown that.
 POSTGRESQL_AT_LENGTH = [
     ENGINES[0],
-    pytest.param("postgresql", id="postgresql", marks=[pytest.mark.postgres, pytest.mark.torture]),
+    pytest.param(
+        "postgresql", id="postgresql", marks=[pytest.mark.postgres, torture(Part.POSTGRESQL)]
+    ),
 ]
 postgresql_at_length = pytest.mark.parametrize(
     "database_engine", POSTGRESQL_AT_LENGTH, indirect=True

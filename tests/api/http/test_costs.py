@@ -11,6 +11,7 @@ import pytest
 from rota.errors import MOST_FAULTS
 from tests.api.service import MANUAL, Api, pointers, problem, serving
 from tests.support.costs import SHAPES, bytes_of, check_growth, seconds_of
+from tests.support.torture import Part, torture
 
 JSON = {"content-type": "application/json"}
 NDJSON = {"content-type": "application/x-ndjson"}
@@ -75,7 +76,7 @@ _EVERYWHERE = [
 # One for each way through a body more: a schedule, operations, and one long text. The others take a minute.
 _QUICK = [*_EVERYWHERE, "schedules", "operations that are unknown", "digits", "texts"]
 _SHAPES_BY_TIME = [
-    pytest.param(shape, marks=() if shape in _QUICK else pytest.mark.torture) for shape in SHAPES
+    pytest.param(shape, marks=() if shape in _QUICK else torture(Part.COSTS)) for shape in SHAPES
 ]
 
 
@@ -262,7 +263,7 @@ def test_a_value_of_four_times_the_size_costs_five_times_as_much_at_most(api: Ap
     check_growth(lambda body: send(api, "PUT", path, body), SHAPES["a value"], 5_000)
 
 
-@pytest.mark.torture
+@torture(Part.COSTS)
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_large_request_of_four_times_the_size_costs_five_times_as_much_at_most(
     api: Api, shape: str
@@ -270,7 +271,7 @@ def test_a_large_request_of_four_times_the_size_costs_five_times_as_much_at_most
     check_large(api, "POST", _AT_HOME.get(shape, "/v1/tasks"), shape)
 
 
-@pytest.mark.torture
+@torture(Part.COSTS)
 @pytest.mark.parametrize("shape", _EVERYWHERE)
 @pytest.mark.parametrize(("method", "path"), ROUTES, ids=_PATHS)
 def test_a_large_request_to_any_route_costs_five_times_as_much_at_most(

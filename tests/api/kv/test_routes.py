@@ -9,6 +9,7 @@ from tests.api.marks import on_both, shares_service
 from tests.api.service import Api, pointers, problem
 from tests.api.tasks.test_list import walk
 from tests.support.factories import eventually
+from tests.support.torture import Part, torture
 
 pytestmark = on_both
 
@@ -277,7 +278,7 @@ def test_no_increment_of_two_clients_is_lost(api: Api) -> None:
     _increment_by_two(api, 200)
 
 
-@pytest.mark.torture
+@torture(Part.HISTORIES)
 def test_two_clients_that_increment_one_key_a_thousand_times_each_end_at_two_thousand(
     api: Api,
 ) -> None:

@@ -18,6 +18,7 @@ from rota.domain.time_zones.zone import stretch_at
 from tests.domain.schedules.rules import ALL, ANCHOR, read
 from tests.domain.time_zones.wall import Window, changes, cron_rule, is_fixed, zones_by_history
 from tests.support.factories import HOUR
+from tests.support.torture import Part, torture
 from tests.support.zones import zone_names
 
 DAY, TICK = timedelta(days=1), timedelta(milliseconds=1)
@@ -101,7 +102,7 @@ def test_a_change_is_the_same_from_near_and_from_afar_in_many_zones() -> None:
     assert checked > 250
 
 
-@pytest.mark.torture
+@torture(Part.HISTORIES)
 @pytest.mark.timeout(600)
 def test_every_change_of_every_zone_is_the_same_from_near_and_from_afar() -> None:
     checked = 0

@@ -19,6 +19,7 @@ from rota.domain.time_zones.zone import check_zone, stretch_at
 from tests.domain.schedules.rules import read
 from tests.domain.time_zones.wall import Window, changes, cron_rule, is_fixed, zones_by_history
 from tests.support.factories import HOUR, MINUTE
+from tests.support.torture import Part, torture
 from tests.support.zones import zone_names
 
 YEARS = range(2025, 2038)
@@ -144,7 +145,7 @@ def test_a_sample_of_every_zone_and_its_changes() -> None:
     assert checked > 800
 
 
-@pytest.mark.torture
+@torture(Part.HISTORIES)
 @pytest.mark.timeout(1200)
 def test_every_zone_at_all_its_changes_with_every_expression() -> None:
     checked = 0

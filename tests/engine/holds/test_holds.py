@@ -25,6 +25,7 @@ from rota.store.holds.changes import EndHold, SetHold
 from rota.store.holds.reading import holds_that_matter
 from rota.store.scheduling.held_tasks import deferred_tasks
 from tests.support.factories import DAY, HOUR, MINUTE, NOON, World, foreign_lock
+from tests.support.torture import Part, torture
 
 SKIP, CATCH_UP = HeldFireTimes.SKIP, HeldFireTimes.CATCH_UP
 SECOND = timedelta(seconds=1)
@@ -325,7 +326,7 @@ def test_over_any_history_of_holds_each_fire_time_has_one_fate_and_none_stays_de
     live(world, steps, policy)
 
 
-@pytest.mark.torture
+@torture(Part.HISTORIES)
 @pytest.mark.timeout(900)
 @given(STEPS, POLICIES)
 @settings(_SHORT, max_examples=100)

@@ -20,6 +20,7 @@ from tests.handlers.bench import SNAPSHOT, Bench, started
 from tests.handlers.conftest import SAMPLES
 from tests.handlers.target import OUTCOME, Site
 from tests.support.costs import SHAPES, bytes_of, check_growth, seconds_of
+from tests.support.torture import Part, torture
 
 MEBIBYTE = 1_048_576
 #: Outcomes of about n parts, by what there are n of.
@@ -65,7 +66,7 @@ def test_a_response_of_four_times_the_size_costs_at_most_five_times_as_much(
     check_growth(lambda text: read(text, media_type), SHAPES[shape], 1_000)
 
 
-@pytest.mark.torture
+@torture(Part.COSTS)
 @pytest.mark.parametrize("media_type", ["application/json", OUTCOME])
 @pytest.mark.parametrize("shape", SHAPES)
 def test_a_large_response_of_four_times_the_size_costs_at_most_five_times_as_much(

@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from itertools import count
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -33,6 +32,7 @@ from rota.errors import AppError, Conflict, Invalid
 from rota.store.kv.entries import KvFilter, count_entries, list_entries, snapshot
 from rota.store.kv.transactions import DeletePrefix, RemoveExpired, Transact
 from tests.support.factories import World
+from tests.support.torture import Part, torture
 
 SECOND = timedelta(seconds=1)
 HISTORY = 3
@@ -287,7 +287,7 @@ def test_the_table_is_as_a_dictionary_would_be(world: World) -> None:
     _compare(world, examples=8 if world.is_sqlite else 4)
 
 
-@pytest.mark.torture
+@torture(Part.HISTORIES)
 def test_the_table_is_for_long_as_a_dictionary_would_be(world: World) -> None:
     _compare(world, examples=200)
 

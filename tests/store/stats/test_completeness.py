@@ -30,6 +30,7 @@ from rota.store.stats.reading import read_report
 from rota.store.tasks.run_commands import CancelRun
 from tests.support.factories import BROKEN, HOUR, MINUTE, NOON, World
 from tests.support.holds import end_hold, set_hold
+from tests.support.torture import Part, torture
 
 SECOND = timedelta(seconds=1)
 EXCLUDED = [{"from": "2026-03-10T12:20:00Z", "to": "2026-03-10T13:25:00Z"}]
@@ -235,7 +236,7 @@ def test_completeness_is_the_count_of_the_outcomes_of_the_fire_times(
     live(world, which, policy, steps, windows)
 
 
-@pytest.mark.torture
+@torture(Part.HISTORIES)
 @pytest.mark.timeout(900)
 @given(**HISTORIES)
 @settings(_SHORT, max_examples=150)

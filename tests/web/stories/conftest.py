@@ -1,4 +1,4 @@
-"""Chromium for the stories; without one on the PATH they are skipped. They take minutes: `make torture` has them."""
+"""Chromium for the stories (`make torture PART=browser`); without one on the PATH they are skipped."""
 
 import shutil
 from collections.abc import Callable, Iterator
@@ -10,6 +10,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from tests.api.edge.sockets import Listening, listening
 from tests.api.service import Api, serving
 from tests.api.test_encryption import OLD
+from tests.support.torture import Part, torture
 
 _HERE = Path(__file__).parent
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
@@ -19,7 +20,7 @@ _NAMES = ("chromium", "chromium-browser", "google-chrome")
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.path.is_relative_to(_HERE):
-            item.add_marker(pytest.mark.torture)
+            item.add_marker(torture(Part.BROWSER))
 
 
 # Not for the session: while Playwright runs, its event loop is that of the thread, and other tests have their own.

@@ -24,6 +24,7 @@ from rota.store.kv.history.reading import HistoricPage, list_historic_entries, l
 from rota.store.kv.history.revert import Reversion, Revert, TableChanged, compute_reversion
 from rota.store.kv.transactions import RemoveExpired, Transact
 from tests.support.factories import HOUR, NOON, World, delete_entry, set_entry
+from tests.support.torture import Part, torture
 
 SECOND = timedelta(seconds=1)
 
@@ -570,7 +571,7 @@ def test_the_history_matches_what_was_written(world: World) -> None:
     _compare(world, examples=6 if world.is_sqlite else 3)
 
 
-@pytest.mark.torture
+@torture(Part.HISTORIES)
 def test_a_long_history_matches_what_was_written(world: World) -> None:
     _compare(world, examples=100)
 
