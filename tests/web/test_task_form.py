@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 from importlib.resources import files
 from typing import Any
@@ -225,14 +226,19 @@ def test_an_edit_sends_what_was_changed_and_nulls_too(api: Api, browser: Browser
 
 
 def test_the_fire_times_that_an_edit_moves_are_shown_first(api: Api, browser: Browser) -> None:
-    api.task("moved", schedule={"type": "cron", "expression": "0 9 * * *"})
+    hour = (
+        3 if datetime.now(UTC).hour >= 12 else 15
+    )  # hours away: else one of the two has passed today
+    api.task("moved", schedule={"type": "cron", "expression": f"0 {hour} * * *"})
     typed = typed_at(browser, "/ui/tasks/moved/edit")
 
-    page = browser.send("/ui/tasks/moved/edit", typed | {"/schedule#cron/expression": "0 10 * * *"})
+    page = browser.send(
+        "/ui/tasks/moved/edit", typed | {"/schedule#cron/expression": f"0 {hour + 1} * * *"}
+    )
 
     assert "0 appear, 0 vanish," in page.text
     assert "<h3>Move</h3>" in page.text
-    assert api.read("/v1/tasks/moved")["schedule"]["expression"] == "0 9 * * *"
+    assert api.read("/v1/tasks/moved")["schedule"]["expression"] == f"0 {hour} * * *"
 
 
 def test_a_change_by_another_is_a_conflict_that_keeps_what_was_typed(
