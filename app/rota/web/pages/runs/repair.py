@@ -22,6 +22,7 @@ _SHOWN_WITH_FORM: Final = frozenset({400, 409, 413, 422})
 
 async def show_rerun(page: Page) -> Response:
     """Show the input of a run, to be changed before it is run again."""
+    page.rights.check("POST /v1/runs/{id}/rerun")
     run = await page.api.get("runs", page.part("id"))
     is_known = not run.get("secret_input") and "input" not in run.get("unreadable", ())
     handler = await _handler_of(page, run)

@@ -27,6 +27,7 @@ class Input(NamedTuple):
 
 async def show(page: Page) -> Response:
     """Show the form."""
+    page.rights.check("POST /v1/tasks/{name}/run")
     task = await page.api.get("tasks", page.part("name"))
     if task.get("secret_input"):
         form = await empty_form(page, task["handler"])
