@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from rota.api.middleware.auth import takes_token
+from rota.api.openapi.presets import MADE_BY
 from tests.acceptance.launching import ROOT
 from tests.acceptance.server import Server
 from tests.support.factories import eventually
@@ -25,6 +26,12 @@ KEY = "0123456789abcdef"
 STREAMS = {"/v1/events"}
 # Values that no preset can know: they are filled in from a list.
 MADE_BY_RUNS = "id"
+
+#: What the presets make that the README does not.
+MADE_BY_PRESETS = (
+    *("/v1/queues/mail", "/v1/handlers/thumbnails", "/v1/holds/christmas", "/v1/calendars/office"),
+    "/v1/secrets/crm",
+)
 
 Preset = tuple[str, str, str | None, Any]
 
@@ -87,7 +94,7 @@ def unchanged(server: Server) -> list[str]:
 def after_the_readme(
     server: Server, unchanged: list[str], request: pytest.FixtureRequest
 ) -> Server:
-    """The README's task, which has run twice, and what the reader has done since: a queue, a handler, a calendar."""
+    """The README's task, which has run twice, and nothing else: no queue, no handler, no calendar of one's own."""
     if server.url not in unchanged:
         _follow_the_readme(server)
     unchanged[:] = [server.url] if _only_reads(request.node) else []
@@ -97,7 +104,8 @@ def after_the_readme(
 def _only_reads(test: pytest.Function) -> bool:
     """Return whether a test changes nothing; those that need an id let something be made."""
     preset: dict[str, Any] = test.callspec.params if hasattr(test, "callspec") else {}
-    return preset.get("method") == "get" and MADE_BY_RUNS not in preset["path"]
+    place = (preset.get("method"), preset.get("path"))
+    return place[0] == "get" and place not in MADE_BY and MADE_BY_RUNS not in preset["path"]
 
 
 def _follow_the_readme(server: Server) -> None:
@@ -108,12 +116,8 @@ def _follow_the_readme(server: Server) -> None:
         run = server.call("POST", "/v1/tasks/greet/run")
         ended = server.call("GET", f"/v1/runs/{run['id']}?wait=30")
         assert ended["status"] == "succeeded", ended
-    server.call("PUT", "/v1/queues/mail", json={"concurrency": 2})
-    server.call("PUT", "/v1/handlers/thumbnails", json={})
-    server.call("PUT", "/v1/holds/christmas", json={"selector": {"name_prefix": "invoices-"}})
-    server.call("PUT", "/v1/calendars/office", json={"dates": ["2026-12-24"]})
-    secret = {"value": "0123456789", "origins": ["https://api.example.com"]}
-    server.call("PUT", "/v1/secrets/crm", json=secret)
+    for path in MADE_BY_PRESETS:
+        assert server.ask("DELETE", path).status_code in {204, 404}
 
 
 @pytest.mark.parametrize(("method", "path", "media_type", "body"), list(presets()))
@@ -121,6 +125,11 @@ def test_every_preset_of_the_page_works(
     after_the_readme: Server, method: str, path: str, media_type: str | None, body: Any
 ) -> None:
     operation = DOCUMENT["paths"][path][method]
+    made_by = MADE_BY.get((method, path))
+    if made_by is not None:
+        assert f"`PUT {made_by}` makes: send that first" in operation["description"]
+        answer = send_first_preset(after_the_readme, "put", made_by)
+        assert answer.is_success, answer.text
 
     for query in offered_queries(path, operation):
         answer = send(after_the_readme, method, path, query, media_type, body)
@@ -140,6 +149,15 @@ def test_every_body_has_a_preset_and_so_has_every_parameter_but_ids() -> None:
                 if parameter.get("required"):
                     known = parameter["name"] == MADE_BY_RUNS or parameter.get("example")
                     assert known, (method, path, parameter["name"])
+
+
+def test_what_a_preset_is_about_is_there_or_is_made_by_the_request_above() -> None:
+    paths = list(DOCUMENT["paths"])
+    for (method, path), made_by in MADE_BY.items():
+        if path != made_by:
+            continue
+        assert next(iter(DOCUMENT["paths"][path])) == "put" != method, path
+    assert paths.index("/v1/secrets/{name}") < paths.index("/v1/secrets/{name}/rotate")
 
 
 def test_the_preset_of_a_bulk_is_a_dry_run() -> None:
@@ -193,6 +211,13 @@ def send(
         options |= {"content": as_text(media_type, body), "headers": {"Content-Type": media_type}}
     # A stream never ends; its head does.
     return server.ask("HEAD" if path in STREAMS else method, filled, **options)
+
+
+def send_first_preset(server: Server, method: str, path: str) -> httpx.Response:
+    content = DOCUMENT["paths"][path][method]["requestBody"]["content"]
+    media_type = next(iter(content))
+    body = next(iter(content[media_type]["examples"].values()))["value"]
+    return send(server, method, path, {}, media_type, body)
 
 
 def as_text(media_type: str, body: Any) -> str:

@@ -1,5 +1,6 @@
 """The pages of runs: filters, groups of failures, bulk operations, the page of a run, and repairs after it."""
 
+import re
 from base64 import b64encode
 from collections.abc import Callable, Iterator
 from html import unescape
@@ -8,10 +9,12 @@ from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
+from rota.web.task_forms.input_fields import input_field, only
+from rota.web.task_forms.typed import Reader
 from tests.api.handlers import open_gate, wait_entered
 from tests.api.service import Api, serving
 from tests.support.factories import eventually
-from tests.web.browser import Browser
+from tests.web.browser import Browser, Elements
 from tests.web.test_pages import HOSTILE
 
 ONCE = {"max_attempts": 1}
@@ -283,22 +286,81 @@ def test_a_run_shows_the_runs_around_it(api: Api, browser: Browser) -> None:
     assert '<path class="link rerun"' in page
 
 
+def test_a_rerun_has_a_field_per_member_with_the_input_of_the_run(
+    api: Api, browser: Browser
+) -> None:
+    run = api.ended(api.run("greeting", input={"name": "Lovelace", "times": 2}))
+    api.ended(api.run("greeting", input={"name": "later"}))
+    url = f"/ui/runs/{run['id']}/rerun"
+
+    form = browser.page(url).typed()
+
+    assert (form["/input#fields/name"], form["/input#fields/times"]) == ("Lovelace", "2")
+    accepted = browser.send(url, form | {"/input#fields/times": "3"})
+    again = api.read("/v1/runs/" + accepted.headers["location"].rpartition("/")[2])
+    assert (again["rerun_of"], again["input"]) == (run["id"], {"name": "Lovelace", "times": 3})
+
+
+def test_a_wrong_input_of_a_rerun_is_said_at_its_field_and_stays(
+    api: Api, browser: Browser
+) -> None:
+    url = f"/ui/runs/{api.ended(api.run('greeting'))['id']}/rerun"
+
+    answer = browser.send(url, browser.page(url).typed() | {"/input#fields/times": "10"})
+
+    assert answer.status_code == 422
+    fields = {each.get("name"): each for each in Elements(answer.text).all("input")}
+    assert fields["/input#fields/times"]["value"] == "10"
+    assert fields["/input#fields/times"]["aria-invalid"] == "true"
+
+
 def test_a_rerun_takes_other_input_and_keeps_what_was_typed(api: Api, browser: Browser) -> None:
     run = api.ended(api.run("greeting"))
     url = f"/ui/runs/{run['id']}/rerun"
 
-    assert '"name": "Ada"' in browser.page(url).text
+    assert '"name": "Ada"' in browser.page(f"{url}?as=json").text
     for typed, said in (
         ('{"name":', "no JSON"),
-        ('{"name": "Grace", "times": 10}', "/input/times"),
+        (" ", "give a value"),
+        ('{"name": "Grace", "times": 10}', "times: "),
     ):
-        refused = browser.send(url, {"input": typed})
+        refused = browser.send(url, {"with": "json", "/input#json": typed})
         assert refused.status_code == 422
         assert said in unescape(refused.text)
         assert typed in unescape(refused.text)
-    accepted = browser.send(url, {"input": '{"name": "Grace"}'})
+    accepted = browser.send(url, {"with": "json", "/input#json": '{"name": "Grace"}'})
     again = api.read("/v1/runs/" + accepted.headers["location"].rpartition("/")[2])
     assert (again["rerun_of"], again["input"]) == (run["id"], {"name": "Grace"})
+
+
+@pytest.mark.parametrize("stored", [["Ada", 7], "Ada", None, {"name": {"first": "Ada"}, "old": 1}])
+def test_an_input_that_the_schema_does_not_fit_any_more_is_shown_whole(
+    api: Api, browser: Browser, stored: Any
+) -> None:
+    api.task("evolving", input="")
+    run = api.ended(api.run("evolving", input=stored))
+    api.task("evolving", handler="greet", input={"name": "Ada"})
+    url = f"/ui/runs/{run['id']}/rerun"
+
+    page = browser.open(url)
+
+    assert page.status_code == 200
+    fields = {**areas(page.text), **Elements(page.text).typed()}
+    reader = Reader(fields)
+    assert reader.members([only(input_field(greet_schema(api)), fields["with"])]) == {
+        "input": stored
+    }
+    assert not reader.faults
+
+
+def greet_schema(api: Api) -> Any:
+    return api.read("/v1/handlers/greet")["input_schema"]
+
+
+def areas(page: str) -> dict[str, str]:
+    """The texts of the fields with several lines, by their names."""
+    found = re.findall(r'<textarea [^>]*name="([^"]*)"[^>]*>\n(.*?)</textarea>', page, re.DOTALL)
+    return {unescape(name): unescape(typed) for name, typed in found}
 
 
 def test_a_secret_input_is_not_in_the_form(api: Api, browser: Browser) -> None:

@@ -145,10 +145,13 @@ def test_who_may_not_see_all_is_not_told_that_all_is_well(api: Api) -> None:
 def test_what_is_typed_and_no_json_is_not_called_a_body(api: Api, browser: Browser) -> None:
     run = api.ended(api.run("plain"))
     faulty = {"input": "{", "value": "{", "as": "json", "key": "k", "verb": "rerun"}
-    for path in ("/ui/runs/bulk", f"/ui/runs/{run['id']}/rerun", "/ui/tasks/plain/kv"):
+    for path in ("/ui/runs/bulk", "/ui/tasks/plain/kv"):
         answer = browser.send(path, faulty)
         assert answer.status_code == 422
         assert "is no JSON: Expecting" in answer.text, path
+    answer = browser.send(f"/ui/runs/{run['id']}/rerun", {"with": "json", "/input#json": "{"})
+    assert answer.status_code == 422
+    assert "is no JSON (Expecting" in answer.text
     answer = browser.send(
         "/ui/new-task", {"action": "review", "/input#json": "{x", "/input": "json"}
     )

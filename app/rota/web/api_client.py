@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode
 from starlette.types import ASGIApp, Message, Receive, Scope
 
 from rota.api.middleware.auth import SESSION
+from rota.domain.access.principal import LOCAL, Principal
 from rota.domain.access.session import Session
 from rota.domain.primitives.json import json_text
 
@@ -67,6 +68,8 @@ class ApiClient:
         self._app = app
         self._scope = scope
         self._session = session
+        #: Who the API took the session for at its latest call; None: it was refused, or nothing was called yet.
+        self.caller: Principal | None = None
 
     def without_session(self) -> "ApiClient":
         """Return a client that calls as somebody who is not signed in."""
@@ -140,6 +143,7 @@ class ApiClient:
     async def _exchange(self, scope: Scope, content: bytes) -> Reply:
         received = _Received()
         await self._app(scope, _sending(content), received.send)
+        self.caller = scope.get("rota.principal", LOCAL)
         return received.reply()
 
 

@@ -13,6 +13,7 @@ from rota.domain.access.session import Session
 from rota.web.api_client import ApiClient
 from rota.web.forms import read_form
 from rota.web.rendering import render
+from rota.web.rights import Rights
 
 _MOST_HOLDS: Final = 200
 
@@ -38,6 +39,11 @@ class Page:
         """The address at which the browser reaches the service."""
         return str(self.request.base_url).rstrip("/")
 
+    @property
+    def rights(self) -> Rights:
+        """What the session may do."""
+        return Rights(self.request, self.api.caller)
+
     def part(self, name: str) -> str:
         """Return a part of the path."""
         return str(self.request.path_params[name])
@@ -53,6 +59,7 @@ class Page:
             "url_of": self.url_of,
             "banners": self.banners,
             "address": self.address,
+            "rights": self.rights,
         }
         content = render(template, **shown, **values)
         return HTMLResponse(content, status, headers={"cache-control": "no-store"})

@@ -52,13 +52,22 @@ class Needs:
     def check(self, request: Request) -> Principal:
         """Return the client; raises Forbidden without the scope, NotFound if the path names a task of others."""
         caller = principal(request)
+        self.check_scope(caller)
+        if not caller.tasks.is_unlimited:
+            self._check_limit(caller, request)
+        return caller
+
+    def allows(self, caller: Principal) -> bool:
+        """Return whether a client may call the route for a task that it may use."""
+        has_scope = self.scope is None or caller.may(self.scope)
+        return has_scope and (caller.tasks.is_unlimited or not self.for_all_tasks)
+
+    def check_scope(self, caller: Principal) -> None:
+        """Raise Forbidden if a client does not have the scope."""
         if self.scope is not None and not caller.may(self.scope):
             raise Forbidden(
                 f"This key does not have the scope {self.scope}; it has {', '.join(sorted(caller.scopes)) or 'none'}."
             )
-        if not caller.tasks.is_unlimited:
-            self._check_limit(caller, request)
-        return caller
 
     def _check_limit(self, caller: Principal, request: Request) -> None:
         if self.for_all_tasks:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from rota.api.middleware.auth import is_open
+from rota.api.openapi.presets import MADE_BY
 from rota.api.tasks.response_examples import REGISTERED, TASK
 
 _KV: Final = "/v1/tasks/{name}/kv"
@@ -21,7 +22,8 @@ _FIRST_FIELDS: Final = ("id", "name")
 def arrange(document: dict[str, Any]) -> None:
     """Put paths and fields into the order of a reader, take the lock from what needs no key, add whole examples."""
     schemas = document["components"]["schemas"]
-    document["paths"] = {path: document["paths"][path] for path in _ordered(document["paths"])}
+    paths = document["paths"]
+    document["paths"] = {path: _made_first(path, paths[path]) for path in _ordered(paths)}
     for path, item in document["paths"].items():
         for operation in item.values():
             _describe_successes(operation, schemas)
@@ -32,6 +34,13 @@ def arrange(document: dict[str, Any]) -> None:
             schema["examples"] = [_EXAMPLES[name]]
         if "name" in schema.get("properties", {}):
             schema["properties"] = _names_first(schema["properties"])
+
+
+def _made_first(path: str, item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the operations of a path, with that first which makes what another one is about."""
+    if MADE_BY.get(("delete", path)) != path:
+        return dict(item)
+    return {"put": item["put"], **item}
 
 
 def _describe_successes(operation: dict[str, Any], schemas: Mapping[str, Any]) -> None:

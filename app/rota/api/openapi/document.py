@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rota.api.middleware.auth import is_open, takes_token
-from rota.api.openapi.presets import PARAMETERS, PRESETS
+from rota.api.openapi.presets import MADE_BY, PARAMETERS, PRESETS, READ
 from rota.api.problems.problem import MEDIA_TYPE, problem_responses
 
 _SENT_IN_HEADERS = frozenset({"If-Match", "If-None-Match", "Idempotency-Key", "Last-Event-ID"})
@@ -22,6 +22,9 @@ _FILTERS = frozenset(
         "result",
     }
 )
+_MADE_FIRST = (
+    "The request that is filled in here is about what that of `PUT {}` makes: send that first."
+)
 _OF_KEYS = ("unauthorized", "forbidden")
 _OF_ALL = (
     *("not-local", "foreign-origin", "wrong-host", "unknown-parameter", "unavailable"),
@@ -36,7 +39,9 @@ def complete(method: str, path: str, operation: dict[str, Any]) -> None:
     """Add the problems that follow from an operation's path, parameters and body, and its presets."""
     _add_problems(path, operation)
     for parameter in operation.get("parameters", ()):
-        example = PARAMETERS.get((path, parameter["name"]))
+        place = (path, parameter["name"])
+        given = PARAMETERS.get(place)
+        example = READ.get(place, given) if method == "get" else given
         if example is not None:
             parameter["example"] = example
     for media_type, presets in PRESETS.get((method, path), {}).items():
@@ -45,6 +50,9 @@ def complete(method: str, path: str, operation: dict[str, Any]) -> None:
         )
         content["examples"] = {summary: {"value": value} for summary, value in presets.items()}
         content.pop("example", None)
+    if (method, path) in MADE_BY:
+        note = _MADE_FIRST.format(MADE_BY[method, path])
+        operation["description"] = f"{operation.get('description', '')}\n\n{note}".strip()
 
 
 def _add_problems(path: str, operation: dict[str, Any]) -> None:

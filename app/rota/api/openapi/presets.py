@@ -1,5 +1,7 @@
 """Requests that the documentation page offers: all of them work right after the README, and most of them twice.
 
+Those about what the README does not make say which request of the page makes it, and stand after that.
+
 Requests that remove or stop something are dry runs, where the operation has them.
 """
 
@@ -229,6 +231,23 @@ PRESETS: dict[tuple[str, str], dict[str, dict[str, Any]]] = {
 
 #: (path, parameter) -> initial value; none for ids, which each installation has of its own.
 PARAMETERS: dict[tuple[str, str], str | bool] = {}
+#: The same for `GET`, of what is there from the beginning: what is changed is better something of one's own.
+READ: dict[tuple[str, str], str] = {
+    ("/v1/queues/{name}", "name"): "default",
+    ("/v1/handlers/{name}", "name"): "hello",
+}
+#: Of what can only be there once it was made: what makes it, by its own preset.
+MADE_BY: dict[tuple[str, str], str] = {
+    **{
+        (method, path): path
+        for path in ("/v1/calendars/{name}", "/v1/holds/{name}", "/v1/secrets/{name}")
+        for method in ("get", "delete")
+    },
+    ("delete", "/v1/queues/{name}"): "/v1/queues/{name}",
+    ("delete", "/v1/handlers/{name}"): "/v1/handlers/{name}",
+    ("post", "/v1/secrets/{name}/rotate"): "/v1/secrets/{name}",
+    ("post", "/v1/queues/{name}/lease"): "/v1/handlers/{name}",
+}
 
 
 def _fill_in(example: dict[str, str | bool], *paths: str) -> None:
@@ -262,6 +281,5 @@ _fill_in(
 _fill_in({"name": "mail"}, "/v1/queues/{name}", "/v1/queues/{name}/lease")
 _fill_in({"name": "thumbnails"}, "/v1/handlers/{name}")
 _fill_in({"name": "christmas"}, "/v1/holds/{name}")
-_fill_in({"name": "office"}, "/v1/calendars/{name}")
 _fill_in({"name": "crm"}, "/v1/secrets/{name}", "/v1/secrets/{name}/rotate")
 _fill_in({"name": "office"}, "/v1/calendars/{name}")

@@ -15,6 +15,7 @@ _REVISION: Final = re.compile(r"\d{1,18}", re.ASCII)
 
 async def preview(page: Page) -> Response:
     """Show a field for the moment, and what reverting to it would do."""
+    page.rights.check("POST /v1/tasks/{name}/kv/revert")
     return await _preview(page, page.parameters.get("to", ""))
 
 

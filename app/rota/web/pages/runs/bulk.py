@@ -30,6 +30,7 @@ _WAIT: Final = 1
 
 async def show_form(page: Page) -> Response:
     """Show what can be done with the runs that the filters in the URL select."""
+    page.rights.check("POST /v1/runs/rerun")
     return _form(page, page.parameters, [])
 
 

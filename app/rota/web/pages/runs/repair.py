@@ -1,43 +1,49 @@
 """Repairs after a run: to run it again, with other input, and to undo what it has changed in the kv."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.responses import Response
 
-from rota.domain.primitives.json import json_text
-from rota.errors import AppError
 from rota.web.api_client import ApiProblemError
-from rota.web.faults import not_json
-from rota.web.formats import pretty_json
 from rota.web.page import Page, Views, see_other
 from rota.web.pages.runs.runs import faults_of
+from rota.web.task_forms.input_form import (
+    GIVEN_AS,
+    InputRefusedError,
+    empty_form,
+    prefilled_form,
+    sent_form,
+)
 
-#: Refusals that are about what was typed, or that another input may avoid.
+#: Refusals that are about the run, and not about who asks.
 _SHOWN_WITH_FORM: Final = frozenset({400, 409, 413, 422})
 
 
 async def show_rerun(page: Page) -> Response:
     """Show the input of a run, to be changed before it is run again."""
+    page.rights.check("POST /v1/runs/{id}/rerun")
     run = await page.api.get("runs", page.part("id"))
-    return _rerun_form(page, run, _input_of(run), [])
+    is_known = not run.get("secret_input") and "input" not in run.get("unreadable", ())
+    handler = await _handler_of(page, run)
+    if is_known:
+        form = await prefilled_form(page, handler, run["input"])
+    else:
+        form = await empty_form(page, handler)
+    return form.show("runs/rerun.html", run=run)
 
 
 async def rerun(page: Page) -> Response:
     """Run it again, with the input of the form if it has one, and show the new run."""
-    id, form = page.part("id"), await page.form()
-    if "input" not in form:
-        return _to(page, await page.api.post("runs", id, "rerun"))
+    typed, path = await page.form(), ("runs", page.part("id"), "rerun")
+    if GIVEN_AS not in typed:
+        return _to(page, await page.api.post(*path))
+    run = await page.api.get("runs", page.part("id"))
+    form = await sent_form(page, await _handler_of(page, run), typed)
     try:
-        body = {"input": json_text.loads(form["input"])}
-        return _to(page, await page.api.post("runs", id, "rerun", body=body))
-    except AppError as error:
-        faults = [not_json("input", error)]
-    except ApiProblemError as error:
-        if error.status not in _SHOWN_WITH_FORM:
-            raise
-        faults = faults_of(error.problem)
-    return _rerun_form(page, await page.api.get("runs", id), form["input"], faults)
+        return _to(page, await form.send(*path))
+    except InputRefusedError as error:
+        return form.show("runs/rerun.html", status=error.status, faults=error.faults, run=run)
 
 
 async def show_revert(page: Page) -> Response:
@@ -63,13 +69,10 @@ async def _reverted(page: Page, *, dry_run: bool) -> Response:
     return page.show("runs/revert.html", run=run, done=done, faults=[])
 
 
-def _rerun_form(page: Page, run: Mapping[str, Any], typed: str, faults: Sequence[str]) -> Response:
-    status = 422 if faults else 200
-    return page.show("runs/rerun.html", status=status, run=run, typed=typed, faults=faults)
-
-
-def _input_of(run: Mapping[str, Any]) -> str:
-    return "" if run.get("secret_input") else pretty_json(run["input"])
+async def _handler_of(page: Page, run: Mapping[str, Any]) -> str | None:
+    """Return the handler that another run of the task is for; None if the session may not see the task."""
+    task = await page.api.find("tasks", run["task"])
+    return task["handler"] if task else None
 
 
 def _to(page: Page, run: Mapping[str, Any]) -> Response:

@@ -15,6 +15,7 @@ _MOST_TIMES: Final = 10
 
 async def show_new(page: Page) -> Response:
     """Show an empty form; parameters in the URL are typed into it."""
+    page.rights.check("POST /v1/tasks")
     typed = {f"/{name}": value for name, value in page.parameters.items()}
     return (await form_of(page, typed)).show()
 
@@ -27,6 +28,7 @@ async def send_new(page: Page) -> Response:
 
 async def show_edit(page: Page) -> Response:
     """Show a task in the form."""
+    page.rights.check("PATCH /v1/tasks/{name}")
     return (await edit_form_of(page, None)).show()
 
 
