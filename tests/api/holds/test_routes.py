@@ -144,7 +144,7 @@ def test_errors_of_a_hold_have_pointers(api: Api, body: Any, pointer: str) -> No
 
 
 def test_the_name_of_a_hold_that_has_ended_by_itself_is_free(api: Api) -> None:
-    first = put(api, until=ahead(seconds=0.3)).json()
+    first = put(api, until=ahead(seconds=1)).json()
 
     def again() -> Any:
         answer = put(api, reason="again")
