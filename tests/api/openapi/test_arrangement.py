@@ -22,6 +22,18 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
             yield f"{method.upper()} {path}", operation
 
 
+def test_an_entry_may_be_read_as_bytes_of_any_type(api: Api, document: dict[str, Any]) -> None:
+    api.task("of-bytes")
+    path = "/v1/tasks/of-bytes/kv/k"
+    api.put(path, content="text", headers={"content-type": "text/plain; charset=utf-8"})
+
+    read = document["paths"]["/v1/tasks/{name}/kv/{key}"]["get"]["responses"]["200"]
+
+    assert api.get(path).headers["content-type"] == "text/plain; charset=utf-8"
+    assert read["content"].keys() == {"application/json", "*/*"}
+    assert "$ref" in read["content"]["application/json"]["schema"]
+
+
 def test_tasks_come_before_their_kv_and_that_begins_with_its_entries(
     document: dict[str, Any],
 ) -> None:

@@ -29,7 +29,7 @@ from rota.api.kv.parameters import (
 )
 from rota.api.kv.request_models import KvTransactionIn
 from rota.api.kv.response_models import KvDeletedOut, KvEntriesOut, KvEntryOut, KvTransactionOut
-from rota.api.kv.values import WRITABLE, read_value, send_value
+from rota.api.kv.values import READABLE, WRITABLE, read_value, send_value
 from rota.api.kv.views import show_entry
 from rota.api.kv.watch import watch as start_watch
 from rota.api.problems.problem import describe
@@ -160,7 +160,7 @@ async def transact(
 @routes.get(
     "/{key}",
     response_model=KvEntryOut,
-    responses=describe("not-found", "sealed", also=_UNCHANGED),
+    responses=describe("not-found", "sealed", also=READABLE | _UNCHANGED),
 )
 async def read(
     request: Request,

@@ -20,14 +20,15 @@ from rota.domain.validation.locations import Place
 from rota.domain.validation.messages import word
 from rota.errors import Fault, Invalid
 
+_BYTES = {"*/*": {"schema": {"type": "string", "format": "binary"}}}
 WRITABLE: dict[str, Any] = {
     "requestBody": {
         "required": True,
-        "content": {
-            "application/json": {"schema": KvIn.model_json_schema()},
-            "*/*": {"schema": {"type": "string", "format": "binary"}},
-        },
+        "content": {"application/json": {"schema": KvIn.model_json_schema()}, **_BYTES},
     }
+}
+READABLE: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The entry; of bytes, these under their own type.", "content": _BYTES}
 }
 _TTL: TypeAdapter[Any] = TypeAdapter(Ttl)
 
