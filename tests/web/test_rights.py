@@ -78,6 +78,13 @@ def signed_in(api: Api, *scopes: str, **key: Any) -> Browser:
     return browser
 
 
+def test_a_page_that_asks_the_api_nothing_has_the_navigation(api: Api) -> None:
+    answer = signed_in(api, *READS).open("/ui/nowhere")
+
+    assert answer.status_code == 404
+    assert {"/ui/tasks", "/ui/runs"} <= set(Controls("/ui/nowhere", answer.text).buttons)
+
+
 def pages(browser: Browser) -> Iterator[tuple[str, int, Controls]]:
     """Open every page that a link leads to."""
     found, opened = ["/ui"], set[str]()

@@ -29,10 +29,11 @@ _READS: Final[Mapping[str, str]] = {
 
 
 class Rights:
-    """What one client may do; nothing, if it is not known."""
+    """What one client may do; of one that is not known yet, only that it may try the navigation."""
 
     def __init__(self, request: Request, caller: Principal | None) -> None:
         self._request = request
+        self._is_known = caller is not None
         self._caller = caller or ANONYMOUS
 
     def may(self, route: str) -> bool:
@@ -45,7 +46,7 @@ class Rights:
 
     def may_open(self, page: str) -> bool:
         """Return whether it may open a page of the navigation."""
-        return page not in _READS or self.may(_READS[page])
+        return not self._is_known or page not in _READS or self.may(_READS[page])
 
     def may_set_queue(self, name: str) -> bool:
         """Return whether it may change the settings of a queue."""
