@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rota.domain.primitives.ids import Id
 
@@ -30,7 +30,7 @@ _VARIABLE = re.compile(
 )
 
 #: The types of errors whose messages consist of what tells them apart: the status, and whose it is.
-_TOLD_APART = frozenset({"http.status", "http.timeout", "http.circuit", "http.host"})
+COMPARED_WHOLE: Final = frozenset({"http.status", "http.timeout", "http.circuit", "http.host"})
 
 
 class GroupBy(StrEnum):
@@ -88,7 +88,7 @@ def normalised(message: str) -> str:
 
 def compared(failure: Failure) -> str:
     """Return what of a failure's message is compared with others of its type."""
-    if failure.type in _TOLD_APART:
+    if failure.type in COMPARED_WHOLE:
         return _cut(_one_line(failure.message))
     return normalised(failure.message)
 

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
+from rota.domain.runs.error_groups import COMPARED_WHOLE
 from rota.web.api_client import ApiProblemError
 from rota.web.error_texts import common_text
 from rota.web.lists.run_filters import WINDOW, RunFilters, WrongWindowError
@@ -82,6 +83,8 @@ async def _texts(page: Page, groups: Sequence[Mapping[str, Any]]) -> list[str | 
 
 
 async def _text(page: Page, group: Mapping[str, Any]) -> str | None:
+    if group["type"] in COMPARED_WHOLE:  # no example is needed to know what its messages contain
+        return common_text(group["message"], group["message"])
     run = await page.api.find("runs", group["example"])
     error = run["error"] if run else None
     return None if error is None else common_text(group["message"], error["message"])
