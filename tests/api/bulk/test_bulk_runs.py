@@ -123,9 +123,12 @@ def test_a_cancelled_preview_is_not_executed(api: Api) -> None:
 
 def test_runs_wait_for_room_where_only_so_many_may_be_unfinished(api: Api) -> None:
     ids = failed(api, "paced", 3)
+    # Until it goes on, the first run cannot end: else all of it may be over before the answer.
+    api.put("/v1/queues/default", json={"paused": True})
     going_on = bulk(
         api, "rerun", status=202, selector={"task": ["paced"]}, max_concurrent=1, wait=0
     )
+    api.put("/v1/queues/default", json={"paused": False})
 
     def finished() -> bool:
         return api.read(f"/v1/bulk/{going_on['id']}")["status"] == "finished"
