@@ -28,10 +28,11 @@ def api(another_database: Callable[[str], str]) -> Iterator[Api]:
         shouting = {"handler": "shout", "input": "", "retry": ONCE, "overlap_policy": "allow"}
         service.task("shouting", **shouting, tags=["loud"])
         service.task("also-shouting", **shouting)
-        service.task("greeting", handler="greet", input={"name": "Ada"})
-        service.task("swapping", handler="swap", input={"key": "k", "value": "v"}, kv_history=20)
+        service.task("greeting", handler="greet", input={"name": "Ada"}, overlap_policy="allow")
+        swapping = {"handler": "swap", "input": {"key": "k", "value": "v"}, "kv_history": 20}
+        service.task("swapping", **swapping, overlap_policy="allow")
         service.task("holding", handler="hold")
-        service.task("secretive", secret_input=True, input="nobody knows")
+        service.task("secretive", secret_input=True, input="nobody knows", overlap_policy="allow")
         yield service
 
 
