@@ -1,4 +1,4 @@
-"""The keyboard of a terminal, and the signals by which a terminal or a system asks a program to end or to rest."""
+"""The keyboard of a terminal, and the signals by which a terminal or a system asks a program to end or to suspend itself."""
 
 import os
 import select
@@ -36,37 +36,37 @@ class Keyboard:
         return os.read(ready[0], 1_024).decode(errors="replace") if ready else ""
 
 
-class Rest:
+class Suspension:
     """Whether Ctrl-Z was pressed: a program that draws has to leave the terminal before it stops."""
 
     def __init__(self) -> None:
-        self.is_wanted = False
+        self.is_requested = False
 
-    def want(self, *_: object) -> None:
-        """Note it."""
-        self.is_wanted = True
+    def request(self, *_: object) -> None:
+        """Note that it was pressed."""
+        self.is_requested = True
 
-    def take(self) -> None:
+    def suspend(self) -> None:
         """Stop here, until the shell continues the program."""
-        self.is_wanted = False
+        self.is_requested = False
         os.kill(os.getpid(), signal.SIGSTOP)
 
 
 @contextmanager
-def heeding_signals() -> Iterator[Rest]:
+def handling_signals() -> Iterator[Suspension]:
     """Let SIGTERM and SIGHUP end what is within as an exit does, so that it can put the terminal in order.
 
     Yields whether Ctrl-Z was pressed.
     """
-    rest = Rest()
+    suspension = Suspension()
     handlers: dict[int, Callable[[int, FrameType | None], None]] = {
         signal.SIGTERM: _exit,
         signal.SIGHUP: _exit,
-        signal.SIGTSTP: rest.want,
+        signal.SIGTSTP: suspension.request,
     }
     before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        yield rest
+        yield suspension
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

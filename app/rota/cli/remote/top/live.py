@@ -10,7 +10,7 @@ from rich.text import Text
 
 from rota.cli.output import console
 from rota.cli.remote.arguments import local_now
-from rota.cli.remote.top.keyboard import Keyboard, heeding_signals
+from rota.cli.remote.top.keyboard import Keyboard, handling_signals
 from rota.cli.remote.top.seen import Seen, Size
 from rota.cli.remote.top.watching import Watch
 
@@ -78,7 +78,7 @@ def is_end(keys: str) -> bool:
 def show_until_q(watch: Watch, draw: Draw) -> None:
     """Draw what is seen, each second and when something changes, until q is pressed. Raises what ends the watching."""
     terminal, drawn = Terminal(), None
-    with heeding_signals() as rest, _entered(terminal):
+    with handling_signals() as suspension, _entered(terminal):
         while watch.failure is None:
             wanted = (watch.seen, terminal.size, local_now().replace(microsecond=0))
             if wanted != drawn:
@@ -86,9 +86,9 @@ def show_until_q(watch: Watch, draw: Draw) -> None:
                 drawn = wanted
             if is_end(terminal.pressed()):
                 return
-            if rest.is_wanted:
+            if suspension.is_requested:
                 terminal.leave()
-                rest.take()
+                suspension.suspend()
                 terminal.enter()
                 drawn = None
     raise watch.failure
