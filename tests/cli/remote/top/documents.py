@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from rota.cli.remote.top.looking import Look
+from rota.cli.remote.top.snapshot import Snapshot
 
 NOW = datetime(2026, 11, 30, 9, 0, 0, tzinfo=UTC)
 
@@ -68,9 +68,9 @@ def agenda(items: Sequence[Any] = (), **fields: Any) -> dict[str, Any]:
     return {"items": list(items), "until": week, "complete_until": week} | fields
 
 
-def look(**lists: Any) -> Look:
-    """Return a look at a service in which nothing is but what is given."""
+def snapshot(**lists: Any) -> Snapshot:
+    """Return a snapshot of a service in which nothing is but what is given."""
     empty = {name: page() for name in ("running", "waiting", "failed", "queues", "alerts", "holds")}
     replicas = {"items": [{"live": True}]}
     ready = lists.pop("ready", {"status": "ok", "warnings": []})
-    return Look(NOW, ready, {"replicas": replicas, "upcoming": agenda(), **empty, **lists})
+    return Snapshot(NOW, ready, {"replicas": replicas, "upcoming": agenda(), **empty, **lists})

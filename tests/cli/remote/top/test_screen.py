@@ -14,10 +14,10 @@ from tests.cli.remote.top.documents import (
     at,
     coming,
     failure,
-    look,
     page,
     queue,
     run,
+    snapshot,
 )
 
 HERE = Subject("http://localhost:8000")
@@ -25,16 +25,16 @@ ALL = Size(None, None)
 
 
 def drawn(seen: Seen, size: Size = ALL, later: float = 0, subject: Subject = HERE) -> list[str]:
-    """Return the lines of the screen, seconds after the look."""
+    """Return the lines of the screen, seconds after the snapshot."""
     lines = screen(subject, seen, size, NOW + timedelta(seconds=later))
     return [line.plain for line in lines]
 
 
 def crowded() -> Any:
-    """Return a look at a service in which there is more than fits on any screen."""
+    """Return a snapshot of a service in which there is more than fits on any screen."""
     tasks = [f"task-{number}" for number in range(100)]
     alert = {"kind": "failures", "raised_at": at(-9), "run": None}
-    return look(
+    return snapshot(
         running=page([run(each) for each in tasks], total=1_000, total_is_exact=True),
         waiting=page([run(each) for each in tasks]),
         failed=page([failure(each, "語" * 90) for each in tasks]),
@@ -49,7 +49,7 @@ def crowded() -> Any:
 )
 @pytest.mark.parametrize("error", [None, "No answer from http://localhost:8000: refused"])
 def test_the_screen_fits_the_terminal(size: tuple[int, int], error: str | None) -> None:
-    for found in (crowded(), look(), None):
+    for found in (crowded(), snapshot(), None):
         lines = screen(HERE, Seen(found, error), Size(*size), NOW)
 
         assert len(lines) <= size[1]
@@ -78,7 +78,7 @@ def test_a_large_terminal_shows_two_columns() -> None:
 
 
 def test_a_quiet_service_has_a_line_for_each_section() -> None:
-    assert drawn(Seen(look())) == [
+    assert drawn(Seen(snapshot())) == [
         f"rota top http://localhost:8000  {NOW.astimezone():%H:%M:%S}",
         "ready, 1 replica",
         "",
@@ -96,13 +96,13 @@ def test_the_head_says_what_is_looked_at_and_how_it_ends() -> None:
 
 
 def test_a_service_that_is_not_ready_is_shown_with_the_reason() -> None:
-    seen = Seen(look(ready={"status": "not ready", "detail": "The database is away.\x1b[2J"}))
+    seen = Seen(snapshot(ready={"status": "not ready", "detail": "The database is away.\x1b[2J"}))
 
     assert drawn(seen)[1] == "NOT READY: The database is away.\\u001b[2J"
 
 
 def test_without_an_answer_the_last_one_stays_with_its_age_and_the_reason() -> None:
-    seen = Seen(look(running=page([run("import")])), "No answer from http://h: refused")
+    seen = Seen(snapshot(running=page([run("import")])), "No answer from http://h: refused")
 
     lines = drawn(seen, later=75)
 
@@ -116,14 +116,14 @@ def test_before_the_first_answer_there_is_a_line_or_the_reason() -> None:
 
 
 def test_an_answer_that_takes_long_is_said_to_be_missing() -> None:
-    seen = Seen(look(), None, NOW)
+    seen = Seen(snapshot(), None, NOW)
 
     assert drawn(seen, later=4)[1] == "ready, 1 replica"
     assert drawn(seen, later=5)[1] == "As of 5s ago: The service has not answered yet."
 
 
 def test_what_is_out_of_date_is_dim() -> None:
-    found = look(running=page([run("import")]))
+    found = snapshot(running=page([run("import")]))
 
     fresh, old = (screen(HERE, Seen(found, error), ALL, NOW)[4] for error in (None, "No answer."))
 

@@ -2,12 +2,12 @@
 
 import pytest
 
-from rota.cli.remote.top.looking import Look
+from rota.cli.remote.top.snapshot import Snapshot
 from rota.cli.remote.top.watching import Watch, ends
 from rota.client import RotaError, Unreachable
 from rota.client.errors import InvalidResponse
 from rota.client.problems import Forbidden, NotFound, RateLimited, Unauthorized, Unavailable
-from tests.cli.remote.top.documents import look
+from tests.cli.remote.top.documents import snapshot
 from tests.support.factories import eventually
 
 
@@ -31,10 +31,15 @@ def test_what_does_not_pass_ends_the_watching(
 
 
 def test_an_outage_is_seen_beside_the_last_look_until_it_is_over() -> None:
-    outcomes: list[Look | Exception] = [look(), Unreachable("refused"), look(), KeyError("x")]
+    outcomes: list[Snapshot | Exception] = [
+        snapshot(),
+        Unreachable("refused"),
+        snapshot(),
+        KeyError("x"),
+    ]
     seen = []
 
-    def next_outcome() -> Look:
+    def next_outcome() -> Snapshot:
         seen.append(watch.seen)
         outcome = outcomes.pop(0)
         if isinstance(outcome, Exception):
@@ -46,7 +51,7 @@ def test_an_outage_is_seen_beside_the_last_look_until_it_is_over() -> None:
     with watch:
         eventually(lambda: watch.failure is not None, "the watching does not end", 30)
 
-    assert [(each.look, each.error) for each in seen] == [
+    assert [(each.snapshot, each.error) for each in seen] == [
         (None, None),
         (first, None),
         (first, "refused"),
@@ -59,12 +64,12 @@ def test_an_outage_is_seen_beside_the_last_look_until_it_is_over() -> None:
 def test_watching_ends_with_the_block() -> None:
     looks = []
 
-    def count() -> Look:
+    def count() -> Snapshot:
         looks.append(1)
-        return look()
+        return snapshot()
 
     with Watch(count, 3_600) as watch:
-        eventually(lambda: watch.seen.look is not None, "nothing is seen", 30)
+        eventually(lambda: watch.seen.snapshot is not None, "nothing is seen", 30)
 
     assert watch.failure is None
     assert looks == [1]

@@ -15,9 +15,9 @@ from rota.cli.remote.interruption import until_interrupted
 from rota.cli.remote.service import Service, connected
 from rota.cli.remote.text.lines import print_lines
 from rota.cli.remote.top.live import show_until_q
-from rota.cli.remote.top.looking import Look, look
 from rota.cli.remote.top.screen import screen
 from rota.cli.remote.top.seen import Seen, Size, Subject
+from rota.cli.remote.top.snapshot import Snapshot, snapshot
 from rota.cli.remote.top.watching import Watch
 
 _SHORTEST, _LONGEST = 0.5, 3_600.0
@@ -54,15 +54,15 @@ def top(
     tags = [part for each in tag or () for part in each.split(",") if part]
     with connected(context, timeout=_PATIENCE) as service, until_interrupted():
         if as_json:
-            print_json(_look(service, tags).document)
+            print_json(_snapshot(service, tags).document)
         elif once or not _can_be_drawn_on():
             print_lines(_one_screen(service, tags))
         else:
             _watch(service, tags, interval)
 
 
-def _look(service: Service, tags: Sequence[str]) -> Look:
-    return look(service, tags, local_now())
+def _snapshot(service: Service, tags: Sequence[str]) -> Snapshot:
+    return snapshot(service, tags, local_now())
 
 
 def _can_be_drawn_on() -> bool:
@@ -75,11 +75,11 @@ def _one_screen(service: Service, tags: Sequence[str]) -> Sequence[Text]:
     if is_terminal():
         width, height = get_terminal_size()
         size = Size(width, height - 1)
-    found = _look(service, tags)
+    found = _snapshot(service, tags)
     return screen(Subject(service.rota.url, tags), Seen(found), size, found.at)
 
 
 def _watch(service: Service, tags: Sequence[str], interval: float) -> None:
     subject = Subject(service.rota.url, tags, interval)
-    with Watch(partial(_look, service, tags), interval) as watch:
+    with Watch(partial(_snapshot, service, tags), interval) as watch:
         show_until_q(watch, partial(screen, subject))

@@ -7,8 +7,8 @@ from rich.text import Text
 
 from rota.cli.escaping import printable
 from rota.cli.remote.text.values import plural
-from rota.cli.remote.top.looking import Look
 from rota.cli.remote.top.seen import Seen, Subject
+from rota.cli.remote.top.snapshot import Snapshot
 from rota.cli.remote.top.spans import span
 
 #: Seconds after which an answer that has not come is said to be missing.
@@ -34,8 +34,12 @@ def condition(seen: Seen, now: datetime) -> Text:
     """Return how the service is; if it does not answer, why, and how old what is shown is."""
     if is_out_of_date(seen, now):
         error = seen.error or "The service has not answered yet."
-        return Text(f"{_age(seen.look, now)}{printable(error)}", style="bold red")
-    return Text("Asking the service …", style="dim") if seen.look is None else _readiness(seen.look)
+        return Text(f"{_age(seen.snapshot, now)}{printable(error)}", style="bold red")
+    return (
+        Text("Asking the service …", style="dim")
+        if seen.snapshot is None
+        else _readiness(seen.snapshot)
+    )
 
 
 def _place(subject: Subject) -> Text:
@@ -55,15 +59,15 @@ def _apart(left: Text, right: Text, width: int | None) -> Text:
     return left.append("  ").append_text(right)
 
 
-def _age(look: Look | None, now: datetime) -> str:
-    return "" if look is None else f"As of {span((now - look.at).total_seconds())} ago: "
+def _age(snapshot: Snapshot | None, now: datetime) -> str:
+    return "" if snapshot is None else f"As of {span((now - snapshot.at).total_seconds())} ago: "
 
 
-def _readiness(look: Look) -> Text:
-    if look.ready["status"] != "ok":
-        return Text(f"NOT READY: {printable(str(look.ready.get('detail')))}", style="bold red")
+def _readiness(snapshot: Snapshot) -> Text:
+    if snapshot.ready["status"] != "ok":
+        return Text(f"NOT READY: {printable(str(snapshot.ready.get('detail')))}", style="bold red")
     line = Text("ready", style="green")
-    replicas = look.lists["replicas"]
+    replicas = snapshot.lists["replicas"]
     if replicas is not None:
         live = sum(1 for each in replicas["items"] if each["live"])
         line.append(f", {plural(live, 'replica')}", style="not green")

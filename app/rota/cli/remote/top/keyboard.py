@@ -1,4 +1,4 @@
-"""The keyboard of a terminal, and the signals by which a terminal or a system asks a program to end or to suspend itself."""
+"""The keyboard of a terminal, and the signals that ask a program to end or to suspend itself."""
 
 import os
 import select

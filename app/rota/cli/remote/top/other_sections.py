@@ -69,7 +69,7 @@ def _coming(run: _Row, now: datetime) -> list[Text]:
 
 
 def _distance(seconds: float) -> Text:
-    """Return in how long a fire time comes; one that has passed has come since the look, or is fired late."""
+    """Return in how long a fire time comes; one that has passed has come since the snapshot, or is fired late."""
     if seconds >= LATE:
         return cell(f"{span(seconds)} ago", "yellow")
     return cell("now" if seconds >= 0 else span(seconds))

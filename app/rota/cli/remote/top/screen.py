@@ -9,11 +9,11 @@ from rich.text import Text
 
 from rota.cli.remote.top.drawing import draw
 from rota.cli.remote.top.head import head, is_out_of_date
-from rota.cli.remote.top.looking import Look
 from rota.cli.remote.top.other_sections import attention, queues, upcoming
 from rota.cli.remote.top.run_sections import failed, running, waiting
 from rota.cli.remote.top.section import Section
 from rota.cli.remote.top.seen import Seen, Size, Subject
+from rota.cli.remote.top.snapshot import Snapshot
 
 #: From how many cells on sections stand side by side.
 _WIDE: Final = 140
@@ -23,9 +23,9 @@ _GAP: Final = 3
 def screen(subject: Subject, seen: Seen, size: Size, now: datetime) -> list[Text]:
     """Return the lines of the screen: at most `size.height`, none wider than `size.width`."""
     lines = head(subject, seen, size.width, now)
-    if seen.look is not None:
+    if seen.snapshot is not None:
         room = Size(size.width, None if size.height is None else size.height - len(lines))
-        body = _body(_sections(seen.look, now), room)
+        body = _body(_sections(seen.snapshot, now), room)
         if is_out_of_date(seen, now):
             for line in body:
                 line.stylize("dim")
@@ -33,12 +33,12 @@ def screen(subject: Subject, seen: Seen, size: Size, now: datetime) -> list[Text
     return lines if size.height is None else lines[: size.height]
 
 
-def _sections(look: Look, now: datetime) -> list[Section]:
-    found: Any = look.lists
+def _sections(snapshot: Snapshot, now: datetime) -> list[Section]:
+    found: Any = snapshot.lists
     return [
         running(found["running"], now),
         waiting(found["waiting"], now),
-        attention(look.ready, found["alerts"], found["holds"], now),
+        attention(snapshot.ready, found["alerts"], found["holds"], now),
         upcoming(found["upcoming"], now),
         queues(found["queues"], now),
         failed(found["failed"], now),

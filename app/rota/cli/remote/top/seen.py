@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import NamedTuple
 
-from rota.cli.remote.top.looking import Look
+from rota.cli.remote.top.snapshot import Snapshot
 
 
 class Size(NamedTuple):
@@ -28,10 +28,10 @@ class Subject:
 class Seen:
     """What is known of a service.
 
-    `look`: the last one. `error`: why there has been none since then. `asked_at`: when an answer began to be waited
+    `snapshot`: the last one. `error`: why there has been none since then. `asked_at`: when an answer began to be waited
     for, None while none is.
     """
 
-    look: Look | None = None
+    snapshot: Snapshot | None = None
     error: str | None = None
     asked_at: datetime | None = None

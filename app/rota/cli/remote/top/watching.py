@@ -6,8 +6,8 @@ from threading import Event, Thread
 from typing import Self
 
 from rota.cli.remote.arguments import local_now
-from rota.cli.remote.top.looking import Look
 from rota.cli.remote.top.seen import Seen
+from rota.cli.remote.top.snapshot import Snapshot
 from rota.client import ProblemError, RotaError, Unreachable
 from rota.client.retries import may_pass, pause_after
 
@@ -15,12 +15,12 @@ from rota.client.retries import may_pass, pause_after
 class Watch:
     """What is seen of a service, while it is watched (`with`)."""
 
-    def __init__(self, look: Callable[[], Look], interval: float) -> None:
-        """`look` makes the requests, and `interval` is how many seconds pass between one look and the next."""
+    def __init__(self, snapshot: Callable[[], Snapshot], interval: float) -> None:
+        """`snapshot` makes the requests, and `interval` is how many seconds pass between one snapshot and the next."""
         self.seen = Seen()
         #: What ends the watching: an error that does not pass.
         self.failure: Exception | None = None
-        self._look = look
+        self._snapshot = snapshot
         self._interval = interval
         self._ended = Event()
 
@@ -40,11 +40,11 @@ class Watch:
             self.failure = error
 
     def _once(self) -> float:
-        """Look once; return the seconds until the next time. Raises what does not pass."""
-        before = self.seen.look
+        """Ask once; return the seconds until the next time. Raises what does not pass."""
+        before = self.seen.snapshot
         self.seen = Seen(before, self.seen.error, local_now())
         try:
-            self.seen = Seen(self._look())
+            self.seen = Seen(self._snapshot())
         except RotaError as error:
             if ends(error, is_first=before is None):
                 raise
@@ -61,8 +61,8 @@ class Watch:
 def ends(error: RotaError, *, is_first: bool) -> bool:
     """Return whether an error ends the watching.
 
-    A key that is not accepted does. Another refusal does at the first look, when address or options may be wrong; later
-    it may come from a proxy, while the service is replaced.
+    A key that is not accepted does. Another refusal does at first, when address or options may be wrong; later it may
+    come from a proxy, while the service is replaced.
     """
     if isinstance(error, ProblemError) and error.status == HTTPStatus.UNAUTHORIZED:
         return True

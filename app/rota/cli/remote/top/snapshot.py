@@ -1,4 +1,4 @@
-"""A look at a service: one answer to each of a few cheap requests, whatever the size of the service."""
+"""A snapshot of a service: one answer to each of a few cheap requests, whatever the size of the service."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ _MOST_QUEUES, _MOST_OTHERS = 200, 50
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Look:
+class Snapshot:
     """The documents that the service answered with, by what they are about; None: the key may not read it."""
 
     at: datetime
@@ -29,11 +29,11 @@ class Look:
         return {"ready": self.ready, **self.lists}
 
 
-def look(service: Service, tags: Sequence[str], now: datetime) -> Look:
+def snapshot(service: Service, tags: Sequence[str], now: datetime) -> Snapshot:
     """Ask the service for all that a screen shows; raises RotaError."""
     ready = _readiness(service)
     asked = _lists(tags, now)
-    return Look(
+    return Snapshot(
         now, ready, {name: _list(service, path, query) for name, (path, query) in asked.items()}
     )
 
